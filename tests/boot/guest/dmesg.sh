@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The kernel log holds nothing that a correct machine would not cause.
+# Prints the whole log, and each line that is wrong once more.
+
+dmesg
+dmesg -r >/tmp/raw
+
+# Not the machine's fault.
+harmless='process .* used old|PCI: Fatal: No config space|Correctable Errors'
+harmless="$harmless|Unable to calibrate against PIT|Fast TSC calibration failed"
+harmless="$harmless|random: crng"
+
+words='firmware (bug|warn|info)|unhandled|kernel BUG|BUG:|WARNING|Call Trace|Oops'
+words="$words|not found|failed|error|unable to|cannot|invalid|missing"
+words="$words|timed? ?out|nobody cared|stuck|spurious|unknown symbol"
+words="$words|protection fault|corrupt|unchecked MSR|disabling IRQ"
+
+{
+	grep -E '^<[0-3]>' /tmp/raw
+	grep -iE "$words" /tmp/raw
+} | grep -vE "$harmless" | sort -u >/tmp/bad
+if [ -s /tmp/bad ]; then
+	sed 's/^/BAD /' /tmp/bad
+	fail "$(wc -l </tmp/bad) bad lines, first: $(head -n 1 /tmp/bad)"
+fi
