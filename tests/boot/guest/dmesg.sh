@@ -8,7 +8,7 @@ dmesg -r >/tmp/raw
 # Not the machine's fault.
 harmless='process .* used old|PCI: Fatal: No config space|Correctable Errors'
 harmless="$harmless|Unable to calibrate against PIT|Fast TSC calibration failed"
-harmless="$harmless|random: crng"
+harmless="$harmless|random: crng|AMD Zen1 [A-Z0-9]* bug detected"
 
 words='firmware (bug|warn|info)|unhandled|kernel BUG|BUG:|WARNING|Call Trace|Oops'
 words="$words|not found|failed|error|unable to|cannot|invalid|missing"
