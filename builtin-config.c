@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From options to a machine.
+ *
+ * Theory of operation: what the user said and the defaults become a struct
+ * machine that says everything and depends on nothing else; --dry-run prints
+ * it. Needs no KVM and opens no disk. Contradictions are refused here, with
+ * one line. The main thread only.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "builtin.h"
+
+#define MEM_MIN (16 * SZ_1M)
+
+static u64 default_mem(void)
+{
+	struct sysinfo si;
+	u64 mem;
+
+	if (sysinfo(&si) < 0)
+		return 256 * SZ_1M;
+	mem = (u64)si.freeram * si.mem_unit / 4;
+	mem = MIN(MAX(mem, 256 * SZ_1M), 2048 * SZ_1M);
+	return mem & ~(SZ_1M - 1);
+}
+
+static unsigned int default_cpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : MIN(n, 8L);
+}
+
+/* The build tree's image if this is one, else the running kernel's. */
+static int default_kernel(struct run_config *c, struct report *r)
+{
+	const char *out = getenv("KBUILD_OUTPUT");
+	struct utsname u;
+
+	snprintf(c->kernel, sizeof(c->kernel), "%s/arch/x86/boot/bzImage",
+		 out && *out ? out : ".");
+	if (!access(c->kernel, R_OK))
+		return 0;
+	uname(&u);
+	snprintf(c->kernel, sizeof(c->kernel), "/boot/vmlinuz-%s", u.release);
+	if (!access(c->kernel, R_OK))
+		return 0;
+	return report_error(r, 0,
+		"no kernel: no -k, no arch/x86/boot/bzImage here and no readable %s",
+		c->kernel);
+}
+
+static int resolve_cmdline(struct run_config *c, const struct run_options *o,
+			   struct report *r)
+{
+	const char *console = c->machine.console == CONSOLE_VIRTIO ?
+			      "hvc0" : "ttyS0";
+	const char *params = o->params ? o->params : "";
+	bool has_root = !strncmp(params, "root=", 5) ||
+			strstr(params, " root=");
+	char root[64] = "";
+	int n;
+
+	if (o->nodefaults) {
+		c->cmdline = strdup(params);
+		return c->cmdline ? 0 : report_error(r, ENOMEM, "params");
+	}
+	if (c->machine.nr_disks && !o->initrd && !has_root)
+		snprintf(root, sizeof(root), " root=/dev/vda %s",
+			 o->disk[0].opts.readonly ? "ro" : "rw");
+	n = asprintf(&c->cmdline, "console=%s panic=-1 loglevel=%ld%s%s%s",
+		     console, o->loglevel < 0 ? 4 : o->loglevel, root,
+		     *params ? " " : "", params);
+	if (n < 0) {
+		c->cmdline = NULL;
+		return report_error(r, ENOMEM, "params");
+	}
+	return 0;
+}
+
+static int resolve_choices(struct machine *m, const struct run_options *o,
+			   struct report *r)
+{
+	if (o->console && !strcmp(o->console, "virtio"))
+		m->console = CONSOLE_VIRTIO;
+	else if (o->console && strcmp(o->console, "serial"))
+		return report_error(r, 0, "--console: %s is neither serial nor virtio",
+				    o->console);
+	if (o->transport && !strcmp(o->transport, "mmio"))
+		m->transport = TRANSPORT_MMIO;
+	else if (o->transport && strcmp(o->transport, "pci"))
+		return report_error(r, 0, "--virtio-transport: %s is neither pci nor mmio",
+				    o->transport);
+	return 0;
+}
+
+static int resolve_disks(struct machine *m, const struct run_options *o,
+			 struct report *r)
+{
+	enum disk_engine engine = DISK_ENGINE_AUTO;
+
+	if (o->engine && !strcmp(o->engine, "io_uring"))
+		engine = DISK_ENGINE_URING;
+	else if (o->engine && !strcmp(o->engine, "threads"))
+		engine = DISK_ENGINE_THREADS;
+	else if (o->engine && strcmp(o->engine, "auto"))
+		return report_error(r, 0,
+				    "--disk-engine: %s is not auto, io_uring or threads",
+				    o->engine);
+	m->nr_disks = o->nr_disks;
+	for (unsigned int i = 0; i < o->nr_disks; i++) {
+		m->disk[i] = o->disk[i];
+		m->disk[i].opts.engine = engine;
+	}
+	return 0;
+}
+
+int config_resolve(struct run_config *c, const struct run_options *o,
+		   struct report *r)
+{
+	struct machine *m = &c->machine;
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	m->mem = o->mem ? o->mem : default_mem();
+	if (m->mem < MEM_MIN)
+		return report_error(r, 0, "--mem: less than 16M");
+	if (m->mem % SZ_1M)
+		return report_error(r, 0, "--mem: not a multiple of 1M");
+	if (o->cpus == 0)
+		return report_error(r, 0, "--cpus: at least 1");
+	m->nr_cpus = o->cpus > 0 ? o->cpus : default_cpus();
+	if (o->cpus > 8192)
+		return report_error(r, 0, "--cpus: %ld is more than KVM allows",
+				    o->cpus);
+	if (o->loglevel > 15)
+		return report_error(r, 0, "--loglevel: %ld is not 0..15",
+				    o->loglevel);
+	err = resolve_choices(m, o, r);
+	if (!err)
+		err = resolve_disks(m, o, r);
+	if (!err && !o->kernel)
+		err = default_kernel(c, r);
+	if (err)
+		return err;
+	if (o->name)
+		snprintf(c->name, sizeof(c->name), "%s", o->name);
+	else
+		snprintf(c->name, sizeof(c->name), "guest-%d", (int)getpid());
+	m->name = c->name;
+	m->kernel = o->kernel ? o->kernel : c->kernel;
+	m->initrd = o->initrd;
+	m->rng = o->rng;
+	m->nodefaults = o->nodefaults;
+	err = resolve_cmdline(c, o, r);
+	m->cmdline = c->cmdline;
+	return err;
+}
+
+void config_free(struct run_config *c)
+{
+	free(c->cmdline);
+	c->cmdline = NULL;
+}
+
+static void json_string(const char *s)
+{
+	putchar('"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20)
+			printf("\\u%04x", (unsigned char)*s);
+		else
+			putchar(*s);
+	}
+	putchar('"');
+}
+
+static void json_field(const char *name, const char *value, bool comma)
+{
+	printf("  \"%s\": ", name);
+	if (value)
+		json_string(value);
+	else
+		printf("null");
+	printf("%s\n", comma ? "," : "");
+}
+
+static void config_print_json(const struct machine *m)
+{
+	printf("{\n");
+	json_field("name", m->name, true);
+	json_field("kernel", m->kernel, true);
+	json_field("initrd", m->initrd, true);
+	json_field("params", m->cmdline, true);
+	json_field("console", m->console == CONSOLE_VIRTIO ? "virtio" : "serial",
+		   true);
+	json_field("transport", m->transport == TRANSPORT_MMIO ? "mmio" : "pci",
+		   true);
+	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n",
+	       m->nr_cpus, (unsigned long long)m->mem,
+	       m->rng ? "true" : "false");
+	printf("  \"disks\": [");
+	for (unsigned int i = 0; i < m->nr_disks; i++) {
+		printf("%s\n    { \"path\": ", i ? "," : "");
+		json_string(m->disk[i].opts.path);
+		printf(", \"readonly\": %s, \"direct\": %s, \"serial\": ",
+		       m->disk[i].opts.readonly ? "true" : "false",
+		       m->disk[i].opts.direct ? "true" : "false");
+		json_string(m->disk[i].serial ? m->disk[i].serial : "");
+		printf(" }");
+	}
+	printf("%s]\n}\n", m->nr_disks ? "\n  " : "");
+}
+
+void config_print(const struct run_config *c, bool json)
+{
+	const struct machine *m = &c->machine;
+
+	if (json) {
+		config_print_json(m);
+		return;
+	}
+	printf("name     %s\nkernel   %s\ninitrd   %s\nparams   %s\n", m->name,
+	       m->kernel, m->initrd ? m->initrd : "-", m->cmdline);
+	printf("cpus     %u\nmem      %lluM\n", m->nr_cpus,
+	       (unsigned long long)(m->mem / SZ_1M));
+	for (unsigned int i = 0; i < m->nr_disks; i++)
+		printf("disk     %s%s\n", m->disk[i].opts.path,
+		       m->disk[i].opts.readonly ? ",ro" : "");
+}

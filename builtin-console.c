@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's console on this process's stdin and stdout.
+ *
+ * Theory of operation: vCPU threads append to a bounded buffer, the main
+ * thread writes it out; when the reader of stdout is slow the buffer fills
+ * and vCPUs wait, until console_shut(). What passes is also looked at line by
+ * line for a panic message, which is how the end of a guest without pvpanic
+ * is told from an orderly one. Input is read by the main thread, at most a
+ * buffer ahead of what the guest takes. A terminal is put in raw mode only
+ * while we are in the foreground; ^A x leaves, ^A h helps, ^A ^A sends ^A.
+ * The guest may send any bytes at any rate; it is all passed on unchanged.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "builtin.h"
+
+static struct termios saved_termios;
+static volatile sig_atomic_t termios_saved;
+
+static void terminal_restore(void)
+{
+	if (termios_saved)
+		tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
+	termios_saved = 0;
+}
+
+static void fatal_signal(int sig)
+{
+	terminal_restore();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void terminal_raw(void)
+{
+	static const int fatal[] = { SIGSEGV, SIGABRT, SIGILL, SIGFPE };
+	struct termios t;
+
+	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
+	    tcgetattr(STDIN_FILENO, &saved_termios) < 0)
+		return;
+	t = saved_termios;
+	cfmakeraw(&t);
+	t.c_oflag |= OPOST;
+	termios_saved = 1;
+	atexit(terminal_restore);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fatal); i++)
+		signal(fatal[i], fatal_signal);
+	tcsetattr(STDIN_FILENO, TCSANOW, &t);
+}
+
+int console_open(struct console *c, struct report *r)
+{
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->space, NULL);
+	c->tty_fd = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake_fd < 0)
+		return report_error(r, errno, "eventfd");
+	c->opened = true;
+	terminal_raw();
+	return 0;
+}
+
+/* Looks for "Kernel panic - not syncing: WHY" at the end of a line. */
+static void console_scan(struct console *c, const u8 *d, size_t len)
+{
+	static const char mark[] = "Kernel panic - not syncing: ";
+	const char *at;
+
+	for (size_t i = 0; i < len; i++) {
+		if (d[i] != '\n' && d[i] != '\r') {
+			if (c->line_len < sizeof(c->line) - 1)
+				c->line[c->line_len++] = d[i];
+			continue;
+		}
+		c->line[c->line_len] = 0;
+		c->line_len = 0;
+		if (c->panicked || !memchr(c->line, 'K', sizeof(c->line)))
+			continue;
+		at = strstr(c->line, mark);
+		if (at) {
+			snprintf(c->panic, sizeof(c->panic), "%s",
+				 at + sizeof(mark) - 1);
+			c->panicked = true;
+		}
+	}
+}
+
+void console_output(void *opaque, const void *data, size_t len)
+{
+	struct console *c = opaque;
+	const u8 *d = data;
+	u64 one = 1;
+
+	pthread_mutex_lock(&c->lock);
+	console_scan(c, d, len);
+	while (len) {
+		size_t n = MIN(len, sizeof(c->buf) - c->len);
+
+		if (!n && c->closing)
+			break;
+		if (!n) {
+			pthread_cond_wait(&c->space, &c->lock);
+			continue;
+		}
+		memcpy(c->buf + c->len, d, n);
+		if (!c->len && write(c->wake_fd, &one, sizeof(one)) < 0)
+			n = MIN(n, len);
+		c->len += n;
+		d += n;
+		len -= n;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+int console_drain(struct console *c)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	u8 out[4096];
+	ssize_t n;
+	u64 v;
+
+	if (read(c->wake_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
+		return -errno;
+	for (;;) {
+		size_t len;
+
+		pthread_mutex_lock(&c->lock);
+		len = MIN(c->len, sizeof(out));
+		memcpy(out, c->buf, len);
+		pthread_mutex_unlock(&c->lock);
+		if (!len)
+			return 0;
+		if (poll(&p, 1, 0) <= 0)
+			return -EAGAIN;
+		n = write(STDOUT_FILENO, out, len);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			n = len;	/* nobody reads any more */
+		pthread_mutex_lock(&c->lock);
+		memmove(c->buf, c->buf + n, c->len - n);
+		c->len -= n;
+		pthread_cond_broadcast(&c->space);
+		pthread_mutex_unlock(&c->lock);
+	}
+}
+
+static int console_key(struct console *c, u8 ch)
+{
+	static const char help[] =
+		"\r\nlkvm: ^A x leaves, ^A h is this help, ^A ^A sends ^A\r\n";
+
+	if (!c->escape && ch == 1) {
+		c->escape = true;
+		return 0;
+	}
+	if (c->escape) {
+		c->escape = false;
+		if (ch == 'x' || ch == 'X')
+			return 1;
+		if (ch == 'h' || ch == '?') {
+			fputs(help, stderr);
+			return 0;
+		}
+	}
+	c->in[c->in_len++] = ch;
+	return 0;
+}
+
+int console_input(struct console *c)
+{
+	u8 d[1024];
+	ssize_t n;
+
+	n = read(STDIN_FILENO, d,
+		 MIN(sizeof(d), sizeof(c->in) - c->in_len));
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n <= 0) {
+		c->eof = true;
+		return 0;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		if (c->tty_fd < 0)
+			c->in[c->in_len++] = d[i];
+		else if (console_key(c, d[i]))
+			return 1;
+	}
+	return 0;
+}
+
+void console_feed(struct console *c, struct kvm *kvm)
+{
+	size_t n;
+
+	if (!c->in_len)
+		return;
+	if (kvm->console_virtio)
+		n = virtio_console_input(kvm->console_virtio, c->in, c->in_len);
+	else
+		n = serial_input(kvm->console_serial, c->in, c->in_len);
+	memmove(c->in, c->in + n, c->in_len - n);
+	c->in_len -= n;
+}
+
+void console_shut(struct console *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->closing = true;
+	pthread_cond_broadcast(&c->space);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void console_close(struct console *c)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	if (!c->opened)
+		return;
+	c->opened = false;
+	console_shut(c);
+	while (console_drain(c) == -EAGAIN && poll(&p, 1, 2000) > 0)
+		;
+	terminal_restore();
+	close(c->wake_fd);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The option parser.
+ *
+ * Theory of operation: a table names each option, its type and the field it
+ * fills; help is printed from the same rows. --name VALUE, --name=VALUE, -n
+ * VALUE and -nVALUE are understood. The first word that is no option, or
+ * "--", ends them. Every error is one line in the report.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "builtin.h"
+
+int parse_number(const char *s, long *out)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	*out = strtol(s, &end, 10);
+	return errno || *end ? -EINVAL : 0;
+}
+
+int parse_size(const char *s, u64 *out)
+{
+	static const char units[] = "KMGT";
+	unsigned int shift = 20;
+	const char *unit;
+	char *end;
+	u64 v;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtoull(s, &end, 10);
+	if (errno)
+		return -EINVAL;
+	if (*end) {
+		unit = strchr(units, *end & ~0x20);
+		if (!unit || end[1])
+			return -EINVAL;
+		shift = 10 * (unit - units + 1);
+	}
+	if (v > UINT64_MAX >> shift)
+		return -EINVAL;
+	*out = v << shift;
+	return 0;
+}
+
+static int option_store(const struct option_desc *d, void *opts,
+			const char *value, struct report *r)
+{
+	void *field = (char *)opts + d->off;
+	int err = 0;
+
+	switch (d->type) {
+	case OPT_FLAG:
+		*(bool *)field = true;
+		return 0;
+	case OPT_STRING:
+		*(const char **)field = value;
+		return 0;
+	case OPT_SIZE:
+		err = parse_size(value, field);
+		break;
+	case OPT_NUMBER:
+		err = parse_number(value, field);
+		break;
+	case OPT_CALL:
+		return d->call(opts, value, r);
+	}
+	if (err)
+		report_error(r, 0, "--%s: bad value \"%s\"", d->name, value);
+	return err;
+}
+
+static const struct option_desc *option_find(const struct option_desc *table,
+					     const char *arg,
+					     const char **value)
+{
+	size_t len;
+
+	*value = NULL;
+	if (arg[1] != '-') {
+		for (; table->name; table++) {
+			if (table->letter != arg[1])
+				continue;
+			if (arg[2])
+				*value = arg + 2;
+			return table;
+		}
+		return NULL;
+	}
+	arg += 2;
+	len = strcspn(arg, "=");
+	for (; table->name; table++) {
+		if (strlen(table->name) != len ||
+		    strncmp(table->name, arg, len))
+			continue;
+		if (arg[len])
+			*value = arg + len + 1;
+		return table;
+	}
+	return NULL;
+}
+
+int options_parse(const struct option_desc *table, int argc, char **argv,
+		  void *opts, struct report *r)
+{
+	int i = 1;
+
+	for (; i < argc; i++) {
+		const struct option_desc *d;
+		const char *value;
+		int err;
+
+		if (argv[i][0] != '-' || !argv[i][1])
+			return i;
+		if (!strcmp(argv[i], "--"))
+			return i;
+		d = option_find(table, argv[i], &value);
+		if (!d)
+			return report_error(r, 0, "unknown option %s", argv[i]);
+		if (d->type == OPT_FLAG && value)
+			return report_error(r, 0, "--%s takes no value",
+					    d->name);
+		if (d->type != OPT_FLAG && !value) {
+			if (++i == argc)
+				return report_error(r, 0, "--%s needs a value",
+						    d->name);
+			value = argv[i];
+		}
+		err = option_store(d, opts, value, r);
+		if (err)
+			return err;
+	}
+	return i;
+}
+
+void options_print(const struct option_desc *table)
+{
+	for (; table->name; table++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s%s%s", table->name,
+			 table->arg ? " " : "", table->arg ? table->arg : "");
+		if (table->letter)
+			printf("  -%c, %-34s %s\n", table->letter, left,
+			       table->help);
+		else
+			printf("      %-34s %s\n", left, table->help);
+	}
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm run.
+ *
+ * Theory of operation: options become a machine, the machine a VM, the VM
+ * runs until it ends, and the reason of its end becomes the exit status and
+ * one line on stderr. Every step reports its own failure; this file prints
+ * it. SIGUSR1 kicks vCPUs and does nothing by itself. A file that shrinks
+ * under a private mapping of guest memory raises SIGBUS in whoever touches
+ * it: the page is replaced by zeroes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "kvm/arch.h"
+
+static int opt_disk(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+	struct machine_disk *d;
+	char *copy, *word, *rest;
+
+	if (o->nr_disks == MACHINE_MAX_DISKS)
+		return report_error(r, 0, "--disk: more than %d disks",
+				    MACHINE_MAX_DISKS);
+	copy = strdup(value);
+	if (!copy)
+		return report_error(r, ENOMEM, "--disk");
+	d = &o->disk[o->nr_disks++];
+	rest = copy;
+	d->opts.path = strsep(&rest, ",");
+	while ((word = strsep(&rest, ","))) {
+		if (!strcmp(word, "ro") || !strcmp(word, "readonly"))
+			d->opts.readonly = true;
+		else if (!strcmp(word, "direct"))
+			d->opts.direct = true;
+		else if (!strncmp(word, "serial=", 7) && strlen(word) <= 27)
+			d->serial = word + 7;
+		else if (!strncmp(word, "serial=", 7))
+			return report_error(r, 0,
+				"disk %s: serial is longer than 20 characters",
+				d->opts.path);
+		else
+			return report_error(r, 0, "disk %s: unknown word \"%s\"",
+					    d->opts.path, word);
+	}
+	if (!*d->opts.path)
+		return report_error(r, 0, "--disk: no path");
+	return 0;
+}
+
+#define RUN_OPT(n, l, t, a, f, h) \
+	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
+
+const struct option_desc run_options[] = {
+	RUN_OPT("kernel", 'k', OPT_STRING, "FILE", kernel,
+		"bzImage or vmlinux to boot"),
+	RUN_OPT("initrd", 'i', OPT_STRING, "FILE", initrd, "initial ramdisk"),
+	{ "disk", 'd', OPT_CALL, "PATH[,ro][,serial=S][,direct]",
+	  "disk image or block device; repeatable", 0, opt_disk },
+	RUN_OPT("mem", 'm', OPT_SIZE, "SIZE", mem, "guest memory, in MiB or with K M G"),
+	RUN_OPT("cpus", 'c', OPT_NUMBER, "N", cpus, "number of CPUs"),
+	RUN_OPT("params", 'p', OPT_STRING, "TEXT", params,
+		"more kernel command line"),
+	RUN_OPT("name", 0, OPT_STRING, "NAME", name, "name of the VM"),
+	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
+		"where the console is"),
+	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
+		"how virtio devices are attached; mmio means no PCI"),
+	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
+		"how disk I/O is done"),
+	RUN_OPT("nodefaults", 0, OPT_FLAG, NULL, nodefaults,
+		"add nothing to the kernel command line"),
+	RUN_OPT("loglevel", 0, OPT_NUMBER, "N", loglevel,
+		"the guest's console log level, 4 by default"),
+	RUN_OPT("dry-run", 0, OPT_FLAG, NULL, dry_run,
+		"print the machine and do not run it"),
+	RUN_OPT("json", 0, OPT_FLAG, NULL, json, "print JSON"),
+	RUN_OPT("timing", 0, OPT_FLAG, NULL, timing,
+		"print where the time went, at the end"),
+	RUN_OPT("timeout", 0, OPT_NUMBER, "SECONDS", timeout,
+		"end the VM after that long, with status 124"),
+	RUN_OPT("status", 0, OPT_STRING, "FILE", status,
+		"write the cause of the end as JSON"),
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+static void log_emit(void *opaque, const char *line)
+{
+	(void)opaque;
+	fprintf(stderr, "lkvm: %s\n", line);
+}
+
+static void ignore_signal(int sig)
+{
+	(void)sig;
+}
+
+static void bus_signal(int sig, siginfo_t *si, void *ctx)
+{
+	uintptr_t page = (uintptr_t)si->si_addr & ~0xfffUL;
+
+	(void)ctx;
+	if (si->si_code == BUS_ADRERR &&
+	    mmap((void *)page, 4096, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+		return;
+	signal(sig, SIG_DFL);
+}
+
+static void signals_init(void)
+{
+	struct sigaction kick = { .sa_handler = ignore_signal };
+	struct sigaction bus = {
+		.sa_sigaction = bus_signal,
+		.sa_flags = SA_SIGINFO,
+	};
+	sigset_t set;
+
+	sigaction(SIGUSR1, &kick, NULL);
+	sigaction(SIGBUS, &bus, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int add_virtio(struct kvm *kvm, const struct virtio_class *class,
+		      const char *name, const void *opts, struct report *r)
+{
+	struct virtio_device *dev;
+	int err;
+
+	err = virtio_device_create(&dev, class, name, opts, &kvm->virtio_env,
+				   r);
+	if (err)
+		return report_error(r, -err, "%s", name);
+	err = arch_add_virtio(kvm, dev, r);
+	if (err) {
+		virtio_device_free(dev);
+		return err;
+	}
+	kvm_add_device(kvm, &dev->dev);
+	if (class == &virtio_console_class)
+		kvm->console_virtio = dev;
+	return 0;
+}
+
+static int add_disks(struct kvm *kvm, struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	char name[24];
+	int err = 0;
+
+	for (unsigned int i = 0; i < m->nr_disks && !err; i++) {
+		struct virtio_blk_opts o = { .serial = m->disk[i].serial };
+
+		err = disk_open(&o.disk, &m->disk[i].opts, r);
+		if (err)
+			return err;
+		snprintf(name, sizeof(name), "disk%u", i);
+		err = add_virtio(kvm, &virtio_blk_class, name, &o, r);
+	}
+	return err;
+}
+
+static int add_devices(struct kvm *kvm, struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	struct virtio_console_opts console = {
+		.output = kvm->console.output,
+		.opaque = kvm->console.opaque,
+	};
+	int err = arch_platform_init(kvm, r);
+
+	if (!err && m->console == CONSOLE_VIRTIO)
+		err = add_virtio(kvm, &virtio_console_class, "console",
+				 &console, r);
+	if (!err)
+		err = add_disks(kvm, r);
+	if (!err && m->rng)
+		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
+	return err ? err : arch_platform_finish(kvm, r);
+}
+
+/** struct outcome - how it ended, for stderr, --status and the exit status */
+struct outcome {
+	const char *cause;
+	int code;
+	int signal;
+	int status;
+	char text[4400];
+};
+
+static void outcome_set(struct outcome *o, const char *cause, int status,
+			const char *text)
+{
+	o->cause = cause;
+	o->status = status;
+	o->code = status;
+	snprintf(o->text, sizeof(o->text), "%s", text);
+}
+
+static void outcome_of(struct outcome *o, const struct kvm *kvm,
+		       const struct console *c)
+{
+	memset(o, 0, sizeof(*o));
+	if (kvm->end != VM_END_ERROR && kvm->end != VM_END_TIMEOUT &&
+	    (c->panicked || kvm->end == VM_END_PANIC)) {
+		outcome_set(o, "panic", STATUS_PANIC, "kernel panic");
+		if (c->panicked)
+			snprintf(o->text, sizeof(o->text), "kernel panic: %s",
+				 c->panic);
+		return;
+	}
+	switch (kvm->end) {
+	case VM_END_TRIPLE_FAULT:
+		outcome_set(o, "reset", STATUS_RESET,
+			    "the guest triple-faulted");
+		return;
+	case VM_END_TIMEOUT:
+		outcome_set(o, "timeout", STATUS_TIMEOUT, "timeout");
+		return;
+	case VM_END_DEBUG_EXIT:
+		outcome_set(o, "exit", kvm->end_code & 0xff, "");
+		return;
+	case VM_END_USER:
+		outcome_set(o, kvm->end_code ? "signal" : "exit",
+			    kvm->end_code ? 128 + (int)kvm->end_code : 0, "");
+		o->signal = kvm->end_code;
+		return;
+	case VM_END_ERROR:
+		outcome_set(o, "error", STATUS_ERROR, kvm->end_text);
+		return;
+	default:
+		outcome_set(o, "exit", 0, "");
+	}
+}
+
+static void outcome_write(const struct outcome *o, const char *path)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f) {
+		fprintf(stderr, "lkvm: status %s: %s\n", path,
+			strerror(errno));
+		return;
+	}
+	fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n", o->cause,
+		o->code, o->signal);
+	fclose(f);
+}
+
+static void times_print(const struct run_times *t, const struct kvm *kvm)
+{
+	u64 first = kvm->cpus[0].first;
+	const struct {
+		const char *name;
+		u64 from;
+		u64 to;
+	} row[] = {
+		{ "options", t->exec, t->config },
+		{ "vm", t->config, t->create },
+		{ "devices", t->create, t->devices },
+		{ "load", t->devices, t->load },
+		{ "start", t->load, t->start },
+		{ "guest", first, t->end },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		fprintf(stderr, "lkvm: timing: %-8s %10.3f ms\n", row[i].name,
+			(double)(row[i].to - row[i].from) / 1e6);
+	fprintf(stderr, "lkvm: timing: exits    %10llu\n",
+		(unsigned long long)kvm->cpus[0].exits);
+}
+
+static int run_vm(const struct run_config *config, struct console *c,
+		  const struct run_options *o, struct outcome *out,
+		  struct report *r)
+{
+	const struct vm_log log = { log_emit, NULL };
+	const struct console_ops console = { console_output, c };
+	struct run_times t = { .exec = now_ns() };
+	struct kvm *kvm;
+	int err;
+
+	t.config = now_ns();
+	err = kvm_create(&kvm, &config->machine, &log, &console, r);
+	if (err)
+		return err;
+	t.create = now_ns();
+	err = add_devices(kvm, r);
+	t.devices = now_ns();
+	if (!err)
+		err = arch_load(kvm, r);
+	t.load = now_ns();
+	if (!err)
+		err = kvm_seal(kvm, r);
+	if (!err)
+		err = kvm_start(kvm, r);
+	t.start = now_ns();
+	if (!err)
+		err = run_loop(kvm, c, o->timeout, r);
+	console_shut(c);
+	kvm_stop(kvm);
+	t.end = now_ns();
+	if (!err)
+		outcome_of(out, kvm, c);
+	console_close(c);
+	if (!err && o->timing)
+		times_print(&t, kvm);
+	kvm_destroy(kvm);
+	return err;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	struct run_options o = { .cpus = -1, .loglevel = -1 };
+	struct outcome out = { .cause = "error", .status = STATUS_ERROR };
+	static struct console console;
+	struct run_config config = { 0 };
+	struct report r = { "" };
+	int n = options_parse(run_options, argc, argv, &o, &r);
+
+	out.code = STATUS_ERROR;
+	if (n >= 0 && n < argc)
+		n = report_error(&r, 0, "unexpected argument %s", argv[n]);
+	if (n >= 0)
+		n = config_resolve(&config, &o, &r);
+	if (n >= 0 && o.json && !o.dry_run)
+		n = report_error(&r, 0, "--json needs --dry-run");
+	if (n >= 0 && o.dry_run) {
+		config_print(&config, o.json);
+		config_free(&config);
+		return 0;
+	}
+	signals_init();
+	if (n >= 0)
+		n = console_open(&console, &r);
+	if (n >= 0)
+		n = run_vm(&config, &console, &o, &out, &r);
+	console_close(&console);
+	if (n < 0)
+		snprintf(out.text, sizeof(out.text), "%s",
+			 r.msg[0] ? r.msg : strerror(-n));
+	if (out.text[0])
+		fprintf(stderr, "lkvm: %s\n", out.text);
+	if (o.status)
+		outcome_write(&out, o.status);
+	config_free(&config);
+	return out.status;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the commands share: the table of them, options, exit statuses. */
+#ifndef KVM__BUILTIN_H
+#define KVM__BUILTIN_H
+
+#include "kvm/kvm.h"
+
+#define STATUS_PANIC	100
+#define STATUS_RESET	102
+#define STATUS_TIMEOUT	124
+#define STATUS_ERROR	125
+
+/** struct command - one row of the command table */
+struct command {
+	const char *name;
+	const char *help;
+	int (*run)(int argc, char **argv);
+	const struct option_desc *options;
+};
+
+enum option_type { OPT_FLAG, OPT_STRING, OPT_SIZE, OPT_NUMBER, OPT_CALL };
+
+/**
+ * struct option_desc - one option; the parser, help and man page read it
+ * @name: long name, @letter: short one or 0, @arg: name of its argument
+ * @off: of the field in the options struct: bool, const char *, u64 or long
+ * @call: for OPT_CALL, gets the options struct; fills the report on error
+ */
+struct option_desc {
+	const char *name;
+	char letter;
+	enum option_type type;
+	const char *arg;
+	const char *help;
+	size_t off;
+	int (*call)(void *opts, const char *value, struct report *r);
+};
+
+/**
+ * options_parse() - fill @opts from argv[1..]
+ * Return: index of the first argument after the options, or -EINVAL with a
+ * report.
+ */
+int options_parse(const struct option_desc *table, int argc, char **argv,
+		  void *opts, struct report *r);
+void options_print(const struct option_desc *table);
+/** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
+int parse_size(const char *s, u64 *out);
+int parse_number(const char *s, long *out);
+
+extern const struct command commands[];
+extern const struct option_desc run_options[];
+
+int cmd_run(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/** struct run_options - what the command line of run says, as given */
+struct run_options {
+	const char *kernel;
+	const char *initrd;
+	const char *params;
+	const char *name;
+	const char *console;
+	const char *transport;
+	const char *engine;
+	const char *status;
+	u64 mem;
+	long cpus;
+	long loglevel;
+	long timeout;
+	bool rng;
+	bool nodefaults;
+	bool dry_run;
+	bool json;
+	bool timing;
+	struct machine_disk disk[MACHINE_MAX_DISKS];
+	unsigned int nr_disks;
+};
+
+/**
+ * struct run_config - a machine and the strings it stands on
+ */
+struct run_config {
+	struct machine machine;
+	char kernel[4096];
+	char name[64];
+	char *cmdline;
+};
+
+/** config_resolve() - options and defaults into a machine; needs no KVM */
+int config_resolve(struct run_config *c, const struct run_options *o,
+		   struct report *r);
+void config_print(const struct run_config *c, bool json);
+void config_free(struct run_config *c);
+
+/* builtin-console.c: the terminal, and the guest console's bytes. */
+
+/**
+ * struct console - one guest console on this process's stdin and stdout
+ * @lock: guards @buf, @len, @closing; leaf
+ */
+struct console {
+	pthread_mutex_t lock;
+	pthread_cond_t space;
+	u8 buf[65536];
+	size_t len;
+	bool closing;
+	bool opened;
+	int wake_fd;
+	int tty_fd;
+	bool eof;
+	bool escape;
+	u8 in[4096];
+	size_t in_len;
+	char line[512];
+	size_t line_len;
+	char panic[256];
+	bool panicked;
+};
+
+int console_open(struct console *c, struct report *r);
+/** console_output() - a vCPU's bytes; waits when the reader is slow */
+void console_output(void *console, const void *d, size_t len);
+/** console_drain() - main thread: pass on what is there. -EAGAIN if blocked */
+int console_drain(struct console *c);
+/** console_input() - main thread: stdin is readable. 1 when ^A x was typed */
+int console_input(struct console *c);
+/** console_feed() - offer waiting input to the guest */
+void console_feed(struct console *c, struct kvm *kvm);
+/** console_shut() - vCPUs are not held back any more */
+void console_shut(struct console *c);
+/** console_close() - the rest goes out, the terminal is as it was */
+void console_close(struct console *c);
+
+/** struct run_times - CLOCK_MONOTONIC ns of each step, for --timing */
+struct run_times {
+	u64 exec;
+	u64 config;
+	u64 create;
+	u64 devices;
+	u64 load;
+	u64 start;
+	u64 end;
+};
+
+u64 now_ns(void);
+/** run_loop() - until the VM ends or a signal or the timeout ends it */
+int run_loop(struct kvm *kvm, struct console *c, long timeout,
+	     struct report *r);
+
+#endif

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest RAM.
+ *
+ * Theory of operation: guest-physical memory is a short sorted list of
+ * regions, built before the VM runs and immutable afterwards, so any thread
+ * reads it without a lock. Every accessor takes a length and checks all of it
+ * against the list before a byte moves. What lies in the memory is the guest's
+ * and may change at any time: callers copy out what they decide upon.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kvm/gmem.h"
+
+int gmem_add(struct gmem *g, u64 gpa, u64 size, void *hva)
+{
+	unsigned int i = g->nr;
+	u64 end;
+
+	if (!size || __builtin_add_overflow(gpa, size, &end))
+		return -EINVAL;
+	if (g->nr == GMEM_MAX_REGIONS)
+		return -ENOSPC;
+	while (i && g->region[i - 1].gpa > gpa)
+		i--;
+	if (i && gpa - g->region[i - 1].gpa < g->region[i - 1].size)
+		return -EINVAL;
+	if (i < g->nr && g->region[i].gpa < end)
+		return -EINVAL;
+	memmove(&g->region[i + 1], &g->region[i],
+		(g->nr - i) * sizeof(g->region[0]));
+	g->region[i] = (struct gmem_region){ gpa, size, hva };
+	g->nr++;
+	return 0;
+}
+
+static const struct gmem_region *gmem_find(const struct gmem *g, u64 gpa)
+{
+	for (unsigned int i = 0; i < g->nr; i++)
+		if (gpa >= g->region[i].gpa &&
+		    gpa - g->region[i].gpa < g->region[i].size)
+			return &g->region[i];
+	return NULL;
+}
+
+void *gmem_ptr(const struct gmem *g, u64 gpa, size_t len)
+{
+	const struct gmem_region *r = gmem_find(g, gpa);
+
+	if (!r || len > r->size - (gpa - r->gpa))
+		return NULL;
+	return r->hva + (gpa - r->gpa);
+}
+
+int gmem_iov(const struct gmem *g, u64 gpa, size_t len, struct iovec *iov,
+	     int max)
+{
+	int n = 0;
+
+	while (len) {
+		const struct gmem_region *r = gmem_find(g, gpa);
+		u64 piece;
+
+		if (!r)
+			return -EFAULT;
+		if (n == max)
+			return -ENOSPC;
+		piece = MIN((u64)len, r->size - (gpa - r->gpa));
+		iov[n].iov_base = r->hva + (gpa - r->gpa);
+		iov[n++].iov_len = piece;
+		gpa += piece;
+		len -= piece;
+	}
+	return n;
+}
+
+int gmem_read(const struct gmem *g, u64 gpa, void *dst, size_t len)
+{
+	struct iovec iov[GMEM_MAX_REGIONS];
+	u8 *d = dst;
+	int n;
+
+	n = gmem_iov(g, gpa, len, iov, GMEM_MAX_REGIONS);
+	if (n < 0)
+		return -EFAULT;
+	for (int i = 0; i < n; i++) {
+		memcpy(d, iov[i].iov_base, iov[i].iov_len);
+		d += iov[i].iov_len;
+	}
+	return 0;
+}
+
+int gmem_write(const struct gmem *g, u64 gpa, const void *src, size_t len)
+{
+	struct iovec iov[GMEM_MAX_REGIONS];
+	const u8 *s = src;
+	int n;
+
+	n = gmem_iov(g, gpa, len, iov, GMEM_MAX_REGIONS);
+	if (n < 0)
+		return -EFAULT;
+	for (int i = 0; i < n; i++) {
+		memcpy(iov[i].iov_base, s, iov[i].iov_len);
+		s += iov[i].iov_len;
+	}
+	return 0;
+}

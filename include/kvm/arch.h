@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What an architecture does for the rest; implemented by x86/ and its like. */
+#ifndef KVM__ARCH_H
+#define KVM__ARCH_H
+
+#include "kvm/kvm-cpu.h"
+
+/** arch_vm_create() - RAM layout and memslots, then irqchip, then routing */
+int arch_vm_create(struct kvm *kvm, struct report *r);
+void arch_vm_destroy(struct kvm *kvm);
+/** arch_platform_init() - the fixed devices, before virtio ones */
+int arch_platform_init(struct kvm *kvm, struct report *r);
+/** arch_add_virtio() - the next place for a virtio device */
+int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
+		    struct report *r);
+/** arch_platform_finish() - tables, once the devices are known */
+int arch_platform_finish(struct kvm *kvm, struct report *r);
+/** arch_load() - kernel, initrd and command line into guest memory */
+int arch_load(struct kvm *kvm, struct report *r);
+/** arch_cpu_init() - CPUID, MSRs, registers; on the vCPU's thread or before */
+int arch_cpu_init(struct kvm_cpu *cpu, struct report *r);
+/** arch_cpu_exit() - an exit that is not I/O. 1 go on, 0 stop this vCPU */
+int arch_cpu_exit(struct kvm_cpu *cpu);
+/** arch_cpu_describe() - registers and bytes at the instruction pointer */
+void arch_cpu_describe(struct kvm_cpu *cpu, char *buf, size_t size);
+/** arch_cmdline_max() - most bytes of command line that any kernel takes */
+size_t arch_cmdline_max(void);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Disks: an image format (raw), and an engine that does its I/O: io_uring by
+ * raw system calls, or threads. One queue of requests belongs to one thread.
+ */
+#ifndef KVM__DISK_H
+#define KVM__DISK_H
+
+#include <sys/uio.h>
+#include "kvm/types.h"
+#include "kvm/report.h"
+
+enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
+
+enum disk_op {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH,
+	DISK_DISCARD,
+	DISK_WRITE_ZEROES,
+};
+
+struct disk;
+struct disk_queue;
+
+/** struct disk_opts - @path is only read; sizes are bytes */
+struct disk_opts {
+	const char *path;
+	bool readonly;
+	bool direct;
+	enum disk_engine engine;
+};
+
+/**
+ * struct disk_info - what the guest is told
+ * @size: bytes, a multiple of 512
+ * @block_size: logical block, @physical_block_size, @opt_io_size: bytes
+ * @discard: whether space can be given back
+ */
+struct disk_info {
+	u64 size;
+	u32 block_size;
+	u32 physical_block_size;
+	u32 min_io_size;
+	u32 opt_io_size;
+	bool readonly;
+	bool discard;
+	bool write_zeroes;
+};
+
+/**
+ * struct disk_req - one request; the caller's, until it is completed
+ * @off, @len: bytes; @len is the sum of @iov for READ and WRITE
+ * @unmap: WRITE_ZEROES may give the space back
+ * @result: 0 or -errno, valid after completion; a short transfer is retried,
+ *	and is -EIO when it makes no progress (the image shrank)
+ * @iov: modified by the engine while it runs
+ * @bounce: the engine's: an aligned copy for direct I/O, with what is left of
+ *	it in @bounce_iov; undefined outside of the engine
+ */
+struct disk_req {
+	enum disk_op op;
+	u64 off;
+	u64 len;
+	struct iovec *iov;
+	unsigned int nr_iov;
+	bool unmap;
+	int result;
+	u64 done;
+	struct disk_req *next;
+	void *bounce;
+	struct iovec bounce_iov;
+};
+
+/**
+ * disk_open() - open an image
+ *
+ * A directory, or anything but a regular file and a block device, is refused.
+ * Not readonly takes an advisory write lock (OFD), readonly a read lock:
+ * an image in use by another writer is refused.
+ * Return: 0 with *@out, -errno with the reason in @r ("disk PATH: ...").
+ */
+int disk_open(struct disk **out, const struct disk_opts *opts,
+	      struct report *r);
+void disk_close(struct disk *d);
+const struct disk_info *disk_info(const struct disk *d);
+/** disk_engine_name() - "io_uring" or "threads" */
+const char *disk_engine_name(const struct disk *d);
+
+/**
+ * disk_queue_create() - an engine instance for the calling thread
+ * @depth: most requests in flight
+ */
+int disk_queue_create(struct disk *d, unsigned int depth,
+		      struct disk_queue **out);
+/** disk_queue_destroy() - waits for what is in flight */
+void disk_queue_destroy(struct disk_queue *q);
+/** disk_submit() - queue a request; it starts at the next disk_wait() */
+void disk_submit(struct disk_queue *q, struct disk_req *req);
+
+/**
+ * disk_wait() - start what was submitted, then wait for something
+ * @fds, @nr_fds: eventfds (at most 17) to wait for as well, non-blocking; the
+ *	same set on each call. One that fires is read by the engine.
+ * @fired: bit n is set when fds[n] fired
+ * @block: false to only start requests and collect what is done
+ *
+ * Return: completed requests, linked by next, or NULL.
+ */
+struct disk_req *disk_wait(struct disk_queue *q, const int *fds,
+			   unsigned int nr_fds, u32 *fired, bool block);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM__GMEM_H
+#define KVM__GMEM_H
+
+#include <sys/uio.h>
+#include "kvm/types.h"
+
+#define GMEM_MAX_REGIONS 8
+
+/**
+ * struct gmem_region - a stretch of guest RAM
+ * @gpa: where the guest sees it
+ * @size: bytes
+ * @hva: where lkvm sees it; not owned
+ */
+struct gmem_region {
+	u64 gpa;
+	u64 size;
+	u8 *hva;
+};
+
+/**
+ * struct gmem - guest RAM, all of it; immutable while vCPUs run
+ * @region: sorted by gpa, none overlaps or touches the end of the gpa space
+ * @nr: how many
+ */
+struct gmem {
+	struct gmem_region region[GMEM_MAX_REGIONS];
+	unsigned int nr;
+};
+
+/**
+ * gmem_add() - add a region
+ * @hva: @size bytes that outlive @g
+ *
+ * Return: 0, -EINVAL for empty, overlapping or wrapping, -ENOSPC.
+ */
+int gmem_add(struct gmem *g, u64 gpa, u64 size, void *hva);
+
+/**
+ * gmem_ptr() - the host address of guest memory
+ *
+ * Return: NULL unless [@gpa, @gpa + @len) lies wholly inside one region. A
+ * zero @len needs @gpa inside a region.
+ */
+void *gmem_ptr(const struct gmem *g, u64 gpa, size_t len);
+
+/**
+ * gmem_read() - copy out of guest memory; may cross adjacent regions
+ *
+ * Return: 0, or -EFAULT with @dst undefined.
+ */
+int gmem_read(const struct gmem *g, u64 gpa, void *dst, size_t len);
+
+/**
+ * gmem_write() - copy into guest memory; may cross adjacent regions
+ *
+ * Return: 0, or -EFAULT with nothing written.
+ */
+int gmem_write(const struct gmem *g, u64 gpa, const void *src, size_t len);
+
+/**
+ * gmem_iov() - describe guest memory as host pieces
+ * @iov: filled with at most @max pieces
+ *
+ * Return: how many (0 for zero @len), -EFAULT, or -ENOSPC.
+ */
+int gmem_iov(const struct gmem *g, u64 gpa, size_t len, struct iovec *iov,
+	     int max);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The devices that are not virtio. Each create makes an instance whose
+ * struct device goes on the VM's list; ranges are registered by it.
+ */
+#ifndef KVM__HW_H
+#define KVM__HW_H
+
+#include <time.h>
+#include "kvm/device.h"
+#include "kvm/io.h"
+#include "kvm/irq.h"
+
+/** enum vm_end - why a guest wants to end; see vm_end_fn */
+enum vm_end {
+	VM_END_NONE,
+	VM_END_POWEROFF,
+	VM_END_RESET,
+	VM_END_TRIPLE_FAULT,
+	VM_END_PANIC,
+	VM_END_DEBUG_EXIT,
+	VM_END_TIMEOUT,
+	VM_END_USER,
+	VM_END_ERROR,
+};
+
+/**
+ * typedef vm_end_fn - a device's way to end the VM
+ * @code: for VM_END_DEBUG_EXIT the value written
+ * Context: any thread; the first call wins.
+ */
+typedef void (*vm_end_fn)(void *opaque, enum vm_end end, u32 code);
+
+/** struct hw_env - what the devices stand in */
+struct hw_env {
+	struct io_bus *pio;
+	struct irq_chip *irq;
+	vm_end_fn end;
+	void *end_opaque;
+};
+
+struct serial;
+
+/**
+ * struct serial_opts - one 16550A
+ * @output: guest sent @len bytes, called with no lock of the device held;
+ *	may be NULL, then they are dropped
+ */
+struct serial_opts {
+	const char *name;
+	u16 port;
+	unsigned int gsi;
+	void (*output)(void *opaque, const void *d, size_t len);
+	void *opaque;
+};
+
+int serial_create(struct device **out, const struct hw_env *env,
+		  const struct serial_opts *opts);
+/**
+ * serial_input() - bytes for the guest. Context: any thread.
+ * Return: how many fit into the receive FIFO; offer the rest when
+ * serial_wants_input() is true.
+ */
+size_t serial_input(struct device *dev, const void *d, size_t len);
+bool serial_wants_input(struct device *dev);
+
+/** rtc_create() - MC146818 at 0x70; never shows update-in-progress for long */
+int rtc_create(struct device **out, const struct hw_env *env);
+/** i8042_create() - enough for probing and for reset (0xfe to port 0x64) */
+int i8042_create(struct device **out, const struct hw_env *env);
+/** pvpanic_create() - port 0x505; PANICKED and CRASH_LOADED and SHUTDOWN */
+int pvpanic_create(struct device **out, const struct hw_env *env);
+/** debug_exit_create() - port 0xf4, any width: VM_END_DEBUG_EXIT */
+int debug_exit_create(struct device **out, const struct hw_env *env);
+/** reset_create() - port 0xcf9: system reset by bits 1 and 2 */
+int reset_create(struct device **out, const struct hw_env *env);
+/** reset_create_forwarded() - the same without a port of its own */
+int reset_create_forwarded(struct device **out, const struct hw_env *env);
+/**
+ * reset_write() - port 0xcf9 was written; for who claims it with 0xcf8
+ * @dev: a struct device that reset_create*() made
+ */
+void reset_write(void *dev, u8 value);
+u8 reset_read(void *dev);
+/**
+ * acpi_pm_create() - PM1a event block at 0x600, control at 0x604, SCI @gsi
+ * SLP_EN with SLP_TYP 5 powers off. SCI_EN reads as set.
+ */
+int acpi_pm_create(struct device **out, const struct hw_env *env,
+		   unsigned int gsi);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM__KVM_CPU_H
+#define KVM__KVM_CPU_H
+
+#include <linux/kvm.h>
+#include "kvm/kvm.h"
+
+/**
+ * struct kvm_cpu - one vCPU; owned by its thread while that runs
+ * @first: CLOCK_MONOTONIC ns of the first KVM_RUN, for --timing
+ */
+struct kvm_cpu {
+	struct kvm *kvm;
+	unsigned int id;
+	int fd;
+	struct kvm_run *run;
+	pthread_t thread;
+	bool has_thread;
+	u64 first;
+	u64 exits;
+};
+
+/** kvm_cpu_create() - vCPU fd and its mapped struct kvm_run */
+int kvm_cpu_create(struct kvm *kvm, unsigned int id, struct report *r);
+void kvm_cpu_destroy(struct kvm_cpu *cpu);
+/** kvm_cpus_start() - a thread for each. kvm_cpus_stop() - all are joined */
+int kvm_cpus_start(struct kvm *kvm, struct report *r);
+void kvm_cpus_stop(struct kvm *kvm);
+/** kvm_cpus_pause() - on return no vCPU runs guest code or a handler */
+void kvm_cpus_pause(struct kvm *kvm);
+void kvm_cpus_resume(struct kvm *kvm);
+
+/** kvm_cpu_pio() - ioport.c: a KVM_EXIT_IO, width and string count */
+void kvm_cpu_pio(struct kvm_cpu *cpu);
+/** kvm_cpu_mmio() - mmio.c: a KVM_EXIT_MMIO */
+void kvm_cpu_mmio(struct kvm_cpu *cpu);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM__KVM_H
+#define KVM__KVM_H
+
+#include "kvm/gmem.h"
+#include "kvm/hw.h"
+#include "kvm/machine.h"
+#include "kvm/report.h"
+#include "kvm/virtio.h"
+
+enum kvm_state { KVM_CREATED, KVM_RUNNING, KVM_PAUSED, KVM_STOPPED };
+
+struct kvm_cpu;
+struct arch_vm;
+
+/** struct console_ops - where the console's bytes go; any thread, no lock */
+struct console_ops {
+	void (*output)(void *opaque, const void *d, size_t len);
+	void *opaque;
+};
+
+/**
+ * struct kvm - one VM
+ * @lock: guards @state, @devices; only around transitions
+ * @end_fd: eventfd, readable once the VM wants to end
+ * @end, @end_code, @end_text: why; set once, under @end_lock
+ * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
+ * @arch: x86/ and its like own it
+ * @console_serial, @console_virtio: the console's devices, or NULL
+ */
+struct kvm {
+	pthread_mutex_t lock;
+	enum kvm_state state;
+	const struct machine *machine;
+	struct vm_log log;
+	struct console_ops console;
+	int dev_fd;
+	int vm_fd;
+	size_t run_size;
+	struct gmem gmem;
+	void *ram;
+	u64 ram_size;
+	void *ram_map;
+	u64 ram_map_size;
+	struct io_bus pio;
+	struct io_bus mmio;
+	struct irq_chip *irq;
+	struct pci_bus *pci;
+	struct device *devices;
+	struct device **devices_tail;
+	struct kvm_cpu *cpus;
+	unsigned int nr_cpus;
+	pthread_mutex_t cpu_lock;
+	pthread_cond_t cpu_cond;
+	enum kvm_state cpu_wish;
+	unsigned int cpus_alive;
+	unsigned int cpus_parked;
+	struct device *console_serial;
+	struct virtio_device *console_virtio;
+	struct arch_vm *arch;
+	struct hw_env hw_env;
+	struct virtio_env virtio_env;
+	pthread_mutex_t end_lock;
+	int end_fd;
+	enum vm_end end;
+	u32 end_code;
+	char end_text[4096];
+};
+
+/** kvm_create() - VM, RAM and the architecture's part; half-built is freed */
+int kvm_create(struct kvm **out, const struct machine *m,
+	       const struct vm_log *log, const struct console_ops *console,
+	       struct report *r);
+/** kvm_add_device() - append to the list; ownership passes */
+void kvm_add_device(struct kvm *kvm, struct device *dev);
+/** kvm_seal() - every fd is open: give up what is not needed any more */
+int kvm_seal(struct kvm *kvm, struct report *r);
+int kvm_start(struct kvm *kvm, struct report *r);
+int kvm_pause(struct kvm *kvm);
+int kvm_resume(struct kvm *kvm);
+/** kvm_stop() - vCPUs and device threads are gone on return; idempotent */
+int kvm_stop(struct kvm *kvm);
+void kvm_destroy(struct kvm *kvm);
+/** kvm_end() - a vm_end_fn whose opaque is the struct kvm */
+void kvm_end(void *kvm, enum vm_end end, u32 code);
+/** kvm_end_error() - end with VM_END_ERROR and a text; the first wins */
+void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/** kvm_set_state() - checks every transition. Return: 0, -EINVAL. */
+int kvm_set_state(struct kvm *kvm, enum kvm_state to);
+/** kvm_check_extension() - the VM's answer, 0 when unsupported */
+int kvm_check_extension(struct kvm *kvm, int cap);
+
+#endif

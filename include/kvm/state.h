@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Saved state is a byte stream of fixed-width little-endian values. A section
+ * starts with a version that its reader checks. Errors are sticky: a sequence
+ * of puts or gets is checked once, at its end.
+ */
+#ifndef KVM__STATE_H
+#define KVM__STATE_H
+
+#include "kvm/types.h"
+
+/** struct state_out - a growing buffer; zero-initialise, state_out_free() */
+struct state_out {
+	u8 *buf;
+	size_t len;
+	size_t capacity;
+	int err;
+};
+
+/** struct state_in - a reader over bytes it does not own */
+struct state_in {
+	const u8 *buf;
+	size_t len;
+	size_t pos;
+	int err;
+};
+
+void state_put(struct state_out *s, const void *p, size_t len);
+void state_put_u8(struct state_out *s, u8 v);
+void state_put_u16(struct state_out *s, u16 v);
+void state_put_u32(struct state_out *s, u32 v);
+void state_put_u64(struct state_out *s, u64 v);
+void state_out_free(struct state_out *s);
+
+/* Past the end, or after an error: zeroes, and err is -EPROTO. */
+void state_get(struct state_in *s, void *p, size_t len);
+u8 state_get_u8(struct state_in *s);
+u16 state_get_u16(struct state_in *s);
+u32 state_get_u32(struct state_in *s);
+u64 state_get_u64(struct state_in *s);
+/** state_get_version() - reads a u32; another than @want sets err -EPROTO */
+void state_get_version(struct state_in *s, u32 want);
+
+#endif

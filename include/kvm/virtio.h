@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A virtio device is a const class, an instance of it, and a transport.
+ * virtio/core.c keeps what is common: status, features, queues, configuration.
+ */
+#ifndef KVM__VIRTIO_H
+#define KVM__VIRTIO_H
+
+#include <pthread.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include "kvm/device.h"
+#include "kvm/io.h"
+#include "kvm/irq.h"
+#include "kvm/pci.h"
+#include "kvm/report.h"
+#include "kvm/virtqueue.h"
+
+#define VIRTIO_MAX_QUEUES 16
+#define VIRTIO_NO_VECTOR 0xffff
+
+struct virtio_device;
+
+/**
+ * struct virtio_class - what a kind of device is; const
+ * @name: "blk", @id: device type of virtio 1.2 s5
+ * @nr_queues: at most this many; @queue_max: entries offered for each
+ * @config_len: bytes of device configuration
+ * @create: make the instance in dev->priv out of @opts, which the class
+ *	defines in its header; may lower dev->nr_queues. 0 or -errno, reported
+ * @features: bits offered beyond VERSION_1, EVENT_IDX and INDIRECT_DESC
+ * @config_read: fill from @off; bounds were checked
+ * @config_write: may be NULL for read-only; bounds were checked
+ * @activate: DRIVER_OK was set; queues are lent until @deactivate. 0 or
+ *	-errno, which makes the device need a reset
+ * @deactivate: on return no thread of the device touches a queue. Requests
+ *	that were popped are finished or given back by then
+ * @queue_notify: a kick that did not come through vq->kick_fd, or came
+ *	through it when @has_thread is false; on a vCPU or the main thread
+ * @has_thread: the class waits on vq->kick_fd by itself
+ * @save, @restore: the class's own state; queues and features are the core's
+ * @destroy: frees dev->priv; accepts NULL
+ */
+struct virtio_class {
+	const char *name;
+	u16 id;
+	u16 nr_queues;
+	u16 queue_max;
+	u32 config_len;
+	u32 pci_class;
+	bool has_thread;
+	int (*create)(struct virtio_device *dev, const void *opts,
+		      struct report *r);
+	u64 (*features)(struct virtio_device *dev);
+	void (*config_read)(struct virtio_device *dev, u32 off, void *d,
+			    u32 len);
+	void (*config_write)(struct virtio_device *dev, u32 off, const void *d,
+			     u32 len);
+	int (*activate)(struct virtio_device *dev);
+	void (*deactivate)(struct virtio_device *dev);
+	void (*queue_notify)(struct virtio_device *dev, unsigned int queue);
+	void (*save)(struct virtio_device *dev, struct state_out *out);
+	int (*restore)(struct virtio_device *dev, struct state_in *in);
+	void (*destroy)(struct virtio_device *dev);
+};
+
+/** struct virtio_transport_ops - how a device reaches its driver */
+struct virtio_transport_ops {
+	void (*signal_queue)(struct virtio_device *dev, struct virtqueue *vq);
+	void (*signal_config)(struct virtio_device *dev);
+};
+
+/**
+ * struct virtio_device - an instance
+ * @dev: in the VM's list
+ * @lock: guards the registers (all up to @queue); never held when a class
+ *	is asked to do I/O, held while it is activated and deactivated
+ * @notify_lock: below @lock; held while a class answers a kick. @active and
+ *	@paused change with both held
+ * @status: virtio 1.2 s2.1, atomic; @active: queues are lent
+ * @config_generation: counts changes of the configuration
+ * @log: where to say that the guest broke the rules, once per reset
+ */
+struct virtio_device {
+	struct device dev;
+	const struct virtio_class *class;
+	void *priv;
+	const struct gmem *gmem;
+	const struct vm_log *log;
+	const struct virtio_transport_ops *transport;
+	void *transport_priv;
+	pthread_mutex_t lock;
+	pthread_mutex_t notify_lock;
+	u64 offered;
+	u64 driver_features;
+	u32 feature_select;
+	u32 driver_feature_select;
+	u32 status;
+	u32 config_generation;
+	u32 queue_select;
+	u16 nr_queues;
+	u16 config_vector;
+	bool active;
+	bool paused;
+	u32 errors;
+	struct virtqueue queue[VIRTIO_MAX_QUEUES];
+};
+
+/** struct virtio_env - what a device stands in; the same for all of a VM */
+struct virtio_env {
+	const struct gmem *gmem;
+	const struct vm_log *log;
+	struct io_bus *mmio;
+	struct irq_chip *irq;
+	struct pci_bus *pci;
+	int (*ioeventfd)(void *opaque, int fd, u64 gpa, u32 len, bool datamatch,
+			 u32 value, bool on);
+	void *ioeventfd_opaque;
+};
+
+/**
+ * virtio_device_create() - make an instance, not yet on a transport
+ * @name: unique in the VM
+ * Return: 0 with *@out, -errno with the reason in @r.
+ */
+int virtio_device_create(struct virtio_device **out,
+			 const struct virtio_class *class, const char *name,
+			 const void *opts, const struct virtio_env *env,
+			 struct report *r);
+
+/* Registers, for transports. They take dev->lock. */
+
+u32 virtio_get_features(struct virtio_device *dev);
+void virtio_set_features(struct virtio_device *dev, u32 value);
+u32 virtio_get_status(struct virtio_device *dev);
+/**
+ * virtio_set_status() - the driver wrote the status; 0 resets
+ *
+ * FEATURES_OK sticks only for a subset of what was offered that has
+ * VERSION_1. DRIVER_OK activates.
+ */
+void virtio_set_status(struct virtio_device *dev, u32 value);
+/** virtio_selected_queue() - NULL when the number is out of range */
+struct virtqueue *virtio_selected_queue(struct virtio_device *dev);
+/** virtio_queue_enable() - the driver declares the selected queue ready */
+void virtio_queue_enable(struct virtio_device *dev, struct virtqueue *vq,
+			 bool on);
+/** virtio_queue_writable() - not after it is ready, nor without ACKNOWLEDGE */
+bool virtio_queue_writable(struct virtio_device *dev,
+			   const struct virtqueue *vq);
+/** virtio_config_read() - reads past the end give zero */
+void virtio_config_read(struct virtio_device *dev, u64 off, void *d,
+			unsigned int len);
+void virtio_config_write(struct virtio_device *dev, u64 off, const void *d,
+			 unsigned int len);
+/** virtio_notify() - a kick by register; numbers out of range are ignored */
+void virtio_notify(struct virtio_device *dev, u32 queue);
+
+/* For classes. */
+
+/** virtio_has() - whether feature bit @bit was negotiated */
+bool virtio_has(const struct virtio_device *dev, unsigned int bit);
+/** virtio_needs_reset() - the driver broke the rules; said once per reset */
+void virtio_needs_reset(struct virtio_device *dev, const char *why);
+/** virtio_config_changed() - tell the driver; any thread, no lock held */
+void virtio_config_changed(struct virtio_device *dev);
+
+/* Lifecycle, called through dev->dev.ops; transports extend save/restore. */
+int virtio_device_pause(struct virtio_device *dev);
+int virtio_device_resume(struct virtio_device *dev);
+void virtio_device_save(struct virtio_device *dev, struct state_out *out);
+int virtio_device_restore(struct virtio_device *dev, struct state_in *in);
+/** virtio_device_free() - deactivate, destroy the instance, free @dev */
+void virtio_device_free(struct virtio_device *dev);
+
+/**
+ * virtio_pci_attach() - put the device on the PCI bus; sets dev->dev.ops
+ * virtio_mmio_attach() - or at @gpa with interrupt line @gsi
+ *
+ * Return: 0 or -errno; @dev stays the caller's to destroy through its ops.
+ */
+int virtio_pci_attach(struct virtio_device *dev, const struct virtio_env *env);
+int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
+		       u64 gpa, unsigned int gsi);
+#define VIRTIO_MMIO_SIZE 0x200
+
+/** virtio_classes - every class, ends with NULL; virtio/classes.c */
+extern const struct virtio_class *const virtio_classes[];
+extern const struct virtio_class virtio_blk_class;
+extern const struct virtio_class virtio_console_class;
+extern const struct virtio_class virtio_rng_class;
+
+/** struct virtio_blk_opts - @disk: ownership passes on success of create */
+struct virtio_blk_opts {
+	struct disk *disk;
+	const char *serial;
+	unsigned int nr_queues;
+};
+
+/**
+ * struct virtio_console_opts - where bytes go
+ * @output: guest wrote @len bytes; takes all; any thread
+ */
+struct virtio_console_opts {
+	void (*output)(void *opaque, const void *d, size_t len);
+	void *opaque;
+};
+/**
+ * virtio_console_input() - hand bytes to the guest, from the main thread
+ * Return: how many were taken; the rest is to be offered again later.
+ */
+size_t virtio_console_input(struct virtio_device *dev, const void *d,
+			    size_t len);
+void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows);
+
+#endif

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A virtual machine as a whole.
+ *
+ * Theory of operation: struct kvm owns the KVM file descriptors, guest RAM,
+ * the buses, the list of devices and the state machine CREATED -> RUNNING <->
+ * PAUSED -> STOPPED, whose every transition kvm_set_state() checks. The main
+ * thread makes all transitions, under kvm->lock. RAM is one anonymous mapping
+ * without reservation: what the guest does not touch costs nothing. A VM ends
+ * because a device, a vCPU or the main thread calls kvm_end(), from any
+ * thread: the first reason is kept, an eventfd wakes the main thread, and the
+ * caller goes on; nothing is torn down on the caller's stack. kvm_destroy()
+ * takes a half-built VM. What is not supported: changing RAM while running.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "kvm/arch.h"
+#include "kvm/kvm.h"
+
+int kvm_check_extension(struct kvm *kvm, int cap)
+{
+	int v = ioctl(kvm->vm_fd, KVM_CHECK_EXTENSION, (long)cap);
+
+	return v < 0 ? 0 : v;
+}
+
+int kvm_set_state(struct kvm *kvm, enum kvm_state to)
+{
+	static const u8 allowed[] = {
+		[KVM_CREATED] = BIT(KVM_RUNNING) | BIT(KVM_STOPPED),
+		[KVM_RUNNING] = BIT(KVM_PAUSED) | BIT(KVM_STOPPED),
+		[KVM_PAUSED] = BIT(KVM_RUNNING) | BIT(KVM_STOPPED),
+		[KVM_STOPPED] = 0,
+	};
+
+	if (!(allowed[kvm->state] & BIT(to)))
+		return -EINVAL;
+	kvm->state = to;
+	return 0;
+}
+
+static void kvm_wake(struct kvm *kvm)
+{
+	u64 one = 1;
+
+	while (write(kvm->end_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void kvm_end(void *opaque, enum vm_end end, u32 code)
+{
+	struct kvm *kvm = opaque;
+
+	pthread_mutex_lock(&kvm->end_lock);
+	if (kvm->end == VM_END_NONE) {
+		kvm->end = end;
+		kvm->end_code = code;
+		kvm_wake(kvm);
+	}
+	pthread_mutex_unlock(&kvm->end_lock);
+}
+
+void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&kvm->end_lock);
+	if (kvm->end == VM_END_NONE) {
+		va_start(ap, fmt);
+		vsnprintf(kvm->end_text, sizeof(kvm->end_text), fmt, ap);
+		va_end(ap);
+		kvm->end = VM_END_ERROR;
+		kvm_wake(kvm);
+	}
+	pthread_mutex_unlock(&kvm->end_lock);
+}
+
+static int kvm_open_dev(struct kvm *kvm, struct report *r)
+{
+	int version;
+
+	kvm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm->dev_fd < 0 && errno == EACCES)
+		return report_error(r, EACCES,
+			"/dev/kvm: no access; join group kvm (usermod -aG kvm $USER)");
+	if (kvm->dev_fd < 0)
+		return report_error(r, errno,
+			"/dev/kvm: cannot open; is a kvm module loaded?");
+	version = ioctl(kvm->dev_fd, KVM_GET_API_VERSION, 0L);
+	if (version < 0)
+		return report_error(r, errno, "/dev/kvm: KVM_GET_API_VERSION");
+	if (version != KVM_API_VERSION)
+		return report_error(r, 0, "/dev/kvm: API version %d, not %d",
+				    version, KVM_API_VERSION);
+	return 0;
+}
+
+static int kvm_open_vm(struct kvm *kvm, struct report *r)
+{
+	static const struct {
+		int cap;
+		const char *name;
+	} needed[] = {
+		{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+		{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
+		{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
+		{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
+		{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
+		{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	};
+	int size;
+
+	do {
+		kvm->vm_fd = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0L);
+	} while (kvm->vm_fd < 0 && errno == EINTR);
+	if (kvm->vm_fd < 0)
+		return report_error(r, errno, "KVM_CREATE_VM");
+	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++)
+		if (!kvm_check_extension(kvm, needed[i].cap))
+			return report_error(r, 0, "/dev/kvm: this KVM lacks %s",
+					    needed[i].name);
+	size = ioctl(kvm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0L);
+	if (size < 0)
+		return report_error(r, errno, "KVM_GET_VCPU_MMAP_SIZE");
+	kvm->run_size = size;
+	return 0;
+}
+
+static int kvm_alloc_ram(struct kvm *kvm, struct report *r)
+{
+	const size_t align = 2 * SZ_1M;
+	void *p;
+
+	kvm->ram_size = kvm->machine->mem;
+	kvm->ram_map_size = kvm->ram_size + align;
+	p = mmap(NULL, kvm->ram_map_size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return report_error(r, errno, "guest memory: %llu MiB",
+				    (unsigned long long)(kvm->ram_size / SZ_1M));
+	kvm->ram_map = p;
+	kvm->ram = (void *)ALIGN_UP((uintptr_t)p, align);
+	madvise(kvm->ram, kvm->ram_size, MADV_HUGEPAGE);
+	madvise(kvm->ram, kvm->ram_size, MADV_DONTDUMP);
+	return 0;
+}
+
+static int kvm_ioeventfd(void *opaque, int fd, u64 gpa, u32 len,
+			 bool datamatch, u32 value, bool on)
+{
+	struct kvm *kvm = opaque;
+	struct kvm_ioeventfd io = {
+		.datamatch = value,
+		.addr = gpa,
+		.len = len,
+		.fd = fd,
+		.flags = (datamatch ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+			 (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return ioctl(kvm->vm_fd, KVM_IOEVENTFD, &io) < 0 ? -errno : 0;
+}
+
+static void kvm_set_env(struct kvm *kvm)
+{
+	kvm->hw_env = (struct hw_env){
+		.pio = &kvm->pio,
+		.irq = kvm->irq,
+		.end = kvm_end,
+		.end_opaque = kvm,
+	};
+	kvm->virtio_env = (struct virtio_env){
+		.gmem = &kvm->gmem,
+		.log = &kvm->log,
+		.mmio = &kvm->mmio,
+		.irq = kvm->irq,
+		.pci = kvm->pci,
+		.ioeventfd = kvm_ioeventfd,
+		.ioeventfd_opaque = kvm,
+	};
+}
+
+static int kvm_create_cpus(struct kvm *kvm, struct report *r)
+{
+	unsigned int max = kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS);
+	unsigned int nr = kvm->machine->nr_cpus;
+	int err;
+
+	if (nr > max)
+		return report_error(r, 0, "%u CPUs: KVM allows at most %u", nr,
+				    max);
+	kvm->cpus = calloc(nr, sizeof(*kvm->cpus));
+	if (!kvm->cpus)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < nr; i++)
+		kvm->cpus[i].fd = -1;
+	for (kvm->nr_cpus = 0; kvm->nr_cpus < nr;) {
+		err = kvm_cpu_create(kvm, kvm->nr_cpus++, r);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static struct kvm *kvm_alloc(const struct machine *m, const struct vm_log *log,
+			     const struct console_ops *console)
+{
+	struct kvm *kvm = calloc(1, sizeof(*kvm));
+
+	if (!kvm)
+		return NULL;
+	pthread_mutex_init(&kvm->lock, NULL);
+	pthread_mutex_init(&kvm->end_lock, NULL);
+	pthread_mutex_init(&kvm->cpu_lock, NULL);
+	pthread_cond_init(&kvm->cpu_cond, NULL);
+	kvm->machine = m;
+	kvm->log = *log;
+	kvm->console = *console;
+	kvm->dev_fd = -1;
+	kvm->vm_fd = -1;
+	kvm->devices_tail = &kvm->devices;
+	io_bus_init(&kvm->pio);
+	io_bus_init(&kvm->mmio);
+	kvm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return kvm;
+}
+
+int kvm_create(struct kvm **out, const struct machine *m,
+	       const struct vm_log *log, const struct console_ops *console,
+	       struct report *r)
+{
+	struct kvm *kvm = kvm_alloc(m, log, console);
+	int err;
+
+	if (!kvm)
+		return report_error(r, ENOMEM, "virtual machine");
+	err = kvm->end_fd < 0 ? report_error(r, errno, "eventfd") : 0;
+	if (!err)
+		err = kvm_open_dev(kvm, r);
+	if (!err)
+		err = kvm_open_vm(kvm, r);
+	if (!err)
+		err = kvm_alloc_ram(kvm, r);
+	if (!err)
+		err = arch_vm_create(kvm, r);
+	if (!err)
+		err = kvm_create_cpus(kvm, r);
+	if (err) {
+		kvm_destroy(kvm);
+		return err;
+	}
+	kvm_set_env(kvm);
+	*out = kvm;
+	return 0;
+}
+
+void kvm_add_device(struct kvm *kvm, struct device *dev)
+{
+	pthread_mutex_lock(&kvm->lock);
+	dev->next = NULL;
+	*kvm->devices_tail = dev;
+	kvm->devices_tail = &dev->next;
+	pthread_mutex_unlock(&kvm->lock);
+}
+
+int kvm_seal(struct kvm *kvm, struct report *r)
+{
+	(void)kvm;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return report_error(r, errno, "PR_SET_NO_NEW_PRIVS");
+	return 0;
+}
+
+int kvm_start(struct kvm *kvm, struct report *r)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&kvm->lock);
+	for (struct device *d = kvm->devices; d && !err; d = d->next)
+		if (d->ops->start)
+			err = d->ops->start(d);
+	for (unsigned int i = 0; i < kvm->nr_cpus && !err; i++)
+		err = arch_cpu_init(&kvm->cpus[i], r);
+	if (!err)
+		err = kvm_set_state(kvm, KVM_RUNNING);
+	if (!err)
+		err = kvm_cpus_start(kvm, r);
+	pthread_mutex_unlock(&kvm->lock);
+	return err;
+}
+
+int kvm_pause(struct kvm *kvm)
+{
+	int err;
+
+	pthread_mutex_lock(&kvm->lock);
+	err = kvm_set_state(kvm, KVM_PAUSED);
+	if (!err) {
+		kvm_cpus_pause(kvm);
+		for (struct device *d = kvm->devices; d; d = d->next)
+			if (d->ops->pause)
+				d->ops->pause(d);
+	}
+	pthread_mutex_unlock(&kvm->lock);
+	return err;
+}
+
+int kvm_resume(struct kvm *kvm)
+{
+	int err;
+
+	pthread_mutex_lock(&kvm->lock);
+	err = kvm_set_state(kvm, KVM_RUNNING);
+	if (!err) {
+		for (struct device *d = kvm->devices; d; d = d->next)
+			if (d->ops->resume)
+				d->ops->resume(d);
+		kvm_cpus_resume(kvm);
+	}
+	pthread_mutex_unlock(&kvm->lock);
+	return err;
+}
+
+int kvm_stop(struct kvm *kvm)
+{
+	bool running;
+
+	pthread_mutex_lock(&kvm->lock);
+	running = kvm->state == KVM_RUNNING;
+	if (kvm->state != KVM_STOPPED)
+		kvm_set_state(kvm, KVM_STOPPED);
+	kvm_cpus_stop(kvm);
+	for (struct device *d = kvm->devices; d && running; d = d->next)
+		if (d->ops->pause)
+			d->ops->pause(d);
+	pthread_mutex_unlock(&kvm->lock);
+	return 0;
+}
+
+/* In reverse: what was made last may use what was made first. */
+static void kvm_destroy_devices(struct device *d)
+{
+	struct device *reversed = NULL;
+
+	while (d) {
+		struct device *next = d->next;
+
+		d->next = reversed;
+		reversed = d;
+		d = next;
+	}
+	while (reversed) {
+		d = reversed;
+		reversed = d->next;
+		d->ops->destroy(d);
+	}
+}
+
+void kvm_destroy(struct kvm *kvm)
+{
+	if (!kvm)
+		return;
+	if (kvm->cpus)
+		kvm_stop(kvm);
+	kvm_destroy_devices(kvm->devices);
+	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
+		kvm_cpu_destroy(&kvm->cpus[i]);
+	free(kvm->cpus);
+	arch_vm_destroy(kvm);
+	if (kvm->ram_map)
+		munmap(kvm->ram_map, kvm->ram_map_size);
+	if (kvm->vm_fd >= 0)
+		close(kvm->vm_fd);
+	if (kvm->dev_fd >= 0)
+		close(kvm->dev_fd);
+	if (kvm->end_fd >= 0)
+		close(kvm->end_fd);
+	io_bus_destroy(&kvm->pio);
+	io_bus_destroy(&kvm->mmio);
+	free(kvm);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm: the virtual machine monitor of the Linux kernel tree.
+ *
+ * Theory of operation: one table of commands; each is a function in a file of
+ * its own that parses its options and returns the exit status. Only main.c
+ * and builtin-*.c print to stderr or decide an exit status.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "builtin.h"
+
+const struct command commands[] = {
+	{ "run", "boot a kernel in a virtual machine", cmd_run, run_options },
+	{ "version", "print the version", cmd_version, NULL },
+	{ "help", "explain a command", cmd_help, NULL },
+	{ NULL, NULL, NULL, NULL },
+};
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "help";
+
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		name = "help";
+	if (!strcmp(name, "--version"))
+		name = "version";
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, name))
+			return c->run(argc - 1, argv + 1);
+	fprintf(stderr, "lkvm: %s: no such command; see lkvm help\n", name);
+	return STATUS_ERROR;
+}

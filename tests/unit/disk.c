@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tests of disk/: opening, locking, and both engines. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include "kvm/disk.h"
+#include "test.h"
+
+#define IMAGE_SIZE SZ_1M
+
+struct fixture {
+	char path[64];
+	struct disk *d;
+	struct disk_queue *q;
+};
+
+static void image_create(struct fixture *f, off_t size)
+{
+	int fd;
+
+	memset(f, 0, sizeof(*f));
+	strcpy(f->path, "/tmp/lkvm-disk-XXXXXX");
+	fd = mkstemp(f->path);
+	if (fd >= 0 && ftruncate(fd, size))
+		perror("ftruncate");
+	close(fd);
+}
+
+static bool setup(struct fixture *f, enum disk_engine engine, bool direct)
+{
+	struct disk_opts o = {
+		.path = f->path, .engine = engine, .direct = direct,
+	};
+	struct report r = { 0 };
+
+	image_create(f, IMAGE_SIZE);
+	if (disk_open(&f->d, &o, &r)) {
+		printf("# SKIP %s\n", r.msg);
+		unlink(f->path);
+		return false;
+	}
+	return !disk_queue_create(f->d, 64, &f->q);
+}
+
+static void teardown(struct fixture *f)
+{
+	disk_queue_destroy(f->q);
+	disk_close(f->d);
+	unlink(f->path);
+}
+
+static int run(struct fixture *f, struct disk_req *req)
+{
+	u32 fired;
+
+	disk_submit(f->q, req);
+	if (disk_wait(f->q, NULL, 0, &fired, true) != req)
+		return -EPROTO;
+	return req->result;
+}
+
+static int transfer(struct fixture *f, enum disk_op op, u64 off, void *p,
+		    size_t len)
+{
+	struct iovec iov = { p, len };
+	struct disk_req req = {
+		.op = op, .off = off, .len = len, .iov = &iov, .nr_iov = 1,
+	};
+
+	return run(f, &req);
+}
+
+static int range(struct fixture *f, enum disk_op op, u64 off, u64 len,
+		 bool unmap)
+{
+	struct disk_req req = {
+		.op = op, .off = off, .len = len, .unmap = unmap,
+	};
+
+	return run(f, &req);
+}
+
+static void check_rw(struct test *t, enum disk_engine e, bool direct)
+{
+	static u8 raw[4096 * 3], back[4096 * 3];
+	struct fixture f;
+	struct iovec iov[3] = {
+		{ raw + 1, 511 }, { raw + 512, 0 }, { raw + 512, 513 },
+	};
+	struct disk_req w = {
+		.op = DISK_WRITE, .off = 512, .len = 1024, .iov = iov,
+		.nr_iov = 3,
+	};
+
+	if (!setup(&f, e, direct))
+		return;
+	for (size_t i = 0; i < sizeof(raw); i++)
+		raw[i] = i * 7 + 1;
+	EXPECT(run(&f, &w) == 0);
+	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0);
+	EXPECT(transfer(&f, DISK_READ, 512, back + 3, 1024) == 0);
+	EXPECT(!memcmp(back + 3, raw + 1, 1024));
+	EXPECT(transfer(&f, DISK_READ, IMAGE_SIZE - 512, back, 512) == 0);
+	EXPECT(transfer(&f, DISK_READ, IMAGE_SIZE, back, 512) == -EINVAL);
+	EXPECT(transfer(&f, DISK_WRITE, IMAGE_SIZE - 512, raw, 1024) ==
+	       -EINVAL);
+	EXPECT(transfer(&f, DISK_READ, ~0ULL - 511, back, 1024) == -EINVAL);
+	EXPECT(transfer(&f, DISK_READ, 0, back, 0) == 0);
+	teardown(&f);
+}
+
+static void check_big(struct test *t, enum disk_engine e, bool direct)
+{
+	size_t len = IMAGE_SIZE - 512;
+	u8 *a = malloc(len + 1), *b = malloc(len + 1);
+	struct fixture f;
+
+	if (!setup(&f, e, direct))
+		goto out;
+	for (size_t i = 0; i <= len; i++)
+		a[i] = (i >> 9) * 13 + i;
+	EXPECT(transfer(&f, DISK_WRITE, 512, a + 1, len) == 0);
+	memset(b, 0, len + 1);
+	EXPECT(transfer(&f, DISK_READ, 512, b + 1, len) == 0);
+	EXPECT(!memcmp(a + 1, b + 1, len));
+	teardown(&f);
+out:
+	free(a);
+	free(b);
+}
+
+static void check_ranges(struct test *t, enum disk_engine e)
+{
+	static u8 a[SZ_1M / 4], zero[SZ_1M / 4];
+	struct fixture f;
+	struct stat st;
+
+	if (!setup(&f, e, false))
+		return;
+	memset(a, 0x5a, sizeof(a));
+	EXPECT(transfer(&f, DISK_WRITE, 0, a, sizeof(a)) == 0);
+	EXPECT(range(&f, DISK_WRITE_ZEROES, 512, 4096, false) == 0);
+	EXPECT(transfer(&f, DISK_READ, 0, a, sizeof(a)) == 0);
+	EXPECT(a[511] == 0x5a && a[512 + 4096] == 0x5a);
+	EXPECT(!memcmp(a + 512, zero, 4096));
+	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 8192, true) == 0);
+	if (disk_info(f.d)->discard)
+		EXPECT(range(&f, DISK_DISCARD, 0, sizeof(a), false) == 0);
+	EXPECT(range(&f, DISK_DISCARD, IMAGE_SIZE, 512, false) == -EINVAL);
+	EXPECT(transfer(&f, DISK_READ, 0, a, 8192) == 0);
+	EXPECT(!memcmp(a, zero, 8192));
+	EXPECT(!stat(f.path, &st) && (u64)st.st_size == IMAGE_SIZE);
+	teardown(&f);
+}
+
+static void check_fds(struct test *t, enum disk_engine e)
+{
+	struct fixture f;
+	int fds[3];
+	u64 one = 1;
+	u32 fired;
+
+	if (!setup(&f, e, false))
+		return;
+	for (int i = 0; i < 3; i++)
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	EXPECT(!disk_wait(f.q, fds, 3, &fired, false) && !fired);
+	for (int n = 0; n < 10; n++) {
+		int i = n % 3;
+
+		EXPECT(write(fds[i], &one, 8) == 8);
+		EXPECT(!disk_wait(f.q, fds, 3, &fired, true));
+		EXPECT(fired == BIT(i));
+		EXPECT(!disk_wait(f.q, fds, 3, &fired, false) && !fired);
+	}
+	EXPECT(write(fds[0], &one, 8) == 8);
+	EXPECT(write(fds[2], &one, 8) == 8);
+	EXPECT(!disk_wait(f.q, fds, 3, &fired, true) && fired == 5);
+	teardown(&f);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(read(fds[i], &one, 8) < 0 && errno == EAGAIN);
+		close(fds[i]);
+	}
+}
+
+static void *kicker(void *opaque)
+{
+	u64 one = 1;
+
+	usleep(30000);
+	return write(*(int *)opaque, &one, 8) == 8 ? NULL : opaque;
+}
+
+static void check_wakes(struct test *t, enum disk_engine e)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct fixture f;
+	pthread_t thread;
+	u32 fired;
+
+	if (!setup(&f, e, false))
+		goto out;
+	for (int i = 0; i < 3; i++) {
+		void *bad;
+
+		pthread_create(&thread, NULL, kicker, &fd);
+		EXPECT(!disk_wait(f.q, &fd, 1, &fired, true) && fired == 1);
+		pthread_join(thread, &bad);
+		EXPECT(!bad);
+	}
+	teardown(&f);
+out:
+	close(fd);
+}
+
+/* More than the queue was made for, and left in flight at the end. */
+static void check_many(struct test *t, enum disk_engine e)
+{
+	enum { NR = 500 };
+	static u8 buf[NR][512];
+	struct iovec iov[NR];
+	struct disk_req *req = calloc(NR, sizeof(*req)), *done;
+	unsigned int nr = 0;
+	struct fixture f;
+	u32 fired;
+
+	if (!setup(&f, e, false))
+		goto out;
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < NR; i++) {
+			iov[i] = (struct iovec){ buf[i], 512 };
+			req[i] = (struct disk_req){
+				.op = round & 1 ? DISK_READ : DISK_WRITE,
+				.off = i * 512, .len = 512, .iov = &iov[i],
+				.nr_iov = 1, .result = 1,
+			};
+			memset(buf[i], round & 1 ? 0 : i, 512);
+			disk_submit(f.q, &req[i]);
+		}
+		if (round == 2)
+			break;
+		for (nr = 0; nr < NR;) {
+			done = disk_wait(f.q, NULL, 0, &fired, true);
+			for (; done; done = done->next, nr++)
+				EXPECT(done->result == 0);
+		}
+		for (int i = 0; i < NR; i++)
+			EXPECT(buf[i][0] == (u8)i && buf[i][511] == (u8)i);
+	}
+	teardown(&f);
+out:
+	free(req);
+}
+
+static void check_shrunk(struct test *t, enum disk_engine e)
+{
+	static u8 buf[8192];
+	struct fixture f;
+
+	if (!setup(&f, e, false))
+		return;
+	EXPECT(!truncate(f.path, 4096));
+	EXPECT(transfer(&f, DISK_READ, 0, buf, sizeof(buf)) == -EIO);
+	EXPECT(transfer(&f, DISK_READ, 0, buf, 4096) == 0);
+	teardown(&f);
+}
+
+#define BOTH(what, check, ...) \
+	TEST(uring_##what) { check(t, DISK_ENGINE_URING, ##__VA_ARGS__); } \
+	TEST(threads_##what) { check(t, DISK_ENGINE_THREADS, ##__VA_ARGS__); }
+
+BOTH(reads_back_what_was_written, check_rw, false)
+BOTH(direct_reads_back_unaligned_buffers, check_rw, true)
+BOTH(moves_a_large_request, check_big, false)
+BOTH(direct_moves_a_large_unaligned_request, check_big, true)
+BOTH(zeroes_and_discards_ranges, check_ranges)
+BOTH(reports_each_eventfd, check_fds)
+BOTH(wakes_on_eventfd_while_blocked, check_wakes)
+BOTH(survives_more_requests_than_depth, check_many)
+BOTH(read_past_a_shrunk_end_is_eio, check_shrunk)
+
+static int try_open(const char *path, bool readonly, struct report *r)
+{
+	struct disk_opts o = { .path = path, .readonly = readonly };
+	struct disk *d = NULL;
+	int ret;
+
+	memset(r, 0, sizeof(*r));
+	ret = disk_open(&d, &o, r);
+	if (!ret)
+		disk_close(d);
+	return ret;
+}
+
+TEST(disk_open_refuses_what_is_no_image)
+{
+	struct report r;
+	struct fixture f;
+	char fifo[80];
+
+	EXPECT(try_open("/nonexistent/x", false, &r) == -ENOENT);
+	EXPECT(!strcmp(r.msg, "disk /nonexistent/x: cannot open: "
+			      "No such file or directory"));
+	EXPECT(try_open("/tmp", true, &r) == -EISDIR);
+	EXPECT(try_open("/tmp", false, &r) == -EISDIR);
+	EXPECT(try_open("/dev/null", false, &r) < 0 && r.msg[0]);
+	image_create(&f, 511);
+	EXPECT(try_open(f.path, true, &r) < 0 && strstr(r.msg, "is empty"));
+	snprintf(fifo, sizeof(fifo), "%s.fifo", f.path);
+	EXPECT(!mkfifo(fifo, 0600));
+	EXPECT(try_open(fifo, true, &r) < 0);
+	unlink(fifo);
+	unlink(f.path);
+}
+
+TEST(disk_open_rounds_size_down_to_sectors)
+{
+	struct fixture f;
+	struct disk_opts o = { .path = f.path, .readonly = true };
+
+	image_create(&f, 1024 + 100);
+	EXPECT(!disk_open(&f.d, &o, NULL));
+	EXPECT(disk_info(f.d)->size == 1024);
+	EXPECT(disk_info(f.d)->block_size == 512);
+	EXPECT(disk_info(f.d)->readonly && !disk_info(f.d)->discard);
+	disk_close(f.d);
+	unlink(f.path);
+}
+
+TEST(disk_open_refuses_an_image_in_use)
+{
+	struct fixture f;
+	struct disk_opts rw = { .path = f.path };
+	struct disk_opts ro = { .path = f.path, .readonly = true };
+	struct disk *other;
+	struct report r;
+
+	image_create(&f, 4096);
+	EXPECT(!disk_open(&f.d, &rw, NULL));
+	EXPECT(try_open(f.path, false, &r) == -EBUSY && r.msg[0]);
+	EXPECT(try_open(f.path, true, &r) == -EBUSY);
+	disk_close(f.d);
+	EXPECT(!disk_open(&f.d, &ro, NULL));
+	EXPECT(!disk_open(&other, &ro, NULL));
+	EXPECT(try_open(f.path, false, &r) == -EBUSY);
+	disk_close(other);
+	disk_close(f.d);
+	EXPECT(try_open(f.path, false, &r) == 0);
+	unlink(f.path);
+}
+
+TEST(disk_write_to_readonly_is_refused)
+{
+	struct fixture f;
+	struct disk_opts ro = { .path = f.path, .readonly = true };
+	u8 buf[512] = { 0 };
+
+	image_create(&f, 4096);
+	EXPECT(!disk_open(&f.d, &ro, NULL));
+	EXPECT(!disk_queue_create(f.d, 4, &f.q));
+	EXPECT(transfer(&f, DISK_WRITE, 0, buf, 512) == -EROFS);
+	EXPECT(transfer(&f, DISK_READ, 0, buf, 512) == 0);
+	teardown(&f);
+}
+
+#define T2(what) T(uring_##what), T(threads_##what)
+
+TEST_MAIN(T(disk_open_refuses_what_is_no_image),
+	  T(disk_open_rounds_size_down_to_sectors),
+	  T(disk_open_refuses_an_image_in_use),
+	  T(disk_write_to_readonly_is_refused),
+	  T2(reads_back_what_was_written),
+	  T2(direct_reads_back_unaligned_buffers),
+	  T2(moves_a_large_request),
+	  T2(direct_moves_a_large_unaligned_request),
+	  T2(zeroes_and_discards_ranges),
+	  T2(reports_each_eventfd),
+	  T2(wakes_on_eventfd_while_blocked),
+	  T2(survives_more_requests_than_depth),
+	  T2(read_past_a_shrunk_end_is_eio))

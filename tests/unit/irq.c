@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of interrupt lines and messages.
+ *
+ * Theory of operation: the operations that reach KVM are replaced by ones that
+ * count and remember; eventfds are real, and are read back.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kvm/irq.h"
+#include "test.h"
+
+struct fake {
+	bool level[IRQ_MAX_LINES];
+	unsigned int line_calls;
+	unsigned int routing_calls;
+	unsigned int irqfds;
+	u32 nr;
+	u32 refuse_hi;
+	struct kvm_irq_routing_entry entry[16];
+};
+
+static int fake_line(void *o, unsigned int gsi, bool level)
+{
+	struct fake *f = o;
+
+	f->level[gsi] = level;
+	f->line_calls++;
+	return 0;
+}
+
+static int fake_routing(void *o, const struct kvm_irq_routing *table)
+{
+	struct fake *f = o;
+
+	f->routing_calls++;
+	for (u32 i = 0; f->refuse_hi && i < table->nr; i++) {
+		if (table->entries[i].type == KVM_IRQ_ROUTING_MSI &&
+		    table->entries[i].u.msi.address_hi == f->refuse_hi)
+			return -EINVAL;
+	}
+	f->nr = table->nr;
+	for (u32 i = 0; i < table->nr && i < ARRAY_SIZE(f->entry); i++)
+		f->entry[i] = table->entries[i];
+	return 0;
+}
+
+static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
+{
+	struct fake *f = o;
+
+	(void)fd;
+	(void)gsi;
+	f->irqfds += on ? 1U : -1U;
+	return 0;
+}
+
+static const struct irq_chip_ops fake_ops = {
+	.set_line = fake_line,
+	.set_routing = fake_routing,
+	.set_irqfd = fake_irqfd,
+};
+
+static u64 count(const struct irq_msi *msi)
+{
+	u64 v = 0;
+
+	return read(msi->fd, &v, sizeof(v)) == sizeof(v) ? v : 0;
+}
+
+TEST(irq_line_is_the_or_of_its_sources)
+{
+	struct fake f = { 0 };
+	struct irq_chip *chip;
+	struct irq_line a, b, none;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	EXPECT(!irq_line_init(&a, chip, 5));
+	EXPECT(!irq_line_init(&b, chip, 5));
+	EXPECT(!irq_line_init(&none, NULL, 5));
+	irq_line_set(&none, true);
+	EXPECT(f.line_calls == 0);
+	irq_line_set(&a, true);
+	irq_line_set(&b, true);
+	irq_line_set(&a, true);
+	EXPECT(f.level[5] && f.line_calls == 1);
+	irq_line_set(&a, false);
+	EXPECT(f.level[5] && f.line_calls == 1);
+	irq_line_set(&b, false);
+	irq_line_set(&b, false);
+	EXPECT(!f.level[5] && f.line_calls == 2);
+	irq_chip_destroy(chip);
+}
+
+TEST(irq_line_refuses_a_33rd_source_and_a_bad_gsi)
+{
+	struct fake f = { 0 };
+	struct irq_chip *chip;
+	struct irq_line line;
+	int rc = 0;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	for (int i = 0; i < 32; i++)
+		rc |= irq_line_init(&line, chip, 4);
+	EXPECT(!rc);
+	EXPECT(irq_line_init(&line, chip, 4) == -ENOSPC);
+	EXPECT(irq_line_init(&line, chip, IRQ_MAX_LINES) == -EINVAL);
+	irq_chip_destroy(chip);
+}
+
+TEST(irq_msi_routes_are_committed_once_at_the_first_signal)
+{
+	struct kvm_irq_routing_entry fixed = { .gsi = 3 };
+	struct fake f = { 0 };
+	struct irq_msi m[2];
+	struct irq_chip *chip;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, &fixed, 1));
+	EXPECT(!irq_commit(chip) && f.nr == 1 && f.entry[0].gsi == 3);
+	EXPECT(!irq_msi_alloc(chip, &m[0]) && !irq_msi_alloc(chip, &m[1]));
+	EXPECT(f.irqfds == 0);
+	EXPECT(!irq_msi_set(chip, &m[0], 0xfee00000, 0x31));
+	EXPECT(!irq_msi_set(chip, &m[1], 0x1fee01000, 0x32));
+	EXPECT(f.irqfds == 2 && f.routing_calls == 1);
+	irq_msi_signal(chip, &m[0]);
+	irq_msi_signal(chip, &m[1]);
+	irq_msi_signal(chip, &m[1]);
+	EXPECT(f.routing_calls == 2 && f.nr == 3);
+	EXPECT(f.entry[1].gsi == 24 && f.entry[1].u.msi.data == 0x31);
+	EXPECT(f.entry[2].gsi == 25 && f.entry[2].u.msi.address_hi == 1);
+	EXPECT(count(&m[0]) == 1 && count(&m[1]) == 2);
+	EXPECT(!irq_msi_set(chip, &m[0], 0xfee00000, 0x31));
+	irq_msi_signal(chip, &m[0]);
+	EXPECT(f.routing_calls == 2);
+	EXPECT(!irq_msi_mask(chip, &m[0]));
+	irq_msi_signal(chip, &m[0]);
+	EXPECT(f.routing_calls == 3 && f.nr == 2);
+	irq_msi_free(chip, &m[0]);
+	irq_msi_free(chip, &m[1]);
+	irq_msi_free(chip, &m[1]);
+	EXPECT(f.irqfds == 0);
+	irq_chip_destroy(chip);
+}
+
+TEST(irq_msi_refused_by_kvm_does_not_silence_others)
+{
+	struct fake f = { .refuse_hi = 7 };
+	struct irq_msi bad, good;
+	struct irq_chip *chip;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	EXPECT(!irq_msi_alloc(chip, &bad) && !irq_msi_alloc(chip, &good));
+	irq_msi_set(chip, &bad, 7ULL << 32, 1);
+	irq_msi_set(chip, &good, 0xfee00000, 2);
+	irq_msi_signal(chip, &good);
+	EXPECT(count(&good) == 1 && f.nr == 1);
+	irq_msi_signal(chip, &bad);
+	EXPECT(count(&bad) == 0);
+	irq_msi_signal(chip, &good);
+	EXPECT(count(&good) == 1 && f.nr == 1);
+	irq_msi_free(chip, &bad);
+	irq_msi_free(chip, &good);
+	irq_chip_destroy(chip);
+}
+
+TEST(irq_msi_slots_end_and_are_reused)
+{
+	static struct irq_msi m[IRQ_MAX_MSI];
+	struct fake f = { 0 };
+	struct irq_chip *chip;
+	struct irq_msi more;
+	unsigned int nr = 0;
+	int rc = 0;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	while (nr < IRQ_MAX_MSI && !rc)
+		rc = irq_msi_alloc(chip, &m[nr++]);
+	if (!rc)
+		EXPECT(irq_msi_alloc(chip, &more) == -ENOSPC);
+	else
+		nr--;
+	irq_msi_free(chip, &m[7]);
+	EXPECT(!irq_msi_alloc(chip, &m[7]) && m[7].gsi == 24 + 7);
+	while (nr-- > 0)
+		irq_msi_free(chip, &m[nr]);
+	irq_chip_destroy(chip);
+}
+
+TEST_MAIN(T(irq_line_is_the_or_of_its_sources),
+	  T(irq_line_refuses_a_33rd_source_and_a_bad_gsi),
+	  T(irq_msi_routes_are_committed_once_at_the_first_signal),
+	  T(irq_msi_refused_by_kvm_does_not_silence_others),
+	  T(irq_msi_slots_end_and_are_reused))

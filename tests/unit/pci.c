@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of the PCI bus.
+ *
+ * Theory of operation: a guest's accesses are made through the two buses, as
+ * a vCPU would; the interrupt chip reaches nothing and eventfds are read back.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kvm/pci.h"
+#include "test.h"
+
+#define ECAM 0xc0000000ULL
+#define WINDOW 0xd0000000ULL
+
+struct world {
+	struct io_bus pio;
+	struct io_bus mmio;
+	struct irq_chip *irq;
+	struct pci_bus *bus;
+	bool level[IRQ_MAX_LINES];
+	u8 reset_value;
+};
+
+static int fake_line(void *o, unsigned int gsi, bool level)
+{
+	((struct world *)o)->level[gsi] = level;
+	return 0;
+}
+
+static int fake_routing(void *o, const struct kvm_irq_routing *table)
+{
+	(void)o;
+	(void)table;
+	return 0;
+}
+
+static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
+{
+	(void)o;
+	(void)fd;
+	(void)gsi;
+	(void)on;
+	return 0;
+}
+
+static const struct irq_chip_ops fake_ops = {
+	.set_line = fake_line,
+	.set_routing = fake_routing,
+	.set_irqfd = fake_irqfd,
+};
+
+static void fake_reset(void *o, u8 value)
+{
+	((struct world *)o)->reset_value = value;
+}
+
+static int bar_read(struct pci_function *f, u64 off, void *d, unsigned int len)
+{
+	(void)f;
+	io_write_le(d, len, off);
+	return 0;
+}
+
+static const struct pci_function_ops func_ops = { .bar_read = bar_read };
+
+static void world_make(struct world *w)
+{
+	struct pci_bus_params p = {
+		.pio = &w->pio, .mmio = &w->mmio,
+		.ecam_gpa = ECAM, .mmio_gpa = WINDOW, .mmio_size = 0x100000,
+		.intx_gsi = { 16, 17, 18, 19 },
+		.reset = fake_reset, .reset_opaque = w,
+	};
+
+	memset(w, 0, sizeof(*w));
+	io_bus_init(&w->pio);
+	io_bus_init(&w->mmio);
+	irq_chip_create(&w->irq, &fake_ops, w, NULL, 0);
+	p.irq = w->irq;
+	pci_bus_create(&w->bus, &p);
+}
+
+static void world_end(struct world *w)
+{
+	pci_bus_destroy(w->bus);
+	irq_chip_destroy(w->irq);
+	io_bus_destroy(&w->pio);
+	io_bus_destroy(&w->mmio);
+}
+
+static u64 rd(struct io_bus *bus, u64 addr, unsigned int len)
+{
+	u8 d[8] = { 0 };
+
+	io_bus_read(bus, addr, d, len);
+	return io_read_le(d, len);
+}
+
+static void wr(struct io_bus *bus, u64 addr, unsigned int len, u64 v)
+{
+	u8 d[8];
+
+	io_write_le(d, len, v);
+	io_bus_write(bus, addr, d, len);
+}
+
+static u64 ecam(const struct pci_function *f, unsigned int reg)
+{
+	return ECAM + f->devfn * 0x1000ULL + reg;
+}
+
+static void func_make(struct world *w, struct pci_function *f)
+{
+	pci_function_init(f, &func_ops, NULL, 0x1234, 0x5678, 0x078000);
+	f->bar_size = 0x8000;
+	pci_add_msix(f, 2, 0x4000, 0x5000);
+	pci_register(w->bus, f);
+}
+
+TEST(pci_host_bridge_is_found_by_mechanism_1)
+{
+	struct world w;
+
+	world_make(&w);
+	wr(&w.pio, 0xcf8, 4, 0x80000008);
+	EXPECT(rd(&w.pio, 0xcf8, 4) == 0x80000008);
+	EXPECT(rd(&w.pio, 0xcfe, 2) == 0x0600);
+	wr(&w.pio, 0xcf8, 4, 0x80000000);
+	EXPECT(rd(&w.pio, 0xcfc, 4) == 0x00081b36);
+	EXPECT(rd(&w.pio, 0xcfd, 2) == 0x081b);
+	wr(&w.pio, 0xcfb, 1, 1);
+	EXPECT(rd(&w.pio, 0xcf8, 4) == 0x80000000);
+	wr(&w.pio, 0xcf8, 4, 0);
+	EXPECT(rd(&w.pio, 0xcfc, 4) == 0xffffffff);
+	world_end(&w);
+}
+
+TEST(pci_reset_port_is_handed_on)
+{
+	struct world w;
+
+	world_make(&w);
+	wr(&w.pio, 0xcf9, 1, 6);
+	EXPECT(w.reset_value == 6);
+	wr(&w.pio, 0xcf8, 4, 0x80000e00);
+	EXPECT(w.reset_value == 6);
+	EXPECT(rd(&w.pio, 0xcf9, 1) == 0xff);
+	world_end(&w);
+}
+
+TEST(pci_absent_function_reads_ones)
+{
+	struct world w;
+
+	world_make(&w);
+	EXPECT(rd(&w.mmio, ECAM + 0x8000, 4) == 0xffffffff);
+	EXPECT(rd(&w.mmio, ECAM + 0xff100, 4) == 0xffffffff);
+	EXPECT(rd(&w.mmio, ECAM + 0x100, 4) == 0);
+	EXPECT(rd(&w.mmio, ECAM + 0xffe, 4) == 0xffffffff);
+	wr(&w.pio, 0xcf8, 4, 0x80010000);
+	EXPECT(rd(&w.pio, 0xcfc, 4) == 0xffffffff);
+	world_end(&w);
+}
+
+TEST(pci_bar_is_sized_moved_and_refused_on_overlap)
+{
+	struct pci_function a, b;
+	struct world w;
+
+	world_make(&w);
+	func_make(&w, &a);
+	func_make(&w, &b);
+	EXPECT(rd(&w.mmio, ecam(&a, 0x10), 4) == WINDOW);
+	wr(&w.mmio, ecam(&a, 0x10), 4, 0xffffffff);
+	EXPECT(rd(&w.mmio, ecam(&a, 0x10), 4) == 0xffff8000);
+	wr(&w.mmio, ecam(&a, 0x10), 4, WINDOW + 0x10000);
+	EXPECT(!a.bar_mapped);
+	wr(&w.mmio, ecam(&a, 0x04), 2, 2);
+	EXPECT(a.bar_mapped && rd(&w.mmio, WINDOW + 0x10008, 4) == 8);
+	wr(&w.mmio, ecam(&b, 0x10), 4, WINDOW + 0x10000);
+	wr(&w.mmio, ecam(&b, 0x04), 2, 0xffff);
+	EXPECT(!b.bar_mapped);
+	EXPECT(rd(&w.mmio, ecam(&b, 0x04), 2) == 0x406);
+	wr(&w.mmio, ecam(&a, 0x10), 4, 0x1000);
+	EXPECT(!a.bar_mapped && b.bar_mapped);
+	wr(&w.mmio, ecam(&b, 0x04), 2, 0);
+	EXPECT(!b.bar_mapped);
+	EXPECT(rd(&w.mmio, WINDOW + 0x10008, 4) == 0xffffffff);
+	wr(&w.mmio, ecam(&b, 0x00), 4, 0);
+	EXPECT(rd(&w.mmio, ecam(&b, 0x00), 4) == 0x56781234);
+	pci_unregister(&a);
+	pci_unregister(&b);
+	world_end(&w);
+}
+
+static u64 count(const struct pci_function *f, unsigned int n)
+{
+	u64 v = 0;
+
+	return read(f->msix[n].msi.fd, &v, 8) == 8 ? v : 0;
+}
+
+TEST(pci_msix_masked_vector_is_pending_until_unmasked)
+{
+	struct pci_function f;
+	struct world w;
+
+	world_make(&w);
+	func_make(&w, &f);
+	wr(&w.mmio, ecam(&f, 4), 2, 2);
+	pci_msix_signal(&f, 0);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0xc000);
+	EXPECT(pci_msix_enabled(&f));
+	EXPECT(rd(&w.mmio, ecam(&f, f.msix_cap + 2), 2) == 0xc001);
+	wr(&w.mmio, WINDOW + 0x4000, 8, 0xfee01000);
+	wr(&w.mmio, WINDOW + 0x4008, 8, 0x31);
+	EXPECT(rd(&w.mmio, WINDOW + 0x4000, 8) == 0xfee01000);
+	pci_msix_signal(&f, 0);
+	pci_msix_signal(&f, 1);
+	pci_msix_signal(&f, 2);
+	pci_msix_signal(&f, 0xffff);
+	EXPECT(rd(&w.mmio, WINDOW + 0x5000, 8) == 3);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
+	EXPECT(count(&f, 0) == 1 && count(&f, 1) == 0);
+	EXPECT(rd(&w.mmio, WINDOW + 0x5000, 4) == 2);
+	wr(&w.mmio, WINDOW + 0x401c, 4, 0);
+	EXPECT(count(&f, 1) == 1);
+	EXPECT(rd(&w.mmio, WINDOW + 0x4001, 1) == 0xff);
+	EXPECT(rd(&w.mmio, WINDOW + 0x4006, 8) == ~0ULL);
+	pci_unregister(&f);
+	world_end(&w);
+}
+
+TEST(pci_intx_follows_disable_and_swizzle)
+{
+	struct pci_function f;
+	struct world w;
+
+	world_make(&w);
+	func_make(&w, &f);
+	EXPECT(rd(&w.mmio, ecam(&f, 0x3c), 2) == 0x0111);
+	EXPECT(pci_irq_gsi(w.bus, 3, 2) == 17);
+	pci_intx_set(&f, true);
+	EXPECT(w.level[17] && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
+	wr(&w.mmio, ecam(&f, 4), 2, 0x400);
+	EXPECT(!w.level[17] && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
+	wr(&w.mmio, ecam(&f, 4), 2, 0);
+	EXPECT(w.level[17]);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
+	EXPECT(!w.level[17]);
+	pci_unregister(&f);
+	world_end(&w);
+}
+
+TEST(pci_slots_fill_before_functions)
+{
+	static struct pci_function f[32];
+	struct world w;
+
+	world_make(&w);
+	for (int i = 0; i < 32; i++) {
+		pci_function_init(&f[i], &func_ops, NULL, 1, 2, 0);
+		EXPECT(!pci_register(w.bus, &f[i]));
+	}
+	EXPECT(f[30].devfn == 31 << 3 && f[31].devfn == (1 << 3 | 1));
+	EXPECT(rd(&w.mmio, ecam(&f[0], 0xe), 1) == 0x80);
+	EXPECT(rd(&w.mmio, ecam(&f[1], 0xe), 1) == 0);
+	EXPECT(pci_bus_slots(w.bus) == 32);
+	EXPECT(!pci_bus_function(w.bus, 256));
+	for (int i = 0; i < 32; i++)
+		pci_unregister(&f[i]);
+	EXPECT(pci_bus_slots(w.bus) == 1);
+	world_end(&w);
+}
+
+TEST(pci_msix_and_capabilities_check_placement)
+{
+	struct pci_function f;
+	u8 body[200] = { 0 };
+
+	pci_function_init(&f, &func_ops, NULL, 1, 2, 0);
+	f.bar_size = 0x1000;
+	EXPECT(pci_add_msix(&f, 0, 0, 0x800) == -EINVAL);
+	EXPECT(pci_add_msix(&f, 65, 0, 0x800) == -EINVAL);
+	EXPECT(pci_add_msix(&f, 2, 0xff0, 0x800) == -EINVAL);
+	EXPECT(pci_add_msix(&f, 2, 0, 0x18) == -EINVAL);
+	EXPECT(pci_add_msix(&f, 2, 0, 0xfffffff8) == -EINVAL);
+	EXPECT(pci_add_capability(&f, 9, body, 193) == -ENOSPC);
+	EXPECT(pci_add_capability(&f, 9, body, 192) == 0x40);
+	EXPECT(pci_add_capability(&f, 9, body, 2) == -ENOSPC);
+	pci_unregister(&f);
+}
+
+TEST(pci_function_state_survives_and_foreign_state_is_refused)
+{
+	struct pci_function f;
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct world w;
+
+	world_make(&w);
+	func_make(&w, &f);
+	wr(&w.mmio, ecam(&f, 4), 2, 6);
+	wr(&w.mmio, WINDOW + 0x4000, 8, 0xfee01000);
+	pci_function_save(&f, &out);
+	EXPECT(!out.err);
+	wr(&w.mmio, ecam(&f, 4), 2, 0);
+	EXPECT(!f.bar_mapped);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!pci_function_restore(&f, &in));
+	EXPECT(f.bar_mapped && f.msix[0].addr == 0xfee01000);
+	in = (struct state_in){ .buf = out.buf, .len = out.len - 1 };
+	EXPECT(pci_function_restore(&f, &in) == -EPROTO);
+	out.buf[8] ^= 1;
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(pci_function_restore(&f, &in) == -EPROTO);
+	state_out_free(&out);
+	pci_unregister(&f);
+	world_end(&w);
+}
+
+TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
+	  T(pci_reset_port_is_handed_on),
+	  T(pci_absent_function_reads_ones),
+	  T(pci_bar_is_sized_moved_and_refused_on_overlap),
+	  T(pci_msix_masked_vector_is_pending_until_unmasked),
+	  T(pci_intx_follows_disable_and_swizzle),
+	  T(pci_slots_fill_before_functions),
+	  T(pci_msix_and_capabilities_check_placement),
+	  T(pci_function_state_survives_and_foreign_state_is_refused))

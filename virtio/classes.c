@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * The table of all virtio device classes. It is const data: nothing runs here,
+ * there are no locks, and a guest cannot reach it. A new class is one row.
+ */
+#include "kvm/virtio.h"
+
+const struct virtio_class *const virtio_classes[] = {
+	&virtio_blk_class,
+	&virtio_console_class,
+	&virtio_rng_class,
+	NULL,
+};

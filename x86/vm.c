@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The x86 machine: memory map, interrupt controllers, fixed devices.
+ *
+ * Theory of operation: assembly of one PC-like machine. RAM lies below
+ * X86_RAM_LOW_MAX and from 4 GiB on. All memslots are set before the irqchip
+ * is made and the routing table is set once after it, since a memslot change
+ * after either waits for a grace period. The irqchip and the PIT are KVM's.
+ * GSIs 0..15 lead to both PICs and the IOAPIC (0 to pin 2), 16..23 to the
+ * IOAPIC alone. All of this runs on the main thread before vCPUs exist; what
+ * a guest does to the devices is theirs to survive.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "kvm/arch.h"
+#include "kvm/hw.h"
+#include "x86/vm.h"
+#include "x86/x86.h"
+
+static int x86_add_ram(struct kvm *kvm, u64 gpa, u64 off, u64 size,
+		       struct report *r)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = kvm->gmem.nr,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)kvm->ram + off,
+	};
+	int err = gmem_add(&kvm->gmem, gpa, size, (u8 *)kvm->ram + off);
+
+	if (err)
+		return report_error(r, -err, "guest memory map");
+	if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return report_error(r, errno, "KVM_SET_USER_MEMORY_REGION");
+	return 0;
+}
+
+static int x86_create_memory(struct kvm *kvm, struct report *r)
+{
+	u64 low = MIN(kvm->ram_size, X86_RAM_LOW_MAX);
+	u64 identity = X86_IDENTITY_MAP_GPA;
+	int err;
+
+	if (ioctl(kvm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+		return report_error(r, errno, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, (long)X86_TSS_GPA) < 0)
+		return report_error(r, errno, "KVM_SET_TSS_ADDR");
+	err = x86_add_ram(kvm, 0, 0, low, r);
+	if (!err && kvm->ram_size > low)
+		err = x86_add_ram(kvm, SZ_4G, low, kvm->ram_size - low, r);
+	return err;
+}
+
+static int x86_create_irqchip(struct kvm *kvm, struct report *r)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_enable_cap x2apic = {
+		.cap = KVM_CAP_X2APIC_API,
+		.args[0] = KVM_X2APIC_API_USE_32BIT_IDS |
+			   KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
+	};
+	struct kvm_irq_routing_entry e[16 + IRQ_MAX_LINES];
+	unsigned int n = 0;
+	int err;
+
+	if (ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0L) < 0)
+		return report_error(r, errno, "KVM_CREATE_IRQCHIP");
+	if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
+		return report_error(r, errno, "KVM_CREATE_PIT2");
+	if (ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0 &&
+	    kvm->machine->nr_cpus > 255)
+		return report_error(r, errno, "KVM_CAP_X2APIC_API");
+
+	memset(e, 0, sizeof(e));
+	for (unsigned int gsi = 0; gsi < IRQ_MAX_LINES; gsi++) {
+		if (gsi < 16) {
+			e[n].gsi = gsi;
+			e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+			e[n].u.irqchip.irqchip = gsi < 8 ?
+				KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
+			e[n++].u.irqchip.pin = gsi & 7;
+		}
+		if (gsi == 2)
+			continue;
+		e[n].gsi = gsi;
+		e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		e[n].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		e[n++].u.irqchip.pin = gsi ? gsi : 2;
+	}
+	err = irq_chip_create(&kvm->irq, &irq_kvm_ops,
+			      (void *)(intptr_t)kvm->vm_fd, e, n);
+	if (err)
+		return report_error(r, -err, "interrupt routing");
+	err = irq_commit(kvm->irq);
+	return err ? report_error(r, -err, "KVM_SET_GSI_ROUTING") : 0;
+}
+
+int arch_vm_create(struct kvm *kvm, struct report *r)
+{
+	int err;
+
+	kvm->arch = calloc(1, sizeof(*kvm->arch));
+	if (!kvm->arch)
+		return report_error(r, ENOMEM, "virtual machine");
+	err = x86_create_memory(kvm, r);
+	if (!err)
+		err = x86_create_irqchip(kvm, r);
+	if (!err)
+		err = x86_get_cpuid(kvm, r);
+	return err;
+}
+
+void arch_vm_destroy(struct kvm *kvm)
+{
+	if (kvm->pci)
+		pci_bus_destroy(kvm->pci);
+	if (kvm->irq)
+		irq_chip_destroy(kvm->irq);
+	if (kvm->arch)
+		free(kvm->arch->cpuid);
+	free(kvm->arch);
+	kvm->pci = NULL;
+	kvm->irq = NULL;
+	kvm->arch = NULL;
+}
+
+static void x86_reset_forward(void *opaque, u8 value)
+{
+	reset_write(opaque, value);
+}
+
+static u8 x86_reset_forward_read(void *opaque)
+{
+	return reset_read(opaque);
+}
+
+static int x86_create_pci(struct kvm *kvm, struct device *reset)
+{
+	struct pci_bus_params p = {
+		.pio = &kvm->pio,
+		.mmio = &kvm->mmio,
+		.irq = kvm->irq,
+		.ecam_gpa = X86_ECAM_GPA,
+		.mmio_gpa = X86_PCI_MMIO_GPA,
+		.mmio_size = X86_PCI_MMIO_SIZE,
+		.intx_gsi = { X86_GSI_INTX, X86_GSI_INTX + 1,
+			      X86_GSI_INTX + 2, X86_GSI_INTX + 3 },
+		.reset = x86_reset_forward,
+		.reset_read = x86_reset_forward_read,
+		.reset_opaque = reset,
+	};
+
+	return pci_bus_create(&kvm->pci, &p);
+}
+
+static int x86_add_serial(struct kvm *kvm)
+{
+	static const struct {
+		const char *name;
+		u16 port;
+		unsigned int gsi;
+	} com[] = {
+		{ "serial0", 0x3f8, 4 },
+		{ "serial1", 0x2f8, 3 },
+		{ "serial2", 0x3e8, 4 },
+		{ "serial3", 0x2e8, 3 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(com); i++) {
+		struct serial_opts o = {
+			.name = com[i].name,
+			.port = com[i].port,
+			.gsi = com[i].gsi,
+			.output = i ? NULL : kvm->console.output,
+			.opaque = kvm->console.opaque,
+		};
+		struct device *dev;
+		int err = serial_create(&dev, &kvm->hw_env, &o);
+
+		if (err)
+			return err;
+		kvm_add_device(kvm, dev);
+		if (!i)
+			kvm->console_serial = dev;
+	}
+	return 0;
+}
+
+int arch_platform_init(struct kvm *kvm, struct report *r)
+{
+	static int (*const create[])(struct device **out,
+				     const struct hw_env *env) = {
+		rtc_create, i8042_create, pvpanic_create, debug_exit_create,
+	};
+	bool pci = kvm->machine->transport == TRANSPORT_PCI;
+	struct device *dev;
+	int err;
+
+	err = x86_add_serial(kvm);
+	for (unsigned int i = 0; i < ARRAY_SIZE(create) && !err; i++) {
+		err = create[i](&dev, &kvm->hw_env);
+		if (!err)
+			kvm_add_device(kvm, dev);
+	}
+	if (!err)
+		err = acpi_pm_create(&dev, &kvm->hw_env, X86_GSI_SCI);
+	if (!err) {
+		kvm_add_device(kvm, dev);
+		err = pci ? reset_create_forwarded(&dev, &kvm->hw_env) :
+			    reset_create(&dev, &kvm->hw_env);
+	}
+	if (!err) {
+		kvm_add_device(kvm, dev);
+		if (pci)
+			err = x86_create_pci(kvm, dev);
+		kvm->virtio_env.pci = kvm->pci;
+	}
+	return err ? report_error(r, -err, "platform devices") : 0;
+}
+
+int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
+		    struct report *r)
+{
+	static const u8 gsis[] = { 5, 10, 11, 20, 21, 22, 23 };
+	struct arch_vm *arch = kvm->arch;
+	struct x86_mmio_slot *slot;
+	int err;
+
+	if (kvm->pci) {
+		err = virtio_pci_attach(dev, &kvm->virtio_env);
+		return err ? report_error(r, -err, "%s: no place on PCI",
+					  dev->dev.name) : 0;
+	}
+	if (arch->nr_mmio == ARRAY_SIZE(arch->mmio))
+		return report_error(r, 0, "%s: too many virtio-mmio devices",
+				    dev->dev.name);
+	slot = &arch->mmio[arch->nr_mmio];
+	slot->gpa = X86_VIRTIO_MMIO_GPA +
+		    arch->nr_mmio * X86_VIRTIO_MMIO_STRIDE;
+	slot->gsi = gsis[arch->nr_mmio % ARRAY_SIZE(gsis)];
+	err = virtio_mmio_attach(dev, &kvm->virtio_env, slot->gpa, slot->gsi);
+	if (err)
+		return report_error(r, -err, "%s: virtio-mmio",
+				    dev->dev.name);
+	arch->nr_mmio++;
+	return 0;
+}
+
+int arch_platform_finish(struct kvm *kvm, struct report *r)
+{
+	struct x86_tables t = {
+		.gmem = &kvm->gmem,
+		.nr_cpus = kvm->nr_cpus,
+		.pci = kvm->pci,
+		.virtio_mmio = kvm->arch->mmio,
+		.nr_virtio_mmio = kvm->arch->nr_mmio,
+	};
+	int err = acpi_write_tables(&t, r);
+
+	return err ? err : mptable_write(&t, r);
+}
+
+int arch_load(struct kvm *kvm, struct report *r)
+{
+	struct e820 map;
+	struct x86_load l = {
+		.gmem = &kvm->gmem,
+		.kernel = kvm->machine->kernel,
+		.initrd = kvm->machine->initrd,
+		.cmdline = kvm->machine->cmdline,
+		.e820 = &map,
+		.acpi_rsdp = X86_ACPI_GPA,
+	};
+
+	e820_build(&map, &kvm->gmem);
+	return x86_load_image(&l, &kvm->arch->image, r);
+}
+
+size_t arch_cmdline_max(void)
+{
+	return X86_CMDLINE_MAX - 1;
+}
