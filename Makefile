@@ -72,6 +72,9 @@ unit: $(unit-y:%=$(out)unit/%)
 check: lkvm unit
 	$(Q)tests/check $(out)
 
+bench: lkvm
+	$(Q)tests/bench/run
+
 demo: lkvm
 	$(Q)tests/demo
 
@@ -85,5 +88,5 @@ clean:
 
 -include $(shell find $(out) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit check demo install clean
+.PHONY: all unit check bench demo install clean
 .DELETE_ON_ERROR:

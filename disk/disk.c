@@ -56,7 +56,7 @@ static int disk_lock(struct disk *d, const char *path, struct report *r)
 		return -EBUSY;
 	}
 	/* Some network file systems have no locks at all. */
-	if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS)
+	if (errno == ENOLCK || errno == EOPNOTSUPP)
 		return 0;
 	return report_error(r, errno, "disk %s: cannot lock", path);
 }

@@ -128,12 +128,10 @@ static int probe_opcodes(int fd)
 		IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
 		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
 	};
-	struct {
-		struct io_uring_probe head;
-		struct io_uring_probe_op ops[256];
-	} *p = calloc(1, sizeof(*p));
+	struct io_uring_probe *p;
 	int ret;
 
+	p = calloc(1, sizeof(*p) + 256 * sizeof(p->ops[0]));
 	if (!p)
 		return -ENOMEM;
 	ret = uring_register(fd, IORING_REGISTER_PROBE, p, 256);
@@ -325,14 +323,14 @@ static void complete_request(struct uring_queue *q, struct disk_req *req,
 		disk_list_add(&q->pending, req);
 		return;
 	}
-	if (req->op == DISK_WRITE_ZEROES && res == -EOPNOTSUPP)
-		res = disk_raw_zero(q->base.disk, req);
-	else if (transfer && !res)
-		res = -EIO;
-	else if (transfer && res > 0 && disk_req_advance(req, res)) {
+	if (transfer && res > 0 && disk_req_advance(req, res)) {
 		disk_list_add(&q->pending, req);
 		return;
 	}
+	if (transfer && !res)
+		res = -EIO;
+	else if (req->op == DISK_WRITE_ZEROES && res == -EOPNOTSUPP)
+		res = disk_raw_zero(q->base.disk, req);
 	uring_finish(q, req, MIN(res, 0));
 }
 

@@ -24,6 +24,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,11 @@ static void *rtc_thread(void *arg)
 {
 	struct rtc *c = arg;
 	struct timespec ts;
+	sigset_t all;
 
+	/* Signals are for the main thread and the vCPUs. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		if (c->paused ||

@@ -51,9 +51,9 @@
 #define SECTOR_SHIFT 9
 #define SECTOR_MASK 511
 #define SEG_MAX (VQ_CHAIN_MAX - 2)
-#define MAX_DISCARD_SECTORS (1U << 22)
+#define MAX_DISCARD_SECTORS 0x400000U
 /* Zeroes may have to be written one by one: keep that short. */
-#define MAX_ZEROES_SECTORS (1U << 16)
+#define MAX_ZEROES_SECTORS 0x10000U
 #define LOG_MAX 8
 
 /* The request goes to the engine; otherwise it is done with a status. */

@@ -183,7 +183,7 @@ int virtio_device_create(struct virtio_device **out,
 		return report_error(r, ENOMEM, "virtio %s", name);
 
 	dev->dev.ops = &core_ops;
-	strcpy(dev->dev.name, name);
+	memcpy(dev->dev.name, name, strlen(name) + 1);
 	dev->class = class;
 	dev->gmem = env->gmem;
 	dev->log = env->log;

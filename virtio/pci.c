@@ -27,6 +27,7 @@
  * supported: the legacy interface, NOTIFICATION_DATA, queue_reset, shared
  * memory regions.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,11 +55,11 @@
 #define COMMON_SIZE		sizeof(struct virtio_pci_common_cfg)
 #define STATE_VERSION		1
 
-_Static_assert(VIRTIO_MAX_QUEUES * NOTIFY_MULTIPLIER <= BAR_PAGE,
-	       "notification registers fit their page");
-_Static_assert(VIRTIO_MAX_QUEUES + 1 <= PCI_MAX_MSIX,
-	       "there is a vector for each queue");
-_Static_assert(VIRTIO_MAX_QUEUES <= 32, "a bit for each ioeventfd");
+static_assert(VIRTIO_MAX_QUEUES * NOTIFY_MULTIPLIER <= BAR_PAGE,
+	      "notification registers fit their page");
+static_assert(VIRTIO_MAX_QUEUES + 1 <= PCI_MAX_MSIX,
+	      "there is a vector for each queue");
+static_assert(VIRTIO_MAX_QUEUES <= 32, "a bit for each ioeventfd");
 
 /**
  * struct virtio_pci - the transport's side of a device

@@ -22,8 +22,7 @@ static void image_create(struct fixture *f, off_t size)
 {
 	int fd;
 
-	memset(f, 0, sizeof(*f));
-	strcpy(f->path, "/tmp/lkvm-disk-XXXXXX");
+	*f = (struct fixture){ .path = "/tmp/lkvm-disk-XXXXXX" };
 	fd = mkstemp(f->path);
 	if (fd >= 0 && ftruncate(fd, size))
 		perror("ftruncate");
@@ -269,19 +268,95 @@ static void check_shrunk(struct test *t, enum disk_engine e)
 	teardown(&f);
 }
 
-#define BOTH(what, check, ...) \
-	TEST(uring_##what) { check(t, DISK_ENGINE_URING, ##__VA_ARGS__); } \
-	TEST(threads_##what) { check(t, DISK_ENGINE_THREADS, ##__VA_ARGS__); }
+TEST(uring_reads_back_what_was_written)
+{
+	check_rw(t, DISK_ENGINE_URING, false);
+}
 
-BOTH(reads_back_what_was_written, check_rw, false)
-BOTH(direct_reads_back_unaligned_buffers, check_rw, true)
-BOTH(moves_a_large_request, check_big, false)
-BOTH(direct_moves_a_large_unaligned_request, check_big, true)
-BOTH(zeroes_and_discards_ranges, check_ranges)
-BOTH(reports_each_eventfd, check_fds)
-BOTH(wakes_on_eventfd_while_blocked, check_wakes)
-BOTH(survives_more_requests_than_depth, check_many)
-BOTH(read_past_a_shrunk_end_is_eio, check_shrunk)
+TEST(threads_reads_back_what_was_written)
+{
+	check_rw(t, DISK_ENGINE_THREADS, false);
+}
+
+TEST(uring_direct_reads_back_unaligned_buffers)
+{
+	check_rw(t, DISK_ENGINE_URING, true);
+}
+
+TEST(threads_direct_reads_back_unaligned_buffers)
+{
+	check_rw(t, DISK_ENGINE_THREADS, true);
+}
+
+TEST(uring_moves_a_large_request)
+{
+	check_big(t, DISK_ENGINE_URING, false);
+}
+
+TEST(threads_moves_a_large_request)
+{
+	check_big(t, DISK_ENGINE_THREADS, false);
+}
+
+TEST(uring_direct_moves_a_large_unaligned_request)
+{
+	check_big(t, DISK_ENGINE_URING, true);
+}
+
+TEST(threads_direct_moves_a_large_unaligned_request)
+{
+	check_big(t, DISK_ENGINE_THREADS, true);
+}
+
+TEST(uring_zeroes_and_discards_ranges)
+{
+	check_ranges(t, DISK_ENGINE_URING);
+}
+
+TEST(threads_zeroes_and_discards_ranges)
+{
+	check_ranges(t, DISK_ENGINE_THREADS);
+}
+
+TEST(uring_reports_each_eventfd)
+{
+	check_fds(t, DISK_ENGINE_URING);
+}
+
+TEST(threads_reports_each_eventfd)
+{
+	check_fds(t, DISK_ENGINE_THREADS);
+}
+
+TEST(uring_wakes_on_eventfd_while_blocked)
+{
+	check_wakes(t, DISK_ENGINE_URING);
+}
+
+TEST(threads_wakes_on_eventfd_while_blocked)
+{
+	check_wakes(t, DISK_ENGINE_THREADS);
+}
+
+TEST(uring_survives_more_requests_than_depth)
+{
+	check_many(t, DISK_ENGINE_URING);
+}
+
+TEST(threads_survives_more_requests_than_depth)
+{
+	check_many(t, DISK_ENGINE_THREADS);
+}
+
+TEST(uring_read_past_a_shrunk_end_is_eio)
+{
+	check_shrunk(t, DISK_ENGINE_URING);
+}
+
+TEST(threads_read_past_a_shrunk_end_is_eio)
+{
+	check_shrunk(t, DISK_ENGINE_THREADS);
+}
 
 static int try_open(const char *path, bool readonly, struct report *r)
 {
@@ -303,8 +378,7 @@ TEST(disk_open_refuses_what_is_no_image)
 	char fifo[80];
 
 	EXPECT(try_open("/nonexistent/x", false, &r) == -ENOENT);
-	EXPECT(!strcmp(r.msg, "disk /nonexistent/x: cannot open: "
-			      "No such file or directory"));
+	EXPECT(strstr(r.msg, "disk /nonexistent/x: cannot open: No such"));
 	EXPECT(try_open("/tmp", true, &r) == -EISDIR);
 	EXPECT(try_open("/tmp", false, &r) == -EISDIR);
 	EXPECT(try_open("/dev/null", false, &r) < 0 && r.msg[0]);
@@ -367,18 +441,25 @@ TEST(disk_write_to_readonly_is_refused)
 	teardown(&f);
 }
 
-#define T2(what) T(uring_##what), T(threads_##what)
-
 TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(disk_open_rounds_size_down_to_sectors),
 	  T(disk_open_refuses_an_image_in_use),
 	  T(disk_write_to_readonly_is_refused),
-	  T2(reads_back_what_was_written),
-	  T2(direct_reads_back_unaligned_buffers),
-	  T2(moves_a_large_request),
-	  T2(direct_moves_a_large_unaligned_request),
-	  T2(zeroes_and_discards_ranges),
-	  T2(reports_each_eventfd),
-	  T2(wakes_on_eventfd_while_blocked),
-	  T2(survives_more_requests_than_depth),
-	  T2(read_past_a_shrunk_end_is_eio))
+	  T(uring_reads_back_what_was_written),
+	  T(threads_reads_back_what_was_written),
+	  T(uring_direct_reads_back_unaligned_buffers),
+	  T(threads_direct_reads_back_unaligned_buffers),
+	  T(uring_moves_a_large_request),
+	  T(threads_moves_a_large_request),
+	  T(uring_direct_moves_a_large_unaligned_request),
+	  T(threads_direct_moves_a_large_unaligned_request),
+	  T(uring_zeroes_and_discards_ranges),
+	  T(threads_zeroes_and_discards_ranges),
+	  T(uring_reports_each_eventfd),
+	  T(threads_reports_each_eventfd),
+	  T(uring_wakes_on_eventfd_while_blocked),
+	  T(threads_wakes_on_eventfd_while_blocked),
+	  T(uring_survives_more_requests_than_depth),
+	  T(threads_survives_more_requests_than_depth),
+	  T(uring_read_past_a_shrunk_end_is_eio),
+	  T(threads_read_past_a_shrunk_end_is_eio))

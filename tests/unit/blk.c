@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tests of virtio/blk.c: a driver in this process, over fake guest memory. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <linux/virtio_blk.h>
+#include "kvm/disk.h"
+#include "kvm/virtio.h"
+#include "test.h"
+
+#define RAM_SIZE SZ_1M
+#define DISK_SIZE (256 * 1024)
+#define QUEUE_SIZE 16
+#define RING(q) (0x10000 + (q) * 0x4000)
+#define AVAIL(q) (RING(q) + 0x1000)
+#define USED(q) (RING(q) + 0x2000)
+#define DATA 0x80000
+#define HDR 0x70000
+#define STATUS 0x78000
+#define FLUSH_BIT BIT_ULL(VIRTIO_BLK_F_FLUSH)
+
+struct fixture {
+	char path[64];
+	u8 *ram;
+	struct gmem gmem;
+	struct virtio_device *dev;
+	int irq;
+	u16 avail[2];
+	u16 used[2];
+	unsigned int nr_logged;
+	u32 used_len;
+};
+
+struct piece {
+	u64 gpa;
+	u32 len;
+	bool write;
+};
+
+static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
+{
+	struct fixture *f = dev->transport_priv;
+	u64 one = 1;
+
+	(void)vq;
+	if (write(f->irq, &one, 8) < 0)
+		perror("irq");
+}
+
+static void signal_config(struct virtio_device *dev)
+{
+	signal_queue(dev, NULL);
+}
+
+static const struct virtio_transport_ops fake_transport = {
+	.signal_queue = signal_queue,
+	.signal_config = signal_config,
+};
+
+static void count_line(void *opaque, const char *line)
+{
+	struct fixture *f = opaque;
+
+	printf("# %s\n", line);
+	f->nr_logged++;
+}
+
+static void driver_ok(struct fixture *f, u64 features)
+{
+	struct virtio_device *dev = f->dev;
+
+	virtio_set_status(dev, 0);
+	virtio_set_status(dev, 1);
+	virtio_set_status(dev, 3);
+	dev->driver_feature_select = 0;
+	virtio_set_features(dev, features);
+	dev->driver_feature_select = 1;
+	virtio_set_features(dev, (features | BIT_ULL(32)) >> 32);
+	virtio_set_status(dev, 11);
+	memset(f->ram + RING(0), 0, 0x8000);
+	memset(f->avail, 0, sizeof(f->avail));
+	memset(f->used, 0, sizeof(f->used));
+	for (unsigned int i = 0; i < dev->nr_queues; i++) {
+		struct virtqueue *vq = &dev->queue[i];
+
+		vq->size = QUEUE_SIZE;
+		vq->desc_gpa = RING(i);
+		vq->avail_gpa = AVAIL(i);
+		vq->used_gpa = USED(i);
+		virtio_queue_enable(dev, vq, true);
+	}
+	virtio_set_status(dev, 15);
+}
+
+static struct vm_log the_log(struct fixture *f)
+{
+	return (struct vm_log){ .emit = count_line, .opaque = f };
+}
+
+static bool setup(struct test *t, struct fixture *f, bool readonly,
+		  enum disk_engine engine, struct vm_log *log)
+{
+	struct virtio_env env = { .gmem = &f->gmem, .log = log };
+	struct disk_opts o = {
+		.path = f->path, .readonly = readonly, .engine = engine,
+	};
+	struct virtio_blk_opts bo = { .serial = "serial", .nr_queues = 2 };
+	struct report r = { 0 };
+	int fd;
+
+	*f = (struct fixture){ .path = "/tmp/lkvm-blk-XXXXXX" };
+	*log = the_log(f);
+	fd = mkstemp(f->path);
+	EXPECT(fd >= 0 && !ftruncate(fd, DISK_SIZE));
+	close(fd);
+	f->ram = aligned_alloc(4096, RAM_SIZE);
+	memset(f->ram, 0, RAM_SIZE);
+	EXPECT(!gmem_add(&f->gmem, 0, RAM_SIZE, f->ram));
+	f->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (disk_open(&bo.disk, &o, &r)) {
+		printf("# %s\n", r.msg);
+		unlink(f->path);
+		return false;
+	}
+	EXPECT(!virtio_device_create(&f->dev, &virtio_blk_class, "disk0", &bo,
+				     &env, &r));
+	f->dev->transport = &fake_transport;
+	f->dev->transport_priv = f;
+	return true;
+}
+
+static void teardown(struct fixture *f)
+{
+	virtio_device_free(f->dev);
+	unlink(f->path);
+	close(f->irq);
+	free(f->ram);
+}
+
+static void put(struct fixture *f, u64 gpa, const void *p, size_t len)
+{
+	memcpy(f->ram + gpa, p, len);
+}
+
+static u16 used_idx(struct fixture *f, unsigned int q)
+{
+	return __atomic_load_n((u16 *)(f->ram + USED(q) + 2),
+			       __ATOMIC_ACQUIRE);
+}
+
+/* Make one chain available; descriptors from @first on. */
+static void offer(struct fixture *f, unsigned int q, unsigned int first,
+		  const struct piece *p, unsigned int nr)
+{
+	u16 head = first, idx = f->avail[q] + 1;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct vring_desc d = {
+			.addr = p[i].gpa, .len = p[i].len,
+			.flags = (p[i].write ? VRING_DESC_F_WRITE : 0) |
+				 (i + 1 < nr ? VRING_DESC_F_NEXT : 0),
+			.next = first + i + 1,
+		};
+
+		put(f, RING(q) + 16 * (first + i), &d, sizeof(d));
+	}
+	put(f, AVAIL(q) + 4 + 2 * (f->avail[q] % QUEUE_SIZE), &head, 2);
+	__atomic_store_n((u16 *)(f->ram + AVAIL(q) + 2), idx,
+			 __ATOMIC_RELEASE);
+	f->avail[q] = idx;
+}
+
+/* Until @nr more chains came back. */
+static bool collect(struct fixture *f, unsigned int q, u16 nr)
+{
+	struct pollfd p = { .fd = f->irq, .events = POLLIN };
+	u64 v;
+
+	while ((u16)(used_idx(f, q) - f->used[q]) < nr) {
+		if (poll(&p, 1, 5000) <= 0 || read(f->irq, &v, 8) < 0)
+			return false;
+	}
+	f->used[q] += nr;
+	memcpy(&f->used_len, f->ram + USED(q) + 4 + 4 +
+	       8 * ((f->used[q] - 1) % QUEUE_SIZE), 4);
+	return true;
+}
+
+static int do_pieces(struct fixture *f, u32 type, u64 sector,
+		     const struct piece *p, unsigned int nr)
+{
+	struct virtio_blk_outhdr h = { .type = type, .sector = sector };
+
+	put(f, HDR, &h, sizeof(h));
+	f->ram[STATUS] = 0xff;
+	offer(f, 0, 0, p, nr);
+	virtio_notify(f->dev, 0);
+	return collect(f, 0, 1) ? f->ram[STATUS] : -1;
+}
+
+static int request(struct fixture *f, u32 type, u64 sector, u32 len)
+{
+	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	struct piece p[3] = {
+		{ HDR, 16, false }, { DATA, len, in }, { STATUS, 1, true },
+	};
+
+	if (!len)
+		p[1] = p[2];
+	return do_pieces(f, type, sector, p, len ? 3 : 2);
+}
+
+static int range(struct fixture *f, u32 type, u64 sector, u32 nr, u32 flags)
+{
+	struct virtio_blk_discard_write_zeroes s = {
+		.sector = sector, .num_sectors = nr, .flags = flags,
+	};
+
+	put(f, DATA, &s, sizeof(s));
+	return request(f, type, 0, sizeof(s));
+}
+
+static void check_rw(struct test *t, enum disk_engine e, u64 features)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, e, &log))
+		return;
+	driver_ok(&f, features);
+	EXPECT(virtio_get_status(f.dev) == 15);
+	memset(f.ram + DATA, 0x5a, 4096);
+	EXPECT(request(&f, VIRTIO_BLK_T_OUT, 3, 4096) == VIRTIO_BLK_S_OK);
+	EXPECT(f.used_len == 1);
+	memset(f.ram + DATA, 0, 8192);
+	EXPECT(request(&f, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, 3, 4096) == VIRTIO_BLK_S_OK);
+	EXPECT(f.used_len == 4097);
+	EXPECT(f.ram[DATA] == 0x5a && f.ram[DATA + 4095] == 0x5a);
+	EXPECT(f.ram[DATA + 4096] == 0);
+	EXPECT(request(&f, VIRTIO_BLK_T_GET_ID, 0, 20) == VIRTIO_BLK_S_OK);
+	EXPECT(!memcmp(f.ram + DATA, "serial\0\0", 8) && f.used_len == 21);
+	teardown(&f);
+}
+
+TEST(blk_reads_back_what_was_written)
+{
+	check_rw(t, DISK_ENGINE_URING, FLUSH_BIT);
+	check_rw(t, DISK_ENGINE_THREADS, FLUSH_BIT);
+}
+
+TEST(blk_without_flush_writes_through)
+{
+	check_rw(t, DISK_ENGINE_URING, 0);
+	check_rw(t, DISK_ENGINE_THREADS, 0);
+}
+
+TEST(blk_with_event_idx_gets_every_kick)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT | BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	for (int i = 0; i < 200; i++) {
+		/* used_event: interrupt for the next one */
+		__atomic_store_n((u16 *)(f.ram + AVAIL(0) + 4 + 2 * QUEUE_SIZE),
+				 f.used[0], __ATOMIC_RELAXED);
+		EXPECT(request(&f, VIRTIO_BLK_T_IN, i, 512) ==
+		       VIRTIO_BLK_S_OK);
+	}
+	teardown(&f);
+}
+
+TEST(blk_refuses_sectors_out_of_range)
+{
+	u64 end = DISK_SIZE / 512;
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, f.dev->offered & ~BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, end - 1, 512) == 0);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, end - 1, 1024) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, end, 512) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_OUT, ~0ULL, 512) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_OUT, 1ULL << 55, 512) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_OUT, 0, 511) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 513) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 0) == 0);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, end, 1, 0) == 1);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 1, ~0U, 0) == 1);
+	EXPECT(f.nr_logged == 0);
+	teardown(&f);
+}
+
+TEST(blk_completes_unknown_types_and_flags_as_unsupported)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, f.dev->offered & ~BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	EXPECT(request(&f, 99, 0, 512) == VIRTIO_BLK_S_UNSUPP);
+	EXPECT(request(&f, 99, 0, 0) == VIRTIO_BLK_S_UNSUPP);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 2) == 2);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 1) == 0);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0) == 0);
+	if (virtio_has(f.dev, VIRTIO_BLK_F_DISCARD)) {
+		EXPECT(range(&f, VIRTIO_BLK_T_DISCARD, 0, 8, 1) == 2);
+		EXPECT(range(&f, VIRTIO_BLK_T_DISCARD, 0, 8, 0) == 0);
+		EXPECT(request(&f, VIRTIO_BLK_T_DISCARD, 0, 15) == 1);
+		EXPECT(request(&f, VIRTIO_BLK_T_DISCARD, 0, 32) == 1);
+	}
+	driver_ok(&f, 0);
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0) == 2);
+	teardown(&f);
+}
+
+TEST(blk_readonly_refuses_writes)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, true, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, f.dev->offered & ~BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	EXPECT(virtio_has(f.dev, VIRTIO_BLK_F_RO));
+	EXPECT(!virtio_has(f.dev, VIRTIO_BLK_F_DISCARD));
+	EXPECT(request(&f, VIRTIO_BLK_T_OUT, 0, 512) == 1);
+	EXPECT(range(&f, VIRTIO_BLK_T_DISCARD, 0, 1, 0) == 1);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 0);
+	teardown(&f);
+}
+
+TEST(blk_takes_header_and_status_in_any_pieces)
+{
+	const struct piece split[] = {
+		{ HDR, 3, false }, { HDR + 3, 13, false },
+		{ DATA, 100, true }, { DATA + 100, 412 + 1, true },
+	};
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT);
+	memset(f.ram + DATA, 0xee, 600);
+	do_pieces(&f, VIRTIO_BLK_T_IN, 0, split, 4);
+	EXPECT(f.ram[DATA] == 0 && f.ram[DATA + 511] == 0);
+	EXPECT(f.ram[DATA + 512] == VIRTIO_BLK_S_OK && f.used_len == 513);
+	EXPECT(f.ram[DATA + 513] == 0xee);
+	teardown(&f);
+}
+
+TEST(blk_chain_without_header_or_status_needs_reset)
+{
+	const struct piece bad[2][2] = {
+		{ { HDR, 15, false }, { STATUS, 1, true } },
+		{ { HDR, 16, false }, { DATA, 512, false } },
+	};
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	for (int i = 0; i < 2; i++) {
+		driver_ok(&f, FLUSH_BIT);
+		offer(&f, 0, 0, bad[i], 2);
+		virtio_notify(f.dev, 0);
+		for (int n = 0; n < 500 && !(virtio_get_status(f.dev) &
+					     VIRTIO_CONFIG_S_NEEDS_RESET); n++)
+			usleep(10000);
+		EXPECT(virtio_get_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	}
+	driver_ok(&f, FLUSH_BIT);
+	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 0);
+	EXPECT(f.nr_logged == 2);
+	teardown(&f);
+}
+
+static void offer_many(struct fixture *f, unsigned int q)
+{
+	struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_IN };
+
+	/* The thread may be reading the other queue's already. */
+	put(f, HDR + q * 64, &h, sizeof(h));
+	for (unsigned int i = 0; i < 5; i++) {
+		struct piece p[3] = {
+			{ HDR + q * 64, 16, false },
+			{ DATA + i * 4096 + q * 0x20000, 4096, true },
+			{ STATUS + i + q * 8, 1, true },
+		};
+
+		f->ram[p[2].gpa] = 0xff;
+		offer(f, q, i * 3, p, 3);
+	}
+}
+
+TEST(blk_serves_two_queues_across_pause_and_reset)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT | BIT_ULL(VIRTIO_BLK_F_MQ));
+	for (int round = 0; round < 50; round++) {
+		offer_many(&f, 0);
+		offer_many(&f, 1);
+		virtio_notify(f.dev, 0);
+		virtio_notify(f.dev, 1);
+		EXPECT(!virtio_device_pause(f.dev));
+		if (round % 10 == 9) {
+			driver_ok(&f, FLUSH_BIT);
+			EXPECT(!virtio_device_resume(f.dev));
+			continue;
+		}
+		EXPECT(!virtio_device_resume(f.dev));
+		EXPECT(collect(&f, 0, 5) && collect(&f, 1, 5));
+		for (int i = 0; i < 5; i++)
+			EXPECT(!f.ram[STATUS + i] && !f.ram[STATUS + 8 + i]);
+	}
+	EXPECT(f.nr_logged == 0);
+	teardown(&f);
+}
+
+TEST(blk_disk_error_is_said_once)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT);
+	EXPECT(!truncate(f.path, 0));
+	for (int i = 0; i < 5; i++)
+		EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 1);
+	EXPECT(f.nr_logged == 1 && f.used_len == 1);
+	teardown(&f);
+}
+
+TEST(blk_config_and_state_describe_the_disk)
+{
+	struct virtio_blk_config c;
+	struct state_out out = { 0 };
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	virtio_config_read(f.dev, 0, &c, sizeof(c));
+	EXPECT(le64toh(c.capacity) == DISK_SIZE / 512);
+	EXPECT(c.blk_size == 512 && c.physical_block_exp == 3);
+	EXPECT(c.num_queues == 2 && c.seg_max == VQ_CHAIN_MAX - 2);
+	virtio_blk_class.save(f.dev, &out);
+	for (size_t len = 0; len <= out.len; len++) {
+		struct state_in in = { .buf = out.buf, .len = len };
+
+		EXPECT(!virtio_blk_class.restore(f.dev, &in) ==
+		       (len == out.len));
+	}
+	state_out_free(&out);
+	teardown(&f);
+}
+
+TEST_MAIN(T(blk_reads_back_what_was_written),
+	  T(blk_without_flush_writes_through),
+	  T(blk_with_event_idx_gets_every_kick),
+	  T(blk_refuses_sectors_out_of_range),
+	  T(blk_completes_unknown_types_and_flags_as_unsupported),
+	  T(blk_readonly_refuses_writes),
+	  T(blk_takes_header_and_status_in_any_pieces),
+	  T(blk_chain_without_header_or_status_needs_reset),
+	  T(blk_serves_two_queues_across_pause_and_reset),
+	  T(blk_disk_error_is_said_once),
+	  T(blk_config_and_state_describe_the_disk))

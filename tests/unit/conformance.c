@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * One suite over every row of virtio_classes[]: what virtio 1.2 s2 and s3 ask
+ * of any device, driven through the core by a transport that only counts. A
+ * class adds its row to recipes[]: options, and one request that it completes.
+ * The main thread plays vCPU and driver; a class may have threads of its own,
+ * so that effects are waited for, two seconds at most.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <linux/virtio_blk.h>
+#include "kvm/disk.h"
+#include "kvm/virtio.h"
+#include "test.h"
+#include "vring.h"
+
+#define NEXT VRING_DESC_F_NEXT
+#define WRITE VRING_DESC_F_WRITE
+#define INDIRECT VRING_DESC_F_INDIRECT
+#define IMAGE_SIZE 0x100000
+
+struct rig {
+	const struct virtio_class *class;
+	const struct recipe *recipe;
+	struct vr_mem m;
+	struct virtio_env env;
+	struct virtio_device *dev;
+	unsigned int signals;
+	char image[32];
+};
+
+/** struct recipe - @queue takes what @request puts at descriptors 0.. */
+struct recipe {
+	const char *name;
+	unsigned int queue;
+	int (*create)(struct rig *r);
+	void (*request)(struct vr_mem *m, unsigned int q);
+};
+
+static int create_blk(struct rig *r)
+{
+	struct virtio_blk_opts o = { .serial = "conformance" };
+	struct disk_opts d = { .path = r->image };
+	struct report why = { 0 };
+	int err = disk_open(&o.disk, &d, &why);
+
+	if (err) {
+		printf("# %s\n", why.msg);
+		return err;
+	}
+	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				   NULL);
+	if (err)
+		disk_close(o.disk);
+	return err;
+}
+
+static void drop_output(void *opaque, const void *d, size_t len)
+{
+	(void)opaque;
+	(void)d;
+	(void)len;
+}
+
+static int create_console(struct rig *r)
+{
+	struct virtio_console_opts o = { .output = drop_output };
+
+	return virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				    NULL);
+}
+
+static int create_plain(struct rig *r)
+{
+	return virtio_device_create(&r->dev, r->class, "dut", NULL, &r->env,
+				    NULL);
+}
+
+static void request_blk(struct vr_mem *m, unsigned int q)
+{
+	struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_IN };
+
+	gmem_write(&m->g, VR_DATA, &h, sizeof(h));
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, sizeof(h), NEXT, 1);
+	VR_PUT(m, vr_desc(q), 1, VR_DATA + 0x1000, 512, NEXT | WRITE, 2);
+	VR_PUT(m, vr_desc(q), 2, VR_DATA + 0x2000, 1, WRITE, 0);
+}
+
+static void request_out(struct vr_mem *m, unsigned int q)
+{
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, 64, 0, 0);
+}
+
+static void request_in(struct vr_mem *m, unsigned int q)
+{
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, 64, WRITE, 0);
+}
+
+static const struct recipe recipes[] = {
+	{ "blk", 0, create_blk, request_blk },
+	{ "console", 1, create_console, request_out },
+	{ "rng", 0, create_plain, request_in },
+};
+
+static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
+{
+	(void)vq;
+	__atomic_add_fetch((unsigned int *)dev->transport_priv, 1,
+			   __ATOMIC_RELAXED);
+}
+
+static void count_config(struct virtio_device *dev)
+{
+	(void)dev;
+}
+
+static const struct virtio_transport_ops transport = {
+	.signal_queue = count_queue,
+	.signal_config = count_config,
+};
+
+static int rig_create(struct rig *r)
+{
+	int err = r->recipe->create(r);
+
+	if (err)
+		return err;
+	r->dev->transport_priv = &r->signals;
+	r->dev->transport = &transport;
+	return 0;
+}
+
+static void rig_destroy(struct rig *r)
+{
+	if (r->dev)
+		virtio_device_free(r->dev);
+	r->dev = NULL;
+}
+
+static struct rig *rig_setup(const struct virtio_class *class)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	int fd;
+
+	r->class = class;
+	vr_init(&r->m);
+	r->env.gmem = &r->m.g;
+	for (unsigned int i = 0; i < ARRAY_SIZE(recipes); i++) {
+		if (!strcmp(recipes[i].name, class->name))
+			r->recipe = &recipes[i];
+	}
+	snprintf(r->image, sizeof(r->image), "/tmp/lkvm-conformance-XXXXXX");
+	fd = mkostemp(r->image, O_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, IMAGE_SIZE))
+		printf("# no temporary file\n");
+	if (fd >= 0)
+		close(fd);
+	if (!r->recipe || rig_create(r)) {
+		printf("# %s: cannot be created\n", class->name);
+		r->dev = NULL;
+	}
+	return r;
+}
+
+static void rig_teardown(struct rig *r)
+{
+	rig_destroy(r);
+	unlink(r->image);
+	vr_free(&r->m);
+	free(r);
+}
+
+static void negotiate(struct rig *r, u64 features)
+{
+	virtio_set_status(r->dev, 0);
+	virtio_set_status(r->dev, 1);
+	virtio_set_status(r->dev, 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		r->dev->driver_feature_select = i;
+		virtio_set_features(r->dev, features >> (32 * i));
+	}
+	virtio_set_status(r->dev, 11);
+}
+
+static void bring_up(struct rig *r, u64 features)
+{
+	negotiate(r, features);
+	for (unsigned int q = 0; q < r->dev->nr_queues; q++) {
+		struct virtqueue *vq;
+
+		vr_clear(&r->m, q);
+		r->dev->queue_select = q;
+		vq = virtio_selected_queue(r->dev);
+		vq->size = VR_NUM;
+		vq->desc_gpa = vr_desc(q);
+		vq->avail_gpa = vr_avail(q);
+		vq->used_gpa = vr_used(q);
+		virtio_queue_enable(r->dev, vq, true);
+	}
+	virtio_set_status(r->dev, 15);
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+}
+
+static bool wait_used(struct rig *r, u16 want)
+{
+	for (unsigned int i = 0; i < 10000; i++) {
+		if (vr_used_idx(&r->m, r->recipe->queue) == want)
+			return true;
+		nap();
+	}
+	return false;
+}
+
+static bool wait_needs_reset(struct rig *r)
+{
+	for (unsigned int i = 0; i < 10000; i++) {
+		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+			return true;
+		nap();
+	}
+	return false;
+}
+
+static bool works(struct rig *r)
+{
+	unsigned int q = r->recipe->queue;
+	u16 used = vr_used_idx(&r->m, q);
+
+	if (virtio_get_status(r->dev) != 15)
+		return false;
+	r->recipe->request(&r->m, q);
+	vr_publish(&r->m, q, 0);
+	virtio_notify(r->dev, q);
+	return wait_used(r, used + 1);
+}
+
+/* A test is a function of a rig; for_each_class() runs it with each class. */
+static void for_each_class(struct test *t,
+			   void (*run)(struct test *t, struct rig *r))
+{
+	for (unsigned int i = 0; virtio_classes[i]; i++) {
+		struct rig *r = rig_setup(virtio_classes[i]);
+
+		EXPECT(r->dev);
+		if (r->dev)
+			run(t, r);
+		rig_teardown(r);
+	}
+}
+
+#define CLASS_TEST(name) \
+	static void name##_run(struct test *t, struct rig *r); \
+	TEST(name) \
+	{ \
+		for_each_class(t, name##_run); \
+	} \
+	static void name##_run(struct test *t, struct rig *r)
+
+static const u64 v1 = BIT_ULL(VIRTIO_F_VERSION_1);
+
+CLASS_TEST(class_is_well_formed)
+{
+	EXPECT(r->class->id && r->class->nr_queues);
+	EXPECT(r->dev->nr_queues &&
+	       r->dev->nr_queues <= r->class->nr_queues);
+	EXPECT(r->class->queue_max <= VIRTQUEUE_MAX_SIZE);
+	EXPECT(!(r->class->queue_max & (r->class->queue_max - 1)));
+	EXPECT(!r->class->config_len || r->class->config_read);
+	EXPECT((r->dev->offered & v1) == v1);
+}
+
+CLASS_TEST(class_works_with_any_of_the_ring_features)
+{
+	static const u64 ring[] = {
+		0, BIT_ULL(VIRTIO_RING_F_EVENT_IDX),
+		BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC), ~0ULL,
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(ring); i++) {
+		bring_up(r, v1 | (ring[i] & r->dev->offered));
+		for (unsigned int n = 0; n < 3 * VR_NUM; n++)
+			EXPECT(works(r));
+	}
+}
+
+CLASS_TEST(class_refuses_features_never_offered)
+{
+	for (unsigned int b = 0; b < 64; b++) {
+		if (r->dev->offered & BIT_ULL(b))
+			continue;
+		bring_up(r, v1 | BIT_ULL(b));
+		EXPECT(virtio_get_status(r->dev) == 3);
+		EXPECT(!r->dev->active);
+	}
+	bring_up(r, r->dev->offered & ~v1);
+	EXPECT(virtio_get_status(r->dev) == 3);
+	bring_up(r, r->dev->offered);
+	EXPECT(works(r));
+}
+
+CLASS_TEST(class_can_be_reset_with_requests_in_flight)
+{
+	for (unsigned int i = 0; i < 60; i++) {
+		unsigned int q = r->recipe->queue;
+		u16 used;
+
+		bring_up(r, r->dev->offered);
+		r->recipe->request(&r->m, q);
+		for (unsigned int n = 0; n < VR_NUM; n++)
+			vr_publish(&r->m, q, 0);
+		virtio_notify(r->dev, q);
+		for (unsigned int n = 0; n < i % 3; n++)
+			nap();
+		virtio_set_status(r->dev, 0);
+		EXPECT(virtio_get_status(r->dev) == 0);
+		used = vr_used_idx(&r->m, q);
+		nap();
+		EXPECT(vr_used_idx(&r->m, q) == used);
+	}
+	bring_up(r, v1);
+	EXPECT(works(r));
+}
+
+CLASS_TEST(class_ignores_kicks_out_of_place)
+{
+	virtio_notify(r->dev, 0);
+	bring_up(r, v1);
+	virtio_notify(r->dev, r->dev->nr_queues);
+	virtio_notify(r->dev, 0xffffffff);
+	for (unsigned int q = 0; q < r->dev->nr_queues; q++)
+		virtio_notify(r->dev, q);
+	EXPECT(works(r));
+	virtio_set_status(r->dev, 0);
+	for (unsigned int q = 0; q < r->dev->nr_queues; q++)
+		virtio_notify(r->dev, q);
+	EXPECT(virtio_get_status(r->dev) == 0);
+}
+
+CLASS_TEST(class_can_stand_without_queues)
+{
+	negotiate(r, v1);
+	virtio_set_status(r->dev, 15);
+	virtio_notify(r->dev, r->recipe->queue);
+	nap();
+	EXPECT(virtio_get_status(r->dev) == 15);
+	bring_up(r, v1);
+	EXPECT(works(r));
+}
+
+/** struct bad - descriptors 0 and 1 and the table, and the head published */
+struct bad {
+	const char *what;
+	u16 head;
+	struct vring_desc desc[2];
+	struct vring_desc table;
+};
+
+static const struct bad bad_chains[] = {
+	{ "loop", 0, { { VR_DATA, 4, NEXT, 1 }, { VR_DATA, 4, NEXT, 0 } }, { 0 } },
+	{ "head", VR_NUM, { { VR_DATA, 4, 0, 0 } }, { 0 } },
+	{ "next", 0, { { VR_DATA, 4, NEXT, VR_NUM } }, { 0 } },
+	{ "nested", 0, { { 0x3000, 16, INDIRECT, 0 } },
+	  { 0x3000, 16, INDIRECT, 0 } },
+	{ "torn table", 0, { { 0x3000, 17, INDIRECT, 0 } }, { VR_DATA, 4, 0, 0 } },
+	{ "table outside", 0, { { ~0ULL - 15, 16, INDIRECT, 0 } }, { 0 } },
+	{ "table next", 0, { { 0x3000, 16, INDIRECT, 0 } },
+	  { VR_DATA, 4, NEXT, 1 } },
+	{ "address", 0, { { 2 * VR_HALF, 4, 0, 0 } }, { 0 } },
+	{ "past the end", 0, { { 2 * VR_HALF - 2, 4, WRITE, 0 } }, { 0 } },
+	{ "wrap", 0, { { ~0ULL - 1, 4, WRITE, 0 } }, { 0 } },
+	{ "order", 0, { { VR_DATA, 4, NEXT | WRITE, 1 }, { VR_DATA, 4, 0, 0 } },
+	  { 0 } },
+	{ "length", 0, { { VR_DATA, 0x80000000, NEXT, 1 },
+			 { VR_DATA, 0x80000000, 0, 0 } }, { 0 } },
+};
+
+static bool survives(struct rig *r, const struct bad *bad)
+{
+	unsigned int q = r->recipe->queue;
+	bool needs, again;
+
+	bring_up(r, r->dev->offered);
+	vr_put(&r->m, vr_desc(q), 0, &bad->desc[0]);
+	vr_put(&r->m, vr_desc(q), 1, &bad->desc[1]);
+	vr_put(&r->m, 0x3000, 0, &bad->table);
+	vr_publish(&r->m, q, bad->head);
+	virtio_notify(r->dev, q);
+	needs = wait_needs_reset(r);
+	/* Nothing more is taken, nothing was given back. */
+	r->recipe->request(&r->m, q);
+	vr_publish(&r->m, q, 0);
+	virtio_notify(r->dev, q);
+	nap();
+	needs = needs && vr_used_idx(&r->m, q) == 0;
+
+	bring_up(r, r->dev->offered);
+	again = works(r);
+	if (!needs || !again)
+		printf("# %s: %s: needs reset %d, works again %d\n",
+		       r->class->name, bad->what, needs, again);
+	return needs && again;
+}
+
+CLASS_TEST(class_needs_reset_after_bad_chain_and_works_after_it)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad_chains);
+	     i++)
+		EXPECT(survives(r, &bad_chains[i]));
+}
+
+CLASS_TEST(class_needs_reset_after_avail_jump)
+{
+	unsigned int q = r->recipe->queue;
+
+	bring_up(r, v1);
+	*vr_u16(&r->m, vr_avail(q) + 2) = VR_NUM + 1;
+	virtio_notify(r->dev, q);
+	EXPECT(wait_needs_reset(r));
+	bring_up(r, v1);
+	EXPECT(works(r));
+}
+
+static void config_bounds(struct test *t, struct rig *r)
+{
+	u32 len = r->class->config_len;
+	u8 before[256] = { 0 }, after[256] = { 0 }, d[8];
+	static const u8 ones[8] = { 255, 255, 255, 255, 255, 255, 255, 255 };
+
+	EXPECT(len <= sizeof(before));
+	virtio_config_read(r->dev, 0, before, len);
+	for (unsigned int back = 0; back <= MIN(len, 8U); back++) {
+		memset(d, 0xaa, sizeof(d));
+		virtio_config_read(r->dev, len - back, d, 8);
+		EXPECT(!memcmp(d, before + len - back, back));
+		for (unsigned int i = back; i < 8; i++)
+			EXPECT(!d[i]);
+		if (back < 8)
+			virtio_config_write(r->dev, len - back, ones, 8);
+	}
+	memset(d, 0xaa, sizeof(d));
+	virtio_config_read(r->dev, ~0ULL - 3, d, 8);
+	EXPECT(!memcmp(d, "\0\0\0\0\0\0\0\0", 8));
+	virtio_config_write(r->dev, ~0ULL - 3, ones, 8);
+	virtio_config_write(r->dev, 0x100000000ULL, ones, 1);
+	virtio_config_read(r->dev, 0, after, len);
+	EXPECT(!memcmp(before, after, len));
+}
+
+CLASS_TEST(class_config_accesses_are_bounded)
+{
+	config_bounds(t, r);
+}
+
+static void save_roundtrip(struct test *t, struct rig *r, bool in_flight)
+{
+	struct state_out a = { 0 }, b = { 0 };
+	struct state_in in;
+	unsigned int q = r->recipe->queue;
+
+	bring_up(r, r->dev->offered);
+	EXPECT(works(r));
+	for (unsigned int i = 0; in_flight && i < VR_NUM; i++)
+		vr_publish(&r->m, q, 0);
+	if (in_flight)
+		virtio_notify(r->dev, q);
+	EXPECT(!virtio_device_pause(r->dev));
+	virtio_device_save(r->dev, &a);
+	rig_destroy(r);
+	EXPECT(!rig_create(r));
+	if (!r->dev)
+		goto out;
+
+	in = (struct state_in){ .buf = a.buf, .len = a.len - 1 };
+	EXPECT(virtio_device_restore(r->dev, &in) == -EPROTO);
+	in = (struct state_in){ .buf = a.buf, .len = a.len };
+	EXPECT(!virtio_device_restore(r->dev, &in));
+	EXPECT(in.pos == a.len);
+	virtio_device_save(r->dev, &b);
+	EXPECT(a.len == b.len && !memcmp(a.buf, b.buf, a.len));
+
+	EXPECT(!virtio_device_resume(r->dev));
+	if (in_flight) {
+		virtio_notify(r->dev, q);
+		EXPECT(wait_used(r, VR_NUM + 1));
+	}
+	EXPECT(works(r));
+out:
+	state_out_free(&a);
+	state_out_free(&b);
+}
+
+CLASS_TEST(class_restores_what_it_saved)
+{
+	for (unsigned int i = 0; i < 20; i++)
+		save_roundtrip(t, r, i);
+}
+
+CLASS_TEST(class_can_be_paused_and_resumed)
+{
+	EXPECT(!virtio_device_pause(r->dev));
+	EXPECT(!virtio_device_resume(r->dev));
+	bring_up(r, r->dev->offered);
+	for (unsigned int i = 0; i < 10; i++) {
+		EXPECT(!virtio_device_pause(r->dev));
+		EXPECT(!virtio_device_pause(r->dev));
+		EXPECT(!virtio_device_resume(r->dev));
+		EXPECT(!virtio_device_resume(r->dev));
+		EXPECT(works(r));
+	}
+	EXPECT(!virtio_device_pause(r->dev));
+}
+
+TEST_MAIN(T(class_is_well_formed),
+	  T(class_works_with_any_of_the_ring_features),
+	  T(class_refuses_features_never_offered),
+	  T(class_can_be_reset_with_requests_in_flight),
+	  T(class_ignores_kicks_out_of_place),
+	  T(class_can_stand_without_queues),
+	  T(class_needs_reset_after_bad_chain_and_works_after_it),
+	  T(class_needs_reset_after_avail_jump),
+	  T(class_config_accesses_are_bounded),
+	  T(class_restores_what_it_saved),
+	  T(class_can_be_paused_and_resumed))
