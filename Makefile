@@ -6,8 +6,8 @@
 # make bench    figures, each beside its peer
 # make install  lkvm and its man page, under PREFIX
 #
-# V=1 shows commands, WERROR=1 makes warnings errors, SAN=1 builds the tests
-# with the address and undefined-behaviour sanitizers, O=DIR builds elsewhere.
+# V=1 shows commands, WERROR=1 makes warnings errors, O=DIR builds elsewhere.
+# Unit tests are built with the address and undefined-behaviour sanitizers.
 
 CC ?= gcc
 CLANG ?= clang

@@ -242,8 +242,12 @@ err_free:
 
 void disk_close(struct disk *d)
 {
+	struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
 	if (!d)
 		return;
+	/* A ring that is torn down later still refers to the file. */
+	fcntl(d->fd, F_OFD_SETLK, &unlock);
 	close(d->fd);
 	free(d);
 }
