@@ -26,7 +26,7 @@
 #include "builtin.h"
 
 static struct termios saved_termios;
-static volatile sig_atomic_t termios_saved;
+static sig_atomic_t termios_saved;
 
 static void terminal_restore(void)
 {

@@ -121,7 +121,7 @@ int options_parse(const struct option_desc *table, int argc, char **argv,
 		if (argv[i][0] != '-' || !argv[i][1])
 			return i;
 		if (!strcmp(argv[i], "--"))
-			return i;
+			return i + 1;
 		d = option_find(table, argv[i], &value);
 		if (!d)
 			return report_error(r, 0, "unknown option %s", argv[i]);

@@ -218,6 +218,7 @@ static void outcome_of(struct outcome *o, const struct kvm *kvm,
 {
 	memset(o, 0, sizeof(*o));
 	if (kvm->end != VM_END_ERROR && kvm->end != VM_END_TIMEOUT &&
+	    kvm->end != VM_END_USER &&
 	    (c->panicked || kvm->end == VM_END_PANIC)) {
 		outcome_set(o, "panic", STATUS_PANIC, "kernel panic");
 		if (c->panicked)

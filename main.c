@@ -3,8 +3,8 @@
  * lkvm: the virtual machine monitor of the Linux kernel tree.
  *
  * Theory of operation: one table of commands; each is a function in a file of
- * its own that parses its options and returns the exit status. Only main.c
- * and builtin-*.c print to stderr or decide an exit status.
+ * its own that parses its options and returns the exit status. Only this
+ * file and builtin-*.c print to stderr or decide an exit status.
  */
 #include <stdio.h>
 #include <string.h>

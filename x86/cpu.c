@@ -215,7 +215,7 @@ struct text {
 };
 
 static void text_add(struct text *t, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+	__printf(2, 3);
 
 static void text_add(struct text *t, const char *fmt, ...)
 {

@@ -28,7 +28,7 @@ struct report {
  * Return: -@err, or -EINVAL when @err is 0.
  */
 int report_error(struct report *r, int err, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	__printf(3, 4);
 
 /**
  * struct vm_log - where messages of a running VM go
@@ -49,6 +49,6 @@ struct vm_log {
  * Context: any thread, no lock needed.
  */
 void vm_log(const struct vm_log *log, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+	__printf(2, 3);
 
 #endif
