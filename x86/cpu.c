@@ -73,22 +73,22 @@ static int x86_set_cpuid(struct kvm_cpu *cpu, struct report *r)
 
 static int x86_set_msrs(struct kvm_cpu *cpu, struct report *r)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e[2];
-	} m = {
-		.head.nmsrs = 2,
-		.e = {
-			{ .index = MSR_IA32_MISC_ENABLE,
-			  .data = MISC_ENABLE_FAST_STRING },
-			{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WB },
-		},
+	static const struct kvm_msr_entry e[] = {
+		{ .index = MSR_IA32_MISC_ENABLE,
+		  .data = MISC_ENABLE_FAST_STRING },
+		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WB },
 	};
-	int n = ioctl(cpu->fd, KVM_SET_MSRS, &m);
+	struct kvm_msrs *m = calloc(1, sizeof(*m) + sizeof(e));
+	int err = 0;
 
-	if (n < 0)
-		return report_error(r, errno, "KVM_SET_MSRS");
-	return 0;
+	if (!m)
+		return report_error(r, ENOMEM, "MSRs");
+	m->nmsrs = ARRAY_SIZE(e);
+	memcpy(m->entries, e, sizeof(e));
+	if (ioctl(cpu->fd, KVM_SET_MSRS, m) < 0)
+		err = report_error(r, errno, "KVM_SET_MSRS");
+	free(m);
+	return err;
 }
 
 /* LINT0 takes the PICs' output, LINT1 the NMI, as firmware leaves them. */
