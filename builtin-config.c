@@ -123,6 +123,30 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+/* A name is also that of a file: what stop, list and the like find it by. */
+static int resolve_name(struct run_config *c, const struct run_options *o,
+			struct report *r)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		"0123456789._-";
+
+	c->machine.name = c->name;
+	if (!o->name) {
+		snprintf(c->name, sizeof(c->name), "guest-%d", (int)getpid());
+		return 0;
+	}
+	if (!*o->name || strlen(o->name) >= sizeof(c->name))
+		return report_error(r, 0, "--name: not 1 to %zu characters",
+				    sizeof(c->name) - 1);
+	if (o->name[strspn(o->name, allowed)] || strchr(".-", *o->name))
+		return report_error(r, 0,
+				    "--name: \"%s\" is not made of letters, digits and ._-",
+				    o->name);
+	strcpy(c->name, o->name);
+	return 0;
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -149,13 +173,10 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		err = resolve_disks(m, o, r);
 	if (!err && !o->kernel)
 		err = default_kernel(c, r);
+	if (!err)
+		err = resolve_name(c, o, r);
 	if (err)
 		return err;
-	if (o->name)
-		snprintf(c->name, sizeof(c->name), "%s", o->name);
-	else
-		snprintf(c->name, sizeof(c->name), "guest-%d", (int)getpid());
-	m->name = c->name;
 	m->kernel = o->kernel ? o->kernel : c->kernel;
 	m->initrd = o->initrd;
 	m->rng = o->rng;

@@ -45,7 +45,7 @@ int parse_size(const char *s, u64 *out)
 			return -EINVAL;
 		shift = 10 * (unit - units + 1);
 	}
-	if (v > UINT64_MAX >> shift)
+	if (!v || v > UINT64_MAX >> shift)
 		return -EINVAL;
 	*out = v << shift;
 	return 0;

@@ -250,18 +250,26 @@ static void outcome_of(struct outcome *o, const struct kvm *kvm,
 	}
 }
 
-static void outcome_write(const struct outcome *o, const char *path)
+/* Opened before the VM is made: a run whose end cannot be told is no use. */
+static int status_open(FILE **f, const char *path, struct report *r)
 {
-	FILE *f = fopen(path, "we");
+	if (!path)
+		return 0;
+	*f = fopen(path, "we");
+	return *f ? 0 : report_error(r, errno, "status %s", path);
+}
 
-	if (!f) {
+static void status_write(FILE *f, const struct outcome *o, const char *path)
+{
+	int n;
+
+	if (!f)
+		return;
+	n = fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n",
+		    o->cause, o->code, o->signal);
+	if (fclose(f) || n < 0)
 		fprintf(stderr, "lkvm: status %s: %s\n", path,
 			strerror(errno));
-		return;
-	}
-	fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n", o->cause,
-		o->code, o->signal);
-	fclose(f);
 }
 
 static void times_print(const struct run_times *t, const struct kvm *kvm)
@@ -333,6 +341,7 @@ int cmd_run(int argc, char **argv)
 	static struct console console;
 	struct run_config config = { 0 };
 	struct report r = { "" };
+	FILE *status = NULL;
 	int n = options_parse(run_options, argc, argv, &o, &r);
 
 	out.code = STATUS_ERROR;
@@ -349,6 +358,8 @@ int cmd_run(int argc, char **argv)
 	}
 	signals_init();
 	if (n >= 0)
+		n = status_open(&status, o.status, &r);
+	if (n >= 0)
 		n = console_open(&console, &r);
 	if (n >= 0)
 		n = run_vm(&config, &console, &o, &out, &r);
@@ -358,8 +369,7 @@ int cmd_run(int argc, char **argv)
 			 r.msg[0] ? r.msg : strerror(-n));
 	if (out.text[0])
 		fprintf(stderr, "lkvm: %s\n", out.text);
-	if (o.status)
-		outcome_write(&out, o.status);
+	status_write(status, &out, o.status);
 	config_free(&config);
 	return out.status;
 }

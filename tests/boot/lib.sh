@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What the boot tests share; sourced with DIR, which tests/boot/prepare filled,
+# as the first argument. Prints KTAP: each test calls result once, the last
+# line of a suite is finish.
+
+set -u -o pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+[ $# -ge 1 ] || {
+	echo "usage: $0 DIR" >&2
+	exit 1
+}
+dir=$1
+lkvm=${LKVM:-$PWD/lkvm}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+n=0 bad=0
+busybox=(-i "$dir/busybox.img")
+echo "KTAP version 1"
+
+# result NAME STATUS: what $work/log holds is shown when it failed
+result() {
+	n=$((n + 1))
+	if [ "$2" = 0 ]; then
+		echo "ok $n $1"
+	else
+		sed 's/^/# /' "$work/log" | tail -n 30
+		echo "not ok $n $1"
+		bad=1
+	fi
+}
+
+finish() {
+	echo "1..$n"
+	exit $bad
+}
+
+# boot NAME STATUS PATTERN ARGS...: the exit status and a line of the console
+boot() {
+	local name=$1 want=$2 pattern=$3 status
+
+	shift 3
+	timeout -k 5 200 "$lkvm" run --timeout 180 "$@" </dev/null \
+		>"$work/log" 2>&1
+	status=$?
+	echo "lkvm's status: $status, wanted $want" >>"$work/log"
+	[ $status = "$want" ] && grep -qE "$pattern" "$work/log"
+	result "$name" $?
+}
+
+# refused NAME PATTERN ARGS...: status 125 and one line
+refused() {
+	local name=$1 pattern=$2
+
+	shift 2
+	timeout 60 "$lkvm" run "$@" </dev/null >"$work/log" 2>&1
+	[ $? = 125 ] && [ "$(wc -l <"$work/log")" = 1 ] &&
+		grep -qE "$pattern" "$work/log"
+	result "$name" $?
+}
+
+# wait_for SECONDS PATTERN: until it is in the log; fails when lkvm ends first
+wait_for() {
+	local i
+
+	for ((i = 0; i < $1 * 10; i++)); do
+		grep -qE "$2" "$work/log" && return 0
+		kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	grep -qE "$2" "$work/log"
+}
