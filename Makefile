@@ -23,7 +23,7 @@ CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Iinclude -I. -pthread 
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	-fno-sanitize-recover=undefined
 
-lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c
+lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/classes.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
@@ -66,6 +66,12 @@ $(out)unit/%: tests/unit/%.c $(out)san/libkvm.a
 	@mkdir -p $(@D)
 	@echo "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a
+
+# A process under the sanitizers is not sealed.
+$(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(out)libkvm.a
 
 unit: $(unit-y:%=$(out)unit/%)
 

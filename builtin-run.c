@@ -22,6 +22,9 @@
 #include "builtin.h"
 #include "kvm/arch.h"
 
+/* A queue for each CPU saves the guest a lock; the disk has one thread. */
+#define DISK_QUEUES_MAX 4U
+
 static int opt_disk(void *opts, const char *value, struct report *r)
 {
 	struct run_options *o = opts;
@@ -165,7 +168,10 @@ static int add_disks(struct kvm *kvm, struct report *r)
 	int err = 0;
 
 	for (unsigned int i = 0; i < m->nr_disks && !err; i++) {
-		struct virtio_blk_opts o = { .serial = m->disk[i].serial };
+		struct virtio_blk_opts o = {
+			.serial = m->disk[i].serial,
+			.nr_queues = MIN(m->nr_cpus, DISK_QUEUES_MAX),
+		};
 
 		err = disk_open(&o.disk, &m->disk[i].opts, r);
 		if (err)

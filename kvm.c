@@ -21,11 +21,11 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "kvm/arch.h"
 #include "kvm/kvm.h"
+#include "kvm/seal.h"
 
 int kvm_check_extension(struct kvm *kvm, int cap)
 {
@@ -276,9 +276,7 @@ void kvm_add_device(struct kvm *kvm, struct device *dev)
 int kvm_seal(struct kvm *kvm, struct report *r)
 {
 	(void)kvm;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return report_error(r, errno, "PR_SET_NO_NEW_PRIVS");
-	return 0;
+	return process_seal(arch_audit(), r);
 }
 
 int kvm_start(struct kvm *kvm, struct report *r)

@@ -24,6 +24,9 @@
  * Done synchronously on the owner's thread: BLKDISCARD on block devices (it
  * has no opcode everywhere), and writing zeroes where the file system cannot.
  *
+ * Buffers are not registered: they would have to be guest RAM, and registering
+ * it pins all of it, touched or not.
+ *
  * Not supported: SQPOLL and IOPOLL, which spend a CPU; kernels before 5.13,
  * which have no multishot poll. A guest decides what is read and written;
  * nothing here depends on the contents.

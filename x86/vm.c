@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <linux/audit.h>
 
 #include "kvm/arch.h"
 #include "kvm/hw.h"
@@ -283,4 +284,9 @@ int arch_load(struct kvm *kvm, struct report *r)
 size_t arch_cmdline_max(void)
 {
 	return X86_CMDLINE_MAX - 1;
+}
+
+u32 arch_audit(void)
+{
+	return AUDIT_ARCH_X86_64;
 }

@@ -23,6 +23,8 @@ int arch_cpu_init(struct kvm_cpu *cpu, struct report *r);
 int arch_cpu_exit(struct kvm_cpu *cpu);
 /** arch_cpu_describe() - registers and bytes at the instruction pointer */
 void arch_cpu_describe(struct kvm_cpu *cpu, char *buf, size_t size);
+/** arch_audit() - AUDIT_ARCH_ value of this program's own system calls */
+u32 arch_audit(void);
 /** arch_cmdline_max() - most bytes of command line that any kernel takes */
 size_t arch_cmdline_max(void);
 
