@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <linux/version.h>
 
 #include "builtin.h"
 
@@ -30,8 +29,7 @@ static const struct build_option {
 static void print_build_options(void)
 {
 	printf("compiler: %s\n", COMPILER);
-	printf("headers: Linux %d.%d, of %s\n", LINUX_VERSION_CODE >> 16,
-	       LINUX_VERSION_CODE >> 8 & 0xff, LKVM_HEADERS);
+	printf("headers: of %s\n", LKVM_HEADERS);
 	for (size_t i = 0; i < ARRAY_SIZE(build_options); i++)
 		printf("%s: [ %-3s ]  # %s\n", build_options[i].name,
 		       build_options[i].on ? "on" : "off",

@@ -11,7 +11,7 @@
 
 static int none_probe(void)
 {
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 }
 
 const struct disk_engine_ops disk_uring_ops = {
