@@ -1,33 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# make          build lkvm
-# make demo     boot a real kernel and run a command in it
-# make check    all tests
-# make bench    figures, each beside its peer
-# make install  lkvm and its man page, under PREFIX
-#
-# V=1 shows commands, WERROR=1 makes warnings errors, O=DIR builds elsewhere.
-# Unit tests are built with the address and undefined-behaviour sanitizers.
+# "make help" lists targets and variables.
+# Unit tests are built with the address and undefined-behaviour sanitizers
+# where the compiler has them.
 
-CC ?= gcc
-CLANG ?= clang
-PREFIX ?= /usr/local
-out := $(if $(O),$(O)/,build/)
+all:
 
-VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+MAKEFLAGS += -rR
+include scripts/config.mk
 
-WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes $(if $(WERROR),-Werror)
+prefix ?= $(or $(PREFIX),/usr/local)
+bindir ?= $(prefix)/bin
+mandir ?= $(prefix)/share/man
+
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes \
+	$(if $(filter-out 0,$(WERROR)),-Werror)
+ifneq ($(filter-out 0,$(W)),)
+WARN += -Wundef -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes -Wold-style-definition \
+	-Wredundant-decls -Wnested-externs -Wpointer-arith -Wwrite-strings \
+	-Wvla -Winit-self
+endif
 CFLAGS ?= -O2 -g
-CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Iinclude -I. -pthread \
-	-D_FILE_OFFSET_BITS=64 -MMD -MP
-SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
-	-fno-sanitize-recover=undefined
+CFLAGS_ALL := $(target-flags) -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE \
+	-Iinclude -I. $(UAPI) -pthread -D_FILE_OFFSET_BITS=64 \
+	$(if $(tree),-MD,-MMD) -MP
+
+# What is optional: make reads have-NAME from here, and makes it if need be.
+ifneq ($(building),)
+$(call keep,$(out)flags,$(filter-out -Werror,$(CC) $(AR) $(CFLAGS_ALL) $(LDFLAGS)))
+$(call keep,$(out)version,$(VERSION))
+-include $(out)features.mk
+endif
+SANFLAGS := $(if $(filter y,$(have-sanitize)),-fsanitize=address,undefined \
+	-fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 
 lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/classes.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
-lib-y += $(sort $(wildcard x86/*.c))
+lib-y += $(sort $(wildcard $(arch)/*.c))
+lib-y := $(filter-out $(if $(filter n,$(have-uring)),disk/uring.c,disk/uring-none.c),$(lib-y))
 cmd-y := main.c $(sort $(wildcard builtin-*.c))
 unit-y := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 
@@ -35,64 +47,108 @@ lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 
-Q := $(if $(V),,@)
+all: $(bin)lkvm
 
-all: lkvm
-
-lkvm: $(cmd-o) $(out)libkvm.a
-	@echo "  LINK $@"
-	$(Q)$(CC) $(CFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+$(bin)lkvm: $(cmd-o) $(out)libkvm.a
+	$(say) "  LINK $@"
+	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(LDFLAGS)
 
 $(out)libkvm.a: $(lib-o)
-	@echo "  AR   $@"
+	$(say) "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(out)san/libkvm.a: $(san-o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-$(out)builtin-help.o: CFLAGS_ALL += -DLKVM_VERSION='"$(VERSION)"'
+# Behind the flags come the tree's headers: features are tried with both.
+$(out)features.mk: scripts/features $(wildcard feature/*.c) $(out)flags $(uapi-ready)
+	$(say) "  GEN  $@"
+	$(Q)scripts/features feature $(CC) $(filter-out -MD -MMD -MP,$(CFLAGS_ALL)) \
+		$(LDFLAGS) >$@.new 2>$(out)features.log && mv $@.new $@
 
-$(out)san/%.o: %.c
+$(out)uapi/ready: scripts/uapi $(tree)/Makefile $(wildcard $(tree)/include/uapi \
+		$(tree)/include/uapi/asm-generic $(tree)/arch/$(arch)/include/uapi/asm \
+		$(tree)/arch/$(arch)/entry/syscalls/syscall_64.tbl)
+	$(say) "  GEN  $(@D)"
+	$(Q)scripts/uapi $(tree) $(arch) $(@D)
+
+BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
+	-DLKVM_HEADERS='"$(if $(tree),this kernel tree,the system)"' \
+	-DLKVM_HAVE_URING=$(if $(filter n,$(have-uring)),0,1)
+$(out)builtin-help.o $(out)san/builtin-help.o: CFLAGS_ALL += $(BUILD_FLAGS)
+$(out)builtin-help.o $(out)san/builtin-help.o: $(out)version
+
+$(out)san/%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
-	@echo "  CC   $@"
+	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -c -o $@ $<
 
-$(out)%.o: %.c
+$(out)%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
-	@echo "  CC   $@"
+	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(out)unit/%: tests/unit/%.c $(out)san/libkvm.a
 	@mkdir -p $(@D)
-	@echo "  CC   $@"
-	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a $(LDFLAGS)
 
 # A process under the sanitizers is not sealed.
 $(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
 	@mkdir -p $(@D)
-	@echo "  CC   $@"
-	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(out)libkvm.a
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(out)libkvm.a $(LDFLAGS)
 
 unit: $(unit-y:%=$(out)unit/%)
 
-check: lkvm unit
-	$(Q)tests/check $(out)
+check: $(bin)lkvm unit
+	$(Q)tests/check $(out) $(or $(bin),./)lkvm
 
-bench: lkvm
-	$(Q)tests/bench/run
+bench: $(bin)lkvm
+	$(Q)LKVM=$(or $(bin),./)lkvm tests/bench/run
 
-demo: lkvm
-	$(Q)tests/demo
+demo: $(bin)lkvm
+	$(Q)tests/demo $(or $(bin),./)lkvm
 
-install: lkvm
-	install -D -m 755 lkvm $(DESTDIR)$(PREFIX)/bin/lkvm
-	install -D -m 644 Documentation/lkvm.1 \
-		$(DESTDIR)$(PREFIX)/share/man/man1/lkvm.1
+install: $(bin)lkvm
+	$(say) "  INSTALL $(bindir)/lkvm"
+	$(Q)install -D -m 755 $(bin)lkvm $(DESTDIR)$(bindir)/lkvm
+	$(Q)install -D -m 644 Documentation/lkvm.1 $(DESTDIR)$(mandir)/man1/lkvm.1
 
+# Everything but lkvm itself is below $(out), and nothing else is.
 clean:
-	rm -rf $(out) lkvm
+	$(say) "  CLEAN $(out)"
+	$(Q)rm -rf $(out) $(bin)lkvm
 
--include $(shell find $(out) -name '*.d' 2>/dev/null)
+# Neither exists in a kernel tree: there, it has happened.
+ifneq ($(wildcard into-tree/run),)
+into-tree:
+	$(Q)into-tree/run "$(KDIR)"
 
-.PHONY: all unit check bench demo install clean
+patch:
+	$(Q)into-tree/patch "$(KDIR)"
+endif
+
+help:
+	@echo '  make            lkvm, here or in O=DIR'
+	@echo '  make install    lkvm and its man page: prefix=/usr/local DESTDIR='
+	@echo '  make check      all tests'
+	@echo '  make unit       build the unit tests'
+	@echo '  make demo       boot a real kernel and run a command in it'
+	@echo '  make bench      figures, each beside its peer'
+	@echo '  make clean      remove what was built'
+ifneq ($(wildcard into-tree/run),)
+	@echo '  make into-tree  put lkvm into the kernel tree KDIR=DIR'
+	@echo '  make patch      print that as a patch against KDIR=DIR'
+endif
+	@echo
+	@echo '  O=DIR           build there; nothing is written here'
+	@echo '  CC=clang        or LLVM=1, or CROSS_COMPILE=PREFIX-'
+	@echo '  V=1 W=1         show commands; more warnings'
+	@echo '  WERROR=1        warnings are errors'
+	@echo '  CFLAGS LDFLAGS  -O2 -g, and nothing'
+
+-include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
+
+.PHONY: all unit check bench demo install clean help into-tree patch
 .DELETE_ON_ERROR:

@@ -2,21 +2,44 @@
 /*
  * lkvm help, lkvm version.
  *
- * Theory of operation: both print from the tables that the parser uses.
+ * Theory of operation: both print from tables: help from those that the parser
+ * uses, version from what the Makefile found out (scripts/features).
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "builtin.h"
 
-#ifndef LKVM_VERSION
-#define LKVM_VERSION "unknown"
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
 #endif
+
+/* What may be absent, and what is lost with it */
+static const struct build_option {
+	const char *name;
+	bool on;
+	const char *what;
+} build_options[] = {
+	{ "io_uring", LKVM_HAVE_URING,
+	  "--disk-engine io_uring; needs headers of Linux 6.1" },
+};
+
+static void print_build_options(void)
+{
+	printf("compiler: %s\n", COMPILER);
+	printf("headers: of %s\n", LKVM_HEADERS);
+	for (size_t i = 0; i < ARRAY_SIZE(build_options); i++)
+		printf("%s: [ %-3s ]  # %s\n", build_options[i].name,
+		       build_options[i].on ? "on" : "off",
+		       build_options[i].what);
+}
 
 int cmd_version(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "--build-options")) {
-		printf("io_uring: by system calls\n");
+		print_build_options();
 		return 0;
 	}
 	if (argc > 1) {

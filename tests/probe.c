@@ -17,7 +17,7 @@
 #define RAM_SIZE 0x10000
 
 /* 64-bit code at 0x8000: cmpxchg16b (0x9000); mov $42,%al; out %al,$0xf4 */
-static const uint8_t code[] = {
+static const __u8 code[] = {
 	0xbe, 0x00, 0x90, 0x00, 0x00,	/* mov $0x9000,%esi */
 	0x48, 0x0f, 0xc7, 0x0e,		/* cmpxchg16b (%rsi) */
 	0xb0, 0x2a, 0xe6, 0xf4,
@@ -61,7 +61,7 @@ static const char *probe(void)
 	} cpuid = { .head.nent = 256 };
 	struct kvm_run *run;
 	int vm, cpu, size;
-	uint64_t *ram;
+	__u64 *ram;
 
 	if (kvm < 0 || ioctl(kvm, KVM_GET_API_VERSION, 0) != 12)
 		return "none";

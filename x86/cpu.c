@@ -283,13 +283,11 @@ static const char *x86_internal_error(u32 suberror)
 {
 	switch (suberror) {
 	case KVM_INTERNAL_ERROR_EMULATION:
-		return "KVM cannot emulate this instruction; likely this /dev/kvm "
-		       "interprets guest code, or the guest jumped to a device";
+		return "not emulated; this /dev/kvm interprets guest code, or a jump to a device";
 	case KVM_INTERNAL_ERROR_SIMUL_EX:
 		return "exceptions arrived at the same time; likely a bug in KVM";
 	case KVM_INTERNAL_ERROR_DELIVERY_EV:
-		return "an event could not be delivered; likely the guest's IDT or "
-		       "stack is not in RAM";
+		return "an event was not delivered; likely an IDT or stack that is not in RAM";
 	default:
 		return "unknown kind";
 	}

@@ -17,10 +17,10 @@
  * Not supported: 32-bit ELF, relocation, multiboot, sections of any kind, and
  * notes behind the first 64 KiB of a note segment.
  */
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/elf.h>
 #include "x86/load.h"
 
 #define XEN_NOTE_NAME "Xen"
@@ -59,7 +59,7 @@ static int check_machine(const struct load_file *f, const u8 *head)
 	const char *name;
 	u16 machine;
 
-	memcpy(&machine, head + offsetof(Elf64_Ehdr, e_machine), sizeof(machine));
+	memcpy(&machine, head + offsetof(struct elf64_hdr, e_machine), sizeof(machine));
 	machine = head[EI_DATA] == ELFDATA2MSB ? be16toh(machine) :
 						 le16toh(machine);
 	name = machine_name(machine);
@@ -75,7 +75,7 @@ static int check_machine(const struct load_file *f, const u8 *head)
 	return 0;
 }
 
-static int check_header(const struct load_kernel *k, Elf64_Ehdr *eh)
+static int check_header(const struct load_kernel *k, struct elf64_hdr *eh)
 {
 	const struct load_file *f = &k->file;
 	u64 table;
@@ -92,10 +92,10 @@ static int check_header(const struct load_kernel *k, Elf64_Ehdr *eh)
 		return report_error(f->r, 0, "kernel %s: an ELF file that is not executable",
 				    f->path);
 	if (!eh->e_phnum || eh->e_phnum > ELF_MAX_SEGMENTS ||
-	    eh->e_phentsize != sizeof(Elf64_Phdr))
+	    eh->e_phentsize != sizeof(struct elf64_phdr))
 		return report_error(f->r, 0, "kernel %s: %u program headers of %u bytes",
 				    f->path, eh->e_phnum, eh->e_phentsize);
-	table = eh->e_phnum * sizeof(Elf64_Phdr);
+	table = eh->e_phnum * sizeof(struct elf64_phdr);
 	if (eh->e_phoff > f->size || table > f->size - eh->e_phoff)
 		return report_error(f->r, 0, "kernel %s: truncated in its program headers",
 				    f->path);
@@ -103,7 +103,7 @@ static int check_header(const struct load_kernel *k, Elf64_Ehdr *eh)
 }
 
 static int check_segment(const struct load_file *f, unsigned int nr,
-			 const Elf64_Phdr *ph)
+			 const struct elf64_phdr *ph)
 {
 	if (ph->p_offset > f->size || ph->p_filesz > f->size - ph->p_offset)
 		return report_error(f->r, 0, "kernel %s: truncated, segment %u is cut off",
@@ -117,7 +117,7 @@ static int check_segment(const struct load_file *f, unsigned int nr,
 }
 
 static int add_segment(struct load_kernel *k, struct elf_plan *p,
-		       const Elf64_Phdr *ph)
+		       const struct elf64_phdr *ph)
 {
 	u64 start = ph->p_paddr;
 	u64 end = start + ph->p_memsz;
@@ -160,8 +160,8 @@ static bool find_pvh_note(const u8 *buf, u64 len, u64 align, u64 *entry)
 {
 	u64 off = 0;
 
-	while (off <= len && len - off >= sizeof(Elf64_Nhdr)) {
-		Elf64_Nhdr nh;
+	while (off <= len && len - off >= sizeof(struct elf64_note)) {
+		struct elf64_note nh;
 		u64 name, desc;
 
 		memcpy(&nh, buf + off, sizeof(nh));
@@ -183,7 +183,7 @@ static bool find_pvh_note(const u8 *buf, u64 len, u64 align, u64 *entry)
 }
 
 /* Return: 1 with *@entry, 0 when there is none, -errno */
-static int read_pvh_note(const struct load_file *f, const Elf64_Phdr *ph,
+static int read_pvh_note(const struct load_file *f, const struct elf64_phdr *ph,
 			 u64 *entry)
 {
 	u64 len = MIN(ph->p_filesz, (u64)NOTES_MAX);
@@ -241,7 +241,7 @@ static int choose_entry_64(struct load_kernel *k, const struct elf_plan *p,
 }
 
 static int choose_entry(struct load_kernel *k, const struct elf_plan *p,
-			const Elf64_Ehdr *eh, const Elf64_Phdr *ph)
+			const struct elf64_hdr *eh, const struct elf64_phdr *ph)
 {
 	u64 entry;
 
@@ -270,8 +270,8 @@ static int choose_entry(struct load_kernel *k, const struct elf_plan *p,
 
 int elf_plan(struct load_kernel *k, struct elf_plan *p)
 {
-	Elf64_Phdr ph[ELF_MAX_SEGMENTS];
-	Elf64_Ehdr eh;
+	struct elf64_phdr ph[ELF_MAX_SEGMENTS];
+	struct elf64_hdr eh;
 	int err;
 
 	err = check_header(k, &eh);

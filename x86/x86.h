@@ -79,6 +79,7 @@ struct e820 {
 	} entry[16];
 	unsigned int nr;
 };
+
 /** e820_build() - from RAM and the fixed holes */
 void e820_build(struct e820 *map, const struct gmem *gmem);
 

@@ -205,6 +205,7 @@ struct virtio_console_opts {
 	void (*output)(void *opaque, const void *d, size_t len);
 	void *opaque;
 };
+
 /**
  * virtio_console_input() - hand bytes to the guest, from the main thread
  * Return: how many were taken; the rest is to be offered again later.

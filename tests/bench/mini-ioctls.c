@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <linux/kvm.h>
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define RAM_SIZE (256UL << 20)
 #define HUGE_SIZE (2UL << 20)
 #define MAX_CPUID 256
@@ -50,22 +51,22 @@ static void check_extensions(int vm)
 		KVM_CAP_IRQFD, KVM_CAP_IOEVENTFD, KVM_CAP_IMMEDIATE_EXIT,
 	};
 
-	for (unsigned int i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++)
 		CALL(vm, KVM_CHECK_EXTENSION, caps[i]);
 }
 
-static uint8_t *create_ram(int vm)
+static __u8 *create_ram(int vm)
 {
 	struct kvm_userspace_memory_region slot = { .memory_size = RAM_SIZE };
-	uint64_t identity = 0xfffbc000;
-	uint8_t *p = mmap(NULL, RAM_SIZE + HUGE_SIZE, PROT_READ | PROT_WRITE,
+	__u64 identity = 0xfffbc000;
+	__u8 *p = mmap(NULL, RAM_SIZE + HUGE_SIZE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED) {
 		perror("mmap");
 		_exit(1);
 	}
-	p = (uint8_t *)(((uintptr_t)p + HUGE_SIZE - 1) & -HUGE_SIZE);
+	p = (__u8 *)(((uintptr_t)p + HUGE_SIZE - 1) & -HUGE_SIZE);
 	madvise(p, RAM_SIZE, MADV_HUGEPAGE);
 	madvise(p, RAM_SIZE, MADV_DONTDUMP);
 	slot.userspace_addr = (uintptr_t)p;
@@ -129,7 +130,7 @@ static void set_features(int dev, int vm, int cpu)
 			{ .index = 0x2ff, .data = 0x806 },	/* MTRR, WB */
 		},
 	};
-	const uint32_t lint0 = 0x700, lint1 = 0x400;
+	const __u32 lint0 = 0x700, lint1 = 0x400;
 	struct kvm_lapic_state lapic;
 
 	CALL(dev, KVM_GET_SUPPORTED_CPUID, &c);
@@ -142,20 +143,20 @@ static void set_features(int dev, int vm, int cpu)
 	CALL(cpu, KVM_SET_LAPIC, &lapic);
 }
 
-static void write_tables(uint8_t *ram)
+static void write_tables(__u8 *ram)
 {
-	static const uint64_t gdt[] = {
+	static const __u64 gdt[] = {
 		0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
 		0x00008b0000000067, 0,
 	};
-	uint64_t *pml4 = (void *)(ram + PAGE_TABLE_GPA);
-	uint64_t *pdpt = pml4 + 512, *pd = pdpt + 512;
+	__u64 *pml4 = (void *)(ram + PAGE_TABLE_GPA);
+	__u64 *pdpt = pml4 + 512, *pd = pdpt + 512;
 
 	memcpy(ram + GDT_GPA, gdt, sizeof(gdt));
 	pml4[0] = (PAGE_TABLE_GPA + 0x1000) | 3;
-	for (uint64_t i = 0; i < 4; i++)
+	for (__u64 i = 0; i < 4; i++)
 		pdpt[i] = (PAGE_TABLE_GPA + 0x2000 + i * 0x1000) | 3;
-	for (uint64_t i = 0; i < 4 * 512; i++)
+	for (__u64 i = 0; i < 4 * 512; i++)
 		pd[i] = i << 21 | 0x83;
 }
 
@@ -196,10 +197,10 @@ static void set_registers(int cpu)
 
 int main(void)
 {
-	static const uint8_t out[] = { 0xe6, EXIT_PORT, 0xf4 };
+	static const __u8 out[] = { 0xe6, EXIT_PORT, 0xf4 };
 	int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm, cpu;
 	struct kvm_run *run;
-	uint8_t *ram;
+	__u8 *ram;
 	long size;
 
 	CALL(dev, KVM_GET_API_VERSION, 0);

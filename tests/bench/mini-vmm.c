@@ -13,7 +13,6 @@
  * "64-bit Boot Protocol") with 4 GiB mapped. Shares no code with lkvm, on
  * purpose. It trusts KERNEL and the guest: it is a yardstick, not a VMM.
  */
-#include <elf.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -26,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <asm/bootparam.h>
+#include <linux/elf.h>
 #include <linux/kvm.h>
 
 #define PAGE 4096UL
@@ -51,12 +51,12 @@ struct vmm {
 	int vm;
 	int cpu;
 	struct kvm_run *run;
-	uint8_t *ram;
-	uint64_t rip;
+	__u8 *ram;
+	__u64 rip;
 	struct boot_params *bp;
-	uint8_t cmos;
-	uint8_t ier, lcr, mcr, scr, fcr;
-	uint8_t divisor[2];
+	__u8 cmos;
+	__u8 ier, lcr, mcr, scr, fcr;
+	__u8 divisor[2];
 	int thre;
 	int line;
 	size_t len;
@@ -67,10 +67,10 @@ struct vmm {
 struct file {
 	int fd;
 	size_t size;
-	const uint8_t *p;
+	const __u8 *p;
 };
 
-__attribute__((format(printf, 1, 2), noreturn))
+__attribute((format(printf, 1, 2), noreturn))
 static void die(const char *fmt, ...)
 {
 	va_list ap;
@@ -109,7 +109,7 @@ static struct file file_map(const char *path)
 	return f;
 }
 
-static void read_at(const struct file *f, uint64_t off, void *to, size_t size)
+static void read_at(const struct file *f, __u64 off, void *to, size_t size)
 {
 	if (off > f->size || size > f->size - off ||
 	    pread(f->fd, to, size, off) != (ssize_t)size)
@@ -117,8 +117,8 @@ static void read_at(const struct file *f, uint64_t off, void *to, size_t size)
 }
 
 /* Whole pages of a file over guest memory, the rest copied. */
-static void place(struct vmm *v, const struct file *f, uint64_t off,
-		  uint64_t gpa, size_t size)
+static void place(struct vmm *v, const struct file *f, __u64 off,
+		  __u64 gpa, size_t size)
 {
 	size_t whole = (off | gpa) % PAGE ? 0 : size & -PAGE;
 
@@ -133,8 +133,8 @@ static void place(struct vmm *v, const struct file *f, uint64_t off,
 
 static void load_elf(struct vmm *v, const struct file *f)
 {
-	const Elf64_Ehdr *e = (const void *)f->p;
-	const Elf64_Phdr *ph = (const void *)(f->p + e->e_phoff);
+	const struct elf64_hdr *e = (const void *)f->p;
+	const struct elf64_phdr *ph = (const void *)(f->p + e->e_phoff);
 
 	for (unsigned int i = 0; i < e->e_phnum; i++)
 		if (ph[i].p_type == PT_LOAD)
@@ -162,7 +162,7 @@ static void load_bzimage(struct vmm *v, const struct file *f)
 static void load(struct vmm *v, char **argv)
 {
 	struct file kernel = file_map(argv[1]), initrd = file_map(argv[2]);
-	uint64_t at = (RAM_SIZE - initrd.size) & -PAGE;
+	__u64 at = (RAM_SIZE - initrd.size) & -PAGE;
 	struct boot_params *bp;
 
 	bp = (void *)(v->ram + BOOT_PARAMS_GPA);
@@ -174,7 +174,7 @@ static void load(struct vmm *v, char **argv)
 	else
 		die("kernel is too short");
 	read_at(&initrd, 0, v->ram + at, initrd.size);
-	strcpy((char *)v->ram + CMDLINE_GPA, argv[3]);
+	memcpy(v->ram + CMDLINE_GPA, argv[3], strlen(argv[3]) + 1);
 	bp->hdr.type_of_loader = 0xff;
 	bp->hdr.loadflags |= LOADED_HIGH;
 	bp->hdr.cmd_line_ptr = CMDLINE_GPA;
@@ -192,8 +192,8 @@ static void create(struct vmm *v)
 {
 	struct kvm_userspace_memory_region slot = { .memory_size = RAM_SIZE };
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	uint64_t identity = 0xfffbc000;
-	const uint64_t huge = 2UL << 20;
+	__u64 identity = 0xfffbc000;
+	const __u64 huge = 2UL << 20;
 
 	v->dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (v->dev < 0)
@@ -203,7 +203,7 @@ static void create(struct vmm *v)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (v->ram == MAP_FAILED)
 		die("memory: %m");
-	v->ram = (uint8_t *)(((uintptr_t)v->ram + huge - 1) & -huge);
+	v->ram = (__u8 *)(((uintptr_t)v->ram + huge - 1) & -huge);
 	madvise(v->ram, RAM_SIZE, MADV_HUGEPAGE);
 	slot.userspace_addr = (uintptr_t)v->ram;
 	CALL(v->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity);
@@ -224,7 +224,7 @@ static void set_features(struct vmm *v)
 		struct kvm_cpuid2 head;
 		struct kvm_cpuid_entry2 e[MAX_CPUID];
 	} c = { .head.nent = MAX_CPUID };
-	const uint32_t lint0 = 0x700, lint1 = 0x400;
+	const __u32 lint0 = 0x700, lint1 = 0x400;
 	struct kvm_lapic_state lapic;
 	int deadline = CALL(v->vm, KVM_CHECK_EXTENSION,
 			    KVM_CAP_TSC_DEADLINE_TIMER);
@@ -247,20 +247,20 @@ static void set_features(struct vmm *v)
 	CALL(v->cpu, KVM_SET_LAPIC, &lapic);
 }
 
-static void write_tables(uint8_t *ram)
+static void write_tables(__u8 *ram)
 {
-	static const uint64_t gdt[] = {
+	static const __u64 gdt[] = {
 		0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
 		0x00008b0000000067, 0,
 	};
-	uint64_t *pml4 = (void *)(ram + PAGE_TABLE_GPA);
-	uint64_t *pdpt = pml4 + 512, *pd = pdpt + 512;
+	__u64 *pml4 = (void *)(ram + PAGE_TABLE_GPA);
+	__u64 *pdpt = pml4 + 512, *pd = pdpt + 512;
 
 	memcpy(ram + GDT_GPA, gdt, sizeof(gdt));
 	pml4[0] = (PAGE_TABLE_GPA + PAGE) | 3;
-	for (uint64_t i = 0; i < 4; i++)
+	for (__u64 i = 0; i < 4; i++)
 		pdpt[i] = (PAGE_TABLE_GPA + (2 + i) * PAGE) | 3;
-	for (uint64_t i = 0; i < 4 * 512; i++)
+	for (__u64 i = 0; i < 4 * 512; i++)
 		pd[i] = i << 21 | 0x83;
 }
 
@@ -318,7 +318,7 @@ static void uart_update(struct vmm *v)
 	v->line = line;
 }
 
-static void uart_send(struct vmm *v, uint8_t byte)
+static void uart_send(struct vmm *v, __u8 byte)
 {
 	v->thre = 1;
 	if (v->mcr & UART_MCR_LOOP)
@@ -328,7 +328,7 @@ static void uart_send(struct vmm *v, uint8_t byte)
 		flush(v);
 }
 
-static void uart_write(struct vmm *v, unsigned int reg, uint8_t value)
+static void uart_write(struct vmm *v, unsigned int reg, __u8 value)
 {
 	if (reg < 2 && (v->lcr & UART_LCR_DLAB)) {
 		v->divisor[reg] = value;
@@ -360,9 +360,9 @@ static void uart_write(struct vmm *v, unsigned int reg, uint8_t value)
 	uart_update(v);
 }
 
-static uint8_t uart_read(struct vmm *v, unsigned int reg)
+static __u8 uart_read(struct vmm *v, unsigned int reg)
 {
-	uint8_t iir = (v->fcr & 1 ? 0xc0 : 0) | (v->line ? 2 : 1);
+	__u8 iir = (v->fcr & 1 ? 0xc0 : 0) | (v->line ? 2 : 1);
 
 	if (reg < 2 && (v->lcr & UART_LCR_DLAB))
 		return v->divisor[reg];
@@ -391,12 +391,12 @@ static uint8_t uart_read(struct vmm *v, unsigned int reg)
 	}
 }
 
-static uint8_t bcd(int n)
+static __u8 bcd(int n)
 {
 	return n / 10 % 10 << 4 | n % 10;
 }
 
-static uint8_t rtc_read(uint8_t reg)
+static __u8 rtc_read(__u8 reg)
 {
 	time_t now = time(NULL);
 	struct tm tm;
@@ -431,7 +431,7 @@ static uint8_t rtc_read(uint8_t reg)
 }
 
 /* False when the guest resets. */
-static int port_write(struct vmm *v, unsigned int port, uint8_t value)
+static int port_write(struct vmm *v, unsigned int port, __u8 value)
 {
 	if (port >= COM1 && port < COM1 + 8)
 		uart_write(v, port - COM1, value);
@@ -444,7 +444,7 @@ static int port_write(struct vmm *v, unsigned int port, uint8_t value)
 	return 1;
 }
 
-static uint8_t port_read(struct vmm *v, unsigned int port)
+static __u8 port_read(struct vmm *v, unsigned int port)
 {
 	if (port >= COM1 && port < COM1 + 8)
 		return uart_read(v, port - COM1);
@@ -456,7 +456,7 @@ static uint8_t port_read(struct vmm *v, unsigned int port)
 static int port_exit(struct vmm *v)
 {
 	const struct kvm_run *run = v->run;
-	uint8_t *p = (uint8_t *)v->run + run->io.data_offset;
+	__u8 *p = (__u8 *)v->run + run->io.data_offset;
 	unsigned int n = run->io.count;
 	int on = 1;
 

@@ -31,7 +31,7 @@ static int word_is(const char *a, const char *b)
 	return *a == *b;
 }
 
-__attribute__((used, noreturn)) static void init_main(const long *stack)
+static void __attribute((used, noreturn)) init_main(const long *stack)
 {
 	static const char line[] = "RESULT oneline ok\n";
 	const char *const *argv = (const char *const *)(stack + 1);
@@ -47,8 +47,8 @@ __attribute__((used, noreturn)) static void init_main(const long *stack)
 }
 
 asm(".globl _start\n"
-    "_start:\n"
-    "	xor %ebp, %ebp\n"
-    "	mov %rsp, %rdi\n"
-    "	and $-16, %rsp\n"
-    "	call init_main\n");
+	"_start:\n"
+	"	xor %ebp, %ebp\n"
+	"	mov %rsp, %rdi\n"
+	"	and $-16, %rsp\n"
+	"	call init_main\n");

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the boot tests share; sourced with DIR, which tests/boot/prepare filled,
-# as the first argument. Prints KTAP: each test calls result once, the last
+# What the boot tests share; sourced with the arguments DIR, which
+# tests/boot/prepare filled, and the lkvm to test (./lkvm). Prints KTAP: each test calls result once, the last
 # line of a suite is finish.
 
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 [ $# -ge 1 ] || {
-	echo "usage: $0 DIR" >&2
+	echo "usage: $0 DIR [LKVM]" >&2
 	exit 1
 }
 dir=$1
-lkvm=${LKVM:-$PWD/lkvm}
+lkvm=$(realpath "${2:-lkvm}") || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 n=0 bad=0

@@ -10,11 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include "x86/x86.h"
+#include "tests/fuzz/fuzz.h"
 
 #define LOW_SIZE (32 * SZ_1M)
 #define HIGH_SIZE (4 * SZ_1M)
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 
 static void load(u8 *low, const char *path)
 {
@@ -42,7 +41,7 @@ static void load(u8 *low, const char *path)
 		__builtin_trap();
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+int fuzz_one(const u8 *data, size_t size)
 {
 	int fd = memfd_create("kernel", MFD_CLOEXEC);
 	char path[32];

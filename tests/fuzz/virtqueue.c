@@ -11,11 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "kvm/virtio.h"
+#include "tests/fuzz/fuzz.h"
 
 #define HALF 4096
 #define MAX_POPS 64
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
 
 static void use_chain(struct virtqueue *vq, struct vq_chain *c)
 {
@@ -43,7 +42,7 @@ static void run(struct virtqueue *vq)
 	virtqueue_set_notify(vq, true);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+int fuzz_one(const u8 *data, size_t len)
 {
 	struct state_in in = { .buf = data, .len = len };
 	static struct virtio_device dev;

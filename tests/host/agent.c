@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ struct slot {
 };
 
 static struct slot slots[HOST_SLOTS];
-static volatile sig_atomic_t port_changed;
+static atomic_int port_changed;
 
 static long long now_ms(void)
 {

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 
 #include "frame.h"
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_ENV_NAMES	64
 
 enum { STATUS_TIMEOUT = 124, STATUS_HOST = 125, STATUS_PIPE = 128 + SIGPIPE };
@@ -44,7 +46,7 @@ static struct {
 } opt = { .boot_secs = 300 };
 
 static int sock = -1;
-static volatile sig_atomic_t got_signal;
+static atomic_int got_signal;
 
 /* Not yet sent; grown by one request, then by one block of stdin at most. */
 static unsigned char *out;
@@ -300,6 +302,7 @@ static void host_sync(long long until)
 	out_add(want, sizeof(want));
 
 	for (;;) {
+		char failed[300] = "";
 		struct pollfd p = { sock, POLLIN | (out_len ? POLLOUT : 0), 0 };
 		ssize_t n;
 
@@ -322,8 +325,8 @@ static void host_sync(long long until)
 				len = sizeof(want) - 1;
 			}
 		}
-		if (last_line("log", "lkvm-host: FAILED: ", (char[300]){ 0 },
-			      300))
+		if (last_line("log", "lkvm-host: FAILED: ", failed,
+			      sizeof(failed)))
 			host_failed("boot failed");
 		if (now_ms() > until)
 			host_failed("no answer in time");
@@ -404,7 +407,7 @@ static void relay(void)
 		};
 
 		if (poll(p, 2, wait_ms(until)) < 0)
-			p[0].revents = p[1].revents = 0;
+			memset(p, 0, sizeof(p));
 		if (got_signal) {
 			unsigned char sig = got_signal;
 
@@ -455,19 +458,36 @@ static char **parse(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "+d:q:b:t:e:iwp1")) != -1) {
 		switch (c) {
-		case 'd': opt.dir = optarg; break;
-		case 'q': opt.qemu = atoi(optarg); break;
-		case 'b': opt.boot_secs = atoi(optarg); break;
-		case 't': opt.timeout_secs = atoi(optarg); break;
-		case 'i': opt.use_stdin = true; break;
-		case 'w': opt.wait_only = true; break;
-		case 'p': opt.power_off = true; break;
-		case '1': opt.one_shot = true; break;
+		case 'd':
+			opt.dir = optarg;
+			break;
+		case 'q':
+			opt.qemu = atoi(optarg);
+			break;
+		case 'b':
+			opt.boot_secs = atoi(optarg);
+			break;
+		case 't':
+			opt.timeout_secs = atoi(optarg);
+			break;
+		case 'i':
+			opt.use_stdin = true;
+			break;
+		case 'w':
+			opt.wait_only = true;
+			break;
+		case 'p':
+			opt.power_off = true;
+			break;
+		case '1':
+			opt.one_shot = true;
+			break;
 		case 'e':
 			if (opt.nr_env < MAX_ENV_NAMES)
 				opt.env[opt.nr_env++] = optarg;
 			break;
-		default: exit(STATUS_HOST);
+		default:
+			exit(STATUS_HOST);
 		}
 	}
 	if (!opt.dir || (!argv[optind] && !opt.wait_only && !opt.power_off)) {
@@ -485,7 +505,7 @@ int main(int argc, char **argv)
 	long long until = now_ms() + opt.boot_secs * 1000LL;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(forwarded); i++)
 		sigaction(forwarded[i], &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 

@@ -5,12 +5,12 @@
  * Synthetic bzImages and ELF files in memfds, loaded by /proc/self/fd/N into
  * anonymous memory that stands for guest RAM. One thread, no locks, no KVM.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <linux/elf.h>
 #include "tests/unit/test.h"
 #include "x86/load.h"
 
@@ -452,9 +452,9 @@ TEST(files_that_are_no_kernel_are_refused)
 
 /* An ELF kernel: two segments and a note, all to be changed by a test */
 struct elf_file {
-	Elf64_Ehdr eh;
-	Elf64_Phdr ph[3];
-	Elf64_Nhdr nh;
+	struct elf64_hdr eh;
+	struct elf64_phdr ph[3];
+	struct elf64_note nh;
 	char name[4];
 	u64 entry;
 };
@@ -473,8 +473,8 @@ static struct elf_file elf_file(void)
 			.e_type = ET_EXEC,
 			.e_machine = EM_X86_64,
 			.e_entry = PREF + 0x123,
-			.e_phoff = sizeof(Elf64_Ehdr),
-			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phoff = sizeof(struct elf64_hdr),
+			.e_phentsize = sizeof(struct elf64_phdr),
 			.e_phnum = 3,
 		},
 		.ph = {
@@ -487,7 +487,7 @@ static struct elf_file elf_file(void)
 			  .p_filesz = ELF_DATA_SIZE, .p_memsz = 0x9000 },
 			{ .p_type = PT_NOTE,
 			  .p_offset = offsetof(struct elf_file, nh),
-			  .p_filesz = sizeof(Elf64_Nhdr) + 12, .p_align = 4 },
+			  .p_filesz = sizeof(struct elf64_note) + 12, .p_align = 4 },
 		},
 		.nh = { 4, 8, 18 },
 		.name = "Xen",
@@ -604,7 +604,7 @@ TEST(elf_program_headers_are_bounded)
 	e = elf_file();
 	e.eh.e_phoff = UINT64_MAX - 8;
 	EXPECT(try_elf(&f, &e) == -EINVAL && said(&f, "truncated"));
-	e.eh.e_phoff = 0x8000 - 3 * sizeof(Elf64_Phdr) + 1;
+	e.eh.e_phoff = 0x8000 - 3 * sizeof(struct elf64_phdr) + 1;
 	EXPECT(try_elf(&f, &e) == -EINVAL && said(&f, "truncated"));
 	e = elf_file();
 	e.eh.e_phoff = 0x7000;	/* all of them PT_NULL */
@@ -654,7 +654,7 @@ TEST(elf_segments_are_bounded)
 
 TEST(elf_notes_are_bounded)
 {
-	static const Elf64_Nhdr bad[] = {
+	static const struct elf64_note bad[] = {
 		{ UINT32_MAX, 8, 18 }, { 4, UINT32_MAX, 18 }, { 4, 9, 18 },
 		{ 4, 12, 18 }, { 5, 4, 18 }, { 3, 8, 18 }, { 0, 0, 18 },
 		{ 4, 0, 18 }, { UINT32_MAX, UINT32_MAX, UINT32_MAX },

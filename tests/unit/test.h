@@ -4,6 +4,7 @@
 #define KVM__TEST_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "kvm/types.h"
 
@@ -53,7 +54,7 @@ static inline int test_run(const struct test_case *list, unsigned int nr)
 	int main(void) \
 	{ \
 		static const struct test_case list[] = { __VA_ARGS__ }; \
-		return test_run(list, ARRAY_SIZE(list)); \
+		exit(test_run(list, ARRAY_SIZE(list))); \
 	}
 
 #endif

@@ -31,7 +31,7 @@ struct world {
 	bool level;
 };
 
-static u8 ram[0x10000] __attribute__((aligned(4096)));
+static u8 ram[0x10000] __aligned(4096);
 
 static int fake_line(void *o, unsigned int gsi, bool level)
 {

@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs lkvm's tiny guests, which any /dev/kvm can run.
+
+here=$(cd "$(dirname "$0")" && pwd -P) || exit 1
+skip() {
+	echo "1..0 # SKIP $*"
+	exit 4
+}
+
+[ -e /dev/kvm ] || skip "no /dev/kvm"
+{ : <>/dev/kvm; } 2>/dev/null || skip "/dev/kvm cannot be opened"
+command -v bash >/dev/null || skip "no bash"
+exec "$here/tests/guest/run" "$here/lkvm" "$here/tests/images/guest"

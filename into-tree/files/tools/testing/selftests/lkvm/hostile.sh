@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs guests that break the rules, on an lkvm with sanitizers: it has to live and
+# say what happened.
+
+here=$(cd "$(dirname "$0")" && pwd -P) || exit 1
+skip() {
+	echo "1..0 # SKIP $*"
+	exit 4
+}
+
+[ -e /dev/kvm ] || skip "no /dev/kvm"
+{ : <>/dev/kvm; } 2>/dev/null || skip "/dev/kvm cannot be opened"
+command -v bash >/dev/null || skip "no bash"
+exec "$here/tests/hostile/run" "$here/tests/images/lkvm" "$here/tests/images/hostile"
