@@ -66,7 +66,7 @@ $(out)features.mk: scripts/features $(wildcard feature/*.c) $(out)flags $(uapi-r
 	$(Q)scripts/features feature $(CC) $(filter-out -MD -MMD -MP,$(CFLAGS_ALL)) \
 		$(LDFLAGS) >$@.new 2>$(out)features.log && mv $@.new $@
 
-$(out)uapi/ready: scripts/uapi $(tree)/Makefile $(wildcard $(tree)/include/uapi \
+$(out)uapi/ready: scripts/uapi $(out)version $(wildcard $(tree)/include/uapi \
 		$(tree)/include/uapi/asm-generic $(tree)/arch/$(arch)/include/uapi/asm \
 		$(tree)/arch/$(arch)/entry/syscalls/syscall_64.tbl)
 	$(say) "  GEN  $(@D)"
