@@ -35,6 +35,17 @@ lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 
+# Guests of our own: freestanding, and only instructions that KVM can interpret.
+guest-y := $(patsubst tests/%/main.c,%,$(sort $(wildcard tests/guest/*/main.c \
+	tests/hostile/*/main.c)))
+guest-lib-y := $(patsubst tests/%,%.o,$(basename $(filter-out %/start.S, \
+	$(sort $(wildcard tests/guest/lib/*.[cS])))))
+guest-lib-o := $(guest-lib-y:%=$(out)%)
+GUEST_CFLAGS := -std=gnu11 -Os -g $(WARN) -Iinclude -Itests/guest/lib -MMD -MP \
+	-ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -fno-strict-aliasing -fno-jump-tables
+
 Q := $(if $(V),,@)
 
 all: lkvm
@@ -69,7 +80,39 @@ $(out)unit/%: tests/unit/%.c $(out)san/libkvm.a
 
 unit: $(unit-y:%=$(out)unit/%)
 
-check: lkvm unit
+# lkvm with sanitizers, for hostile guests
+$(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a
+	@echo "  LINK $@"
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+
+$(out)san/builtin-help.o: CFLAGS_ALL += -DLKVM_VERSION='"$(VERSION)"'
+
+san: $(out)san/lkvm
+
+$(out)guest/lib/%.o: tests/guest/lib/%.c
+	@mkdir -p $(@D)
+	@echo "  CC   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(out)guest/lib/%.o: tests/guest/lib/%.S
+	@mkdir -p $(@D)
+	@echo "  AS   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(out)guest/lib/guest.a: $(guest-lib-o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+guest-link := $(addprefix $(out)guest/lib/,start.o guest.a)
+$(guest-y:%=$(out)%): $(out)%: tests/%/main.c tests/guest/lib/guest.ld $(guest-link)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -nostdlib -static -no-pie -Wl,--build-id=none \
+		-Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
+		-T tests/guest/lib/guest.ld -o $@ $< $(guest-link)
+
+guests: $(guest-y:%=$(out)%)
+
+check: lkvm unit guests san
 	$(Q)tests/check $(out)
 
 bench: lkvm
@@ -88,5 +131,5 @@ clean:
 
 -include $(shell find $(out) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit check bench demo install clean
+.PHONY: all unit guests san check bench demo install clean
 .DELETE_ON_ERROR:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs guests: sourced by tests/guest/run and tests/hostile/run. Each directory
+# with a main.c is a guest, and has a file "cases" that runs it:
+#
+#	guest STATUS [WORD=VALUE...] [-- lkvm's options]
+#
+# STATUS is lkvm's. Words: name=, what is put behind the guest's name; in=, a
+# file for standard input; out=, err=, patterns (extended) that a line of
+# standard output, standard error has to match; lines=, how many lines standard
+# error may have (none is the default, and any with err=); time=, seconds.
+# $work is a directory for files. Prints KTAP.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P) || exit 1
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+n=0 bad=0
+
+result() {
+	n=$((n + 1))
+	if [ "$2" = 0 ]; then
+		echo "ok $n $1"
+	else
+		head -c 3000 "$work/out" | tail -n 20 | tr -d '\000' | sed 's/^/# out: /'
+		echo
+		tail -n 20 "$work/err" | sed 's/^/# err: /'
+		echo "# $3"
+		echo "not ok $n $1"
+		bad=1
+	fi
+}
+
+# verdict NAME STATUS: what is wrong, or nothing
+verdict() {
+	local nr
+
+	nr=$(wc -l <"$work/err")
+	if grep -qE 'AddressSanitizer|LeakSanitizer|runtime error' "$work/err"; then
+		echo "a sanitizer complained"
+	elif [ "$2" != "$want" ]; then
+		echo "status $2, not $want"
+	elif [ -n "$out" ] && ! grep -qaE "$out" "$work/out"; then
+		echo "no line of stdout matches $out"
+	elif [ -n "$err" ] && ! grep -qE "$err" "$work/err"; then
+		echo "no line of stderr matches $err"
+	elif [ "$nr" -gt "$lines" ]; then
+		echo "$nr lines on stderr, more than $lines"
+	fi
+}
+
+guest() {
+	local want=$1 name=$dir in=/dev/null out='' err='' lines='' time=60
+	local status why
+
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		case $1 in
+		name=*) name=$dir-${1#*=} ;;
+		in=*) in=${1#*=} ;;
+		out=*) out=${1#*=} ;;
+		err=*) err=${1#*=} ;;
+		lines=*) lines=${1#*=} ;;
+		time=*) time=${1#*=} ;;
+		*) echo "# $dir: unknown word $1"; exit 1 ;;
+		esac
+		shift
+	done
+	shift
+	[ -n "$lines" ] || lines=$([ -n "$err" ] && echo 60 || echo 0)
+	timeout -k 10 $((time + 20)) "$lkvm" run -k "$images/$dir" -m 16M -c 1 \
+		--nodefaults --timeout "$time" "$@" <"$in" \
+		>"$work/out" 2>"$work/err"
+	status=$?
+	why=$(verdict "$name" $status)
+	[ -z "$why" ]
+	result "$name" $? "$why"
+}
+
+# run_guests SUITE LKVM IMAGES [NAME...]
+run_guests() {
+	local suite=$1 begin=$SECONDS
+
+	lkvm=$work/lkvm images=$work/images
+	cp "$2" "$lkvm" && cp -r "$3" "$images" || exit 1
+	shift 3
+	cd "$top/tests/$suite" || exit 1
+	[ $# -gt 0 ] || set -- */
+	echo "KTAP version 1"
+	for dir in "$@"; do
+		dir=${dir%/}
+		[ -f "$dir/cases" ] || continue
+		. "./$dir/cases"
+	done
+	echo "# $((SECONDS - begin)) s"
+	echo "1..$n"
+	exit $bad
+}
