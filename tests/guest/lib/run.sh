@@ -12,21 +12,21 @@
 # $work is a directory for files. Prints KTAP.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P) || exit 1
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-n=0 bad=0
+all=$(mktemp -d) || exit 1
+trap 'rm -rf "$all"' EXIT
+# A guest waits more than it works.
+jobs=3
 
+# result NAME STATUS WHY: one line of KTAP, numbered later
 result() {
-	n=$((n + 1))
 	if [ "$2" = 0 ]; then
-		echo "ok $n $1"
+		echo "ok - $1"
 	else
 		head -c 3000 "$work/out" | tail -n 20 | tr -d '\000' | sed 's/^/# out: /'
 		echo
 		tail -n 20 "$work/err" | sed 's/^/# err: /'
 		echo "# $3"
-		echo "not ok $n $1"
-		bad=1
+		echo "not ok - $1"
 	fi
 }
 
@@ -76,11 +76,18 @@ guest() {
 	result "$name" $? "$why"
 }
 
+# run_directory: all cases of $dir, as one job
+run_directory() {
+	work=$all/$dir
+	mkdir "$work" || exit 1
+	. "./$dir/cases"
+}
+
 # run_guests SUITE LKVM IMAGES [NAME...]
 run_guests() {
-	local suite=$1 begin=$SECONDS
+	local suite=$1 begin=$SECONDS dir dirs=()
 
-	lkvm=$work/lkvm images=$work/images
+	lkvm=$all/lkvm images=$all/images
 	cp "$2" "$lkvm" && cp -r "$3" "$images" || exit 1
 	shift 3
 	cd "$top/tests/$suite" || exit 1
@@ -88,10 +95,23 @@ run_guests() {
 	echo "KTAP version 1"
 	for dir in "$@"; do
 		dir=${dir%/}
-		[ -f "$dir/cases" ] || continue
-		. "./$dir/cases"
+		[ -f "$dir/main.c" ] || continue
+		dirs+=("$dir")
+		while [ "$(jobs -rp | wc -l)" -ge $jobs ]; do
+			wait -n
+		done
+		run_directory >"$all/$dir.log" 2>&1 &
 	done
+	wait
+	for dir in "${dirs[@]}"; do
+		cat "$all/$dir.log"
+		grep -qE '^(not )?ok ' "$all/$dir.log" || echo "not ok - $dir"
+	done | awk '
+		/^ok - / || /^not ok - / { sub(/ok -/, "ok " ++n) }
+		/^not ok / { bad = 1 }
+		{ print }
+		END { print "1.." n; exit bad }'
+	bad=$?
 	echo "# $((SECONDS - begin)) s"
-	echo "1..$n"
 	exit $bad
 }
