@@ -22,9 +22,9 @@ result() {
 	if [ "$2" = 0 ]; then
 		echo "ok - $1"
 	else
-		head -c 3000 "$work/out" | tail -n 20 | tr -d '\000' | sed 's/^/# out: /'
+		tail -c 1000 "$work/out" | tr -d '\000' | sed 's/^/# out: /'
 		echo
-		tail -n 20 "$work/err" | sed 's/^/# err: /'
+		tail -n 25 "$work/err" | sed 's/^/# err: /'
 		echo "# $3"
 		echo "not ok - $1"
 	fi

@@ -207,6 +207,11 @@ void vdev_go(struct vdev *v)
 	vdev_set_status(v, STATUS_READY);
 }
 
+void vdev_broken(struct vdev *v)
+{
+	WAIT(vdev_status(v) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 void vdev_open(struct vdev *v, struct vq *q, u16 id, u64 features)
 {
 	EXPECT(vdev_find(v, id, 0));

@@ -84,6 +84,9 @@ void vdev_go(struct vdev *v);
 /** vdev_open() - find, negotiate what is offered out of @features, one queue */
 void vdev_open(struct vdev *v, struct vq *q, u16 id, u64 features);
 
+/** vdev_broken() - wait for DEVICE_NEEDS_RESET */
+void vdev_broken(struct vdev *v);
+
 /** vq_alloc() - rings of @num entries, not told to the device */
 void vq_alloc(struct vq *q, struct vdev *v, u16 index, u16 num);
 /** vq_program() - tell the device these ring addresses and enable the queue */
