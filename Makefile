@@ -4,6 +4,8 @@
 # make demo     boot a real kernel and run a command in it
 # make check    all tests
 # make bench    figures, each beside its peer
+# make guests   our own guests for tests/guest and tests/hostile
+# make san      build/san/lkvm, with sanitizers
 # make install  lkvm and its man page, under PREFIX
 #
 # V=1 shows commands, WERROR=1 makes warnings errors, O=DIR builds elsewhere.

@@ -4,7 +4,7 @@
 
 #define VECTOR 0x50
 
-static volatile u32 ticks;
+static u32 ticks;
 
 static void tick(void)
 {

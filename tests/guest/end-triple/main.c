@@ -7,7 +7,7 @@ int main(void)
 	const struct {
 		u16 limit;
 		u64 base;
-	} __attribute__((packed)) none = { 0, 0 };
+	} __packed none = { 0, 0 };
 
 	asm volatile("lidt %0" : : "m"(none));
 	return (int)read8(1ULL << 40);

@@ -16,7 +16,7 @@ struct time_info {
 	u8 pad[2];
 };
 
-static u64 now(volatile struct time_info *t)
+static u64 now(struct time_info *t)
 {
 	u64 delta, ns;
 	u32 version;
@@ -30,7 +30,7 @@ static u64 now(volatile struct time_info *t)
 		else
 			delta <<= t->shift;
 		ns = t->system_time +
-		     (u64)(((unsigned __int128)delta * t->mul) >> 32);
+		     ((delta >> 32) * t->mul) + ((delta & 0xffffffff) * t->mul >> 32);
 		barrier();
 	} while (version & 1 || version != t->version);
 	return ns;

@@ -15,7 +15,7 @@ struct acpi_header {
 	u32 oem_revision;
 	u32 creator;
 	u32 creator_revision;
-} __attribute__((packed));
+} __packed;
 
 /** acpi_xsdt() - by the RSDP of the boot information; checks both */
 const struct acpi_header *acpi_xsdt(void);

@@ -10,18 +10,15 @@
 #include <stdarg.h>
 #include "guest.h"
 #include "irq.h"
+#include "start.h"
 
 #define PVH_MAGIC 0x336ec578U
 #define LINE_MAX 512
-
-extern char guest_end[];
 
 u64 guest_info;
 static u8 *page_next;
 static u64 random_state = 1;
 static u32 print_lock;
-
-void guest_main(u64 info);
 
 void guest_main(u64 info)
 {

@@ -10,6 +10,16 @@
 
 #include "kvm/types.h"
 
+#ifndef __packed
+#define __packed __attribute__((packed))
+#endif
+#ifndef __noreturn
+#define __noreturn __attribute__((noreturn))
+#endif
+#ifndef noinline
+#define noinline __attribute__((noinline))
+#endif
+
 #define PORT_DEBUG_EXIT	0xf4
 #define PORT_SERIAL	0x3f8
 
@@ -197,14 +207,13 @@ static inline void irq_wait(void)
 }
 
 /** guest_exit() - end the VM with @status */
-void guest_exit(u8 status) __attribute__((noreturn));
+void __noreturn guest_exit(u8 status);
 
 /** print() - %s %c %d %u %x %lx %lu, any width as in %08x; up to 512 bytes */
 void print(const char *fmt, ...) __printf(1, 2);
 
 /** fail() - say what did not hold, and end with status 1 */
-void fail(const char *file, int line, const char *what)
-	__attribute__((noreturn));
+void __noreturn fail(const char *file, int line, const char *what);
 #define EXPECT(cond) \
 	((cond) ? (void)0 : fail(__FILE__, __LINE__, #cond))
 /** expect_equal() - like EXPECT, and prints both */

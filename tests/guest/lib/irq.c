@@ -8,6 +8,7 @@
  * that at a time.
  */
 #include "irq.h"
+#include "start.h"
 
 #define MSR_APIC_BASE	0x1b
 #define MSR_X2APIC	0x800
@@ -26,24 +27,10 @@ struct gate {
 	u32 zero;
 };
 
-struct frame {
-	u64 reg[15];
-	u64 vector;
-	u64 error;
-	u64 rip;
-	u64 cs;
-	u64 rflags;
-	u64 rsp;
-	u64 ss;
-};
-
 struct table_pointer {
 	u16 limit;
 	u64 base;
-} __attribute__((packed));
-
-extern char vectors[];
-void vector_c(struct frame *f);
+} __packed;
 
 static struct gate idt[256] __aligned(16);
 static void (*handler[256])(void);
@@ -92,7 +79,7 @@ static void exception(struct frame *f)
 		return;
 	}
 	asm volatile("mov %%cr2, %0" : "=r"(cr2));
-	print("exception %lu, error 0x%lx at 0x%lx, cr2 0x%lx\n",
+	print("fault %lu, error 0x%lx at 0x%lx, cr2 0x%lx\n",
 	      (unsigned long)f->vector, (unsigned long)f->error,
 	      (unsigned long)f->rip, (unsigned long)cr2);
 	guest_exit(2);
@@ -113,7 +100,7 @@ void vector_c(struct frame *f)
 		apic_write(APIC_EOI, 0);
 }
 
-int __attribute__((noinline)) fault_in(void (*code)(void))
+int noinline fault_in(void (*code)(void))
 {
 	fault_vector = -1;
 	asm volatile("lea 1f(%%rip), %%rax\n\t"

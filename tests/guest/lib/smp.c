@@ -5,13 +5,9 @@
  * stack of one page.
  */
 #include "smp.h"
+#include "start.h"
 
 #define AP_GPA 0x10000UL
-
-extern char ap_begin[], ap_end[];
-extern u32 ap_cr3, ap_count;
-extern u64 ap_stacks;
-void ap_main(u32 nr);
 
 static void (*ap_function)(u32 id);
 static bool ap_x2apic;

@@ -289,7 +289,8 @@ void vq_offer(struct vq *q, u16 head)
 
 	q->avail->ring[idx & (q->num - 1)] = head;
 	barrier();
-	*(volatile u16 *)&q->avail->idx = idx + 1;
+	q->avail->idx = idx + 1;
+	barrier();
 }
 
 u16 vq_add(struct vq *q, const struct buf *b, unsigned int nr)
@@ -315,7 +316,8 @@ void vq_kick(struct vq *q)
 
 bool vq_done(const struct vq *q)
 {
-	return *(volatile u16 *)&q->used->idx != q->last_used;
+	barrier();
+	return q->used->idx != q->last_used;
 }
 
 struct vring_used_elem vq_take(struct vq *q)
@@ -324,11 +326,11 @@ struct vring_used_elem vq_take(struct vq *q)
 
 	WAIT(vq_done(q));
 	barrier();
-	e = *(struct vring_used_elem *)&q->used->ring[q->last_used &
-						      (q->num - 1)];
+	e.id = q->used->ring[q->last_used & (q->num - 1)].id;
+	e.len = q->used->ring[q->last_used & (q->num - 1)].len;
 	q->last_used++;
 	if (q->dev->event_idx)
-		*(volatile u16 *)&q->avail->ring[q->num] = q->last_used;
+		q->avail->ring[q->num] = q->last_used;
 	return e;
 }
 
@@ -346,12 +348,12 @@ u32 vq_run(struct vq *q, const struct buf *b, unsigned int nr)
 u8 blk_request(struct vq *q, u32 type, u64 sector, void *data, u32 len)
 {
 	static struct virtio_blk_outhdr hdr;
-	static volatile u8 status;
+	static u8 status;
 	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
 	struct buf b[3] = {
 		{ &hdr, sizeof(hdr), false },
 		{ data, len, in },
-		{ (void *)&status, 1, true },
+		{ &status, 1, true },
 	};
 
 	hdr.type = type;

@@ -5,7 +5,7 @@
 #define VECTOR_IOAPIC	0x60
 #define VECTOR_PIC	0x30
 
-static volatile u32 ticks, pic_ticks;
+static u32 ticks, pic_ticks;
 
 static void tick(void)
 {

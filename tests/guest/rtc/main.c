@@ -4,7 +4,7 @@
 
 #define VECTOR 0x48
 
-static volatile u32 updates, alarms;
+static u32 updates, alarms;
 
 static u8 rtc_read(u8 reg)
 {

@@ -4,9 +4,9 @@
 
 #define VECTOR 0x44
 
-static volatile u32 nr_irqs, thre;
+static u32 nr_irqs, thre;
 static char line[128];
-static volatile u32 len;
+static u32 len;
 
 static void receive(void)
 {

@@ -6,8 +6,8 @@
 #define VECTOR_ALL 0x41
 
 static u32 nr, hits, hits_all, checked;
-static volatile u32 sender = ~0U;
-static volatile bool done;
+static u32 sender = ~0U;
+static bool done;
 
 static void hit(void)
 {

@@ -48,7 +48,7 @@ static void write_and_read(struct vq *q, u64 capacity)
 static void pieces(struct vq *q, bool indirect)
 {
 	static struct virtio_blk_outhdr hdr;
-	static volatile u8 status = 0xff;
+	static u8 status = 0xff;
 	struct vring_desc *table = page_alloc(1);
 
 	hdr.type = VIRTIO_BLK_T_IN;

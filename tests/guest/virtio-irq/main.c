@@ -8,7 +8,7 @@
 #define VECTOR_OTHER	0x52
 
 static struct vdev dev;
-static volatile u32 lines, msix, other;
+static u32 lines, msix, other;
 
 static void line(void)
 {

@@ -9,10 +9,10 @@ static void request(struct vdev *v, struct vq *q, unsigned int width)
 {
 	static struct virtio_blk_outhdr hdr;
 	static u8 id[20];
-	static volatile u8 status;
+	static u8 status;
 	const struct buf b[] = {
 		{ &hdr, sizeof(hdr), false }, { id, sizeof(id), true },
-		{ (void *)&status, 1, true },
+		{ &status, 1, true },
 	};
 
 	hdr.type = VIRTIO_BLK_T_GET_ID;
