@@ -47,6 +47,18 @@ lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 
+# Guests of our own: freestanding, and only instructions that KVM can interpret.
+guest-y := $(patsubst tests/%/main.c,%,$(sort $(wildcard tests/guest/*/main.c \
+	tests/hostile/*/main.c)))
+guest-lib-y := $(patsubst tests/%,%.o,$(basename $(filter-out %/start.S, \
+	$(sort $(wildcard tests/guest/lib/*.[cS])))))
+guest-lib-o := $(guest-lib-y:%=$(out)%)
+GUEST_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude \
+	-Itests/guest/lib $(UAPI) -MMD -MP -ffreestanding -fno-pic -fno-pie \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fcf-protection=none \
+	-fno-strict-aliasing -fno-jump-tables
+
 all: $(bin)lkvm
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
@@ -101,7 +113,37 @@ $(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
 
 unit: $(unit-y:%=$(out)unit/%)
 
-check: $(bin)lkvm unit
+# lkvm with sanitizers, for hostile guests
+$(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a
+	$(say) "  LINK $@"
+	$(Q)$(CC) $(target-flags) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+
+san: $(out)san/lkvm
+
+$(out)guest/lib/%.o: tests/guest/lib/%.c $(out)flags $(uapi-ready)
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(out)guest/lib/%.o: tests/guest/lib/%.S $(out)flags
+	@mkdir -p $(@D)
+	$(say) "  AS   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(out)guest/lib/guest.a: $(guest-lib-o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+guest-link := $(addprefix $(out)guest/lib/,start.o guest.a)
+$(guest-y:%=$(out)%): $(out)%: tests/%/main.c tests/guest/lib/guest.ld $(guest-link)
+	@mkdir -p $(@D)
+	$(say) "  LD   $@"
+	$(Q)$(CC) $(GUEST_CFLAGS) -nostdlib -static -no-pie -Wl,--build-id=none \
+		-Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
+		-T tests/guest/lib/guest.ld -o $@ $< $(guest-link)
+
+guests: $(guest-y:%=$(out)%)
+
+check: $(bin)lkvm unit guests san
 	$(Q)tests/check $(out) $(or $(bin),./)lkvm
 
 bench: $(bin)lkvm
@@ -134,6 +176,8 @@ help:
 	@echo '  make install    lkvm and its man page: prefix=/usr/local DESTDIR='
 	@echo '  make check      all tests'
 	@echo '  make unit       build the unit tests'
+	@echo '  make guests     build the guests of tests/guest and tests/hostile'
+	@echo '  make san        build lkvm with sanitizers'
 	@echo '  make demo       boot a real kernel and run a command in it'
 	@echo '  make bench      figures, each beside its peer'
 	@echo '  make clean      remove what was built'
@@ -150,5 +194,5 @@ endif
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
-.PHONY: all unit check bench demo install clean help into-tree patch
+.PHONY: all unit guests san check bench demo install clean help into-tree patch
 .DELETE_ON_ERROR:

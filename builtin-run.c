@@ -60,6 +60,14 @@ static int opt_disk(void *opts, const char *value, struct report *r)
 	return 0;
 }
 
+/* Paths and serials are words of a copy that begins with the path. */
+static void free_disks(struct run_options *o)
+{
+	for (unsigned int i = 0; i < o->nr_disks; i++)
+		free((char *)o->disk[i].opts.path);
+	o->nr_disks = 0;
+}
+
 #define RUN_OPT(n, l, t, a, f, h) \
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
@@ -360,6 +368,7 @@ int cmd_run(int argc, char **argv)
 	if (n >= 0 && o.dry_run) {
 		config_print(&config, o.json);
 		config_free(&config);
+		free_disks(&o);
 		return 0;
 	}
 	signals_init();
@@ -377,5 +386,6 @@ int cmd_run(int argc, char **argv)
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(status, &out, o.status);
 	config_free(&config);
+	free_disks(&o);
 	return out.status;
 }

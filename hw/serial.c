@@ -14,6 +14,13 @@
  * In loopback the modem inputs are the modem outputs, sent bytes are received
  * and the host's bytes wait outside.
  *
+ * The host's bytes also wait outside until somebody listens: the receive
+ * interrupt is enabled, or LSR is read twice with nothing in between, which is
+ * how a guest polls for input but not how it waits for the transmitter. A
+ * driver empties the receiver when it starts, and input that was there before
+ * the guest was (a pipe, a file) would lose its first bytes. For the same
+ * reason a byte stays when the FIFOs are enabled, unlike in s8.4 of the sheet.
+ *
  * Threads: vCPUs through the ports, any thread through serial_input().
  * Locks: out_lock > lock. @lock guards the registers and is never held during
  * output; @out_lock keeps bytes of several vCPUs in the order of their writes.
@@ -63,6 +70,7 @@ struct serial {
 	pthread_mutex_t out_lock;
 	pthread_mutex_t lock;	/* guards all below */
 	bool level;
+	unsigned int polls;	/* reads of LSR with nothing in between */
 	struct serial_regs r;
 };
 
@@ -152,12 +160,13 @@ static void serial_update_msr(struct serial *s)
 
 static void serial_set_fcr(struct serial *s, u8 v)
 {
-	u8 changed = (s->r.fcr ^ v) & UART_FCR_ENABLE_FIFO;
+	bool off = !(v & UART_FCR_ENABLE_FIFO);
 
-	if (changed || (v & UART_FCR_ENABLE_FIFO && v & UART_FCR_CLEAR_RCVR))
-		s->r.rx_count = 0;
-	if (!(v & UART_FCR_ENABLE_FIFO))
+	if (off)
 		v = 0;
+	if ((off && s->r.fcr & UART_FCR_ENABLE_FIFO) ||
+	    v & UART_FCR_CLEAR_RCVR)
+		s->r.rx_count = 0;
 	s->r.fcr = v & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
 }
 
@@ -262,6 +271,7 @@ static int serial_io_read(void *o, u64 off, void *d, unsigned int len)
 	u8 v;
 
 	pthread_mutex_lock(&s->lock);
+	s->polls = off == UART_LSR ? MIN(s->polls + 1, 2U) : 0;
 	v = serial_read_reg(s, off);
 	serial_update_irq(s);
 	pthread_mutex_unlock(&s->lock);
@@ -280,6 +290,7 @@ static int serial_io_write(void *o, u64 off, const void *d, unsigned int len)
 	if (off == UART_TX)
 		pthread_mutex_lock(&s->out_lock);
 	pthread_mutex_lock(&s->lock);
+	s->polls = 0;
 	if (off == UART_TX && !(s->r.lcr & UART_LCR_DLAB))
 		out = serial_send(s, v);
 	else
@@ -402,12 +413,14 @@ err_free:
 	return err;
 }
 
-/* The host's bytes stay outside while the chip listens to itself. */
+/* The host's bytes stay outside while nobody or the chip itself listens. */
 static unsigned int serial_room(const struct serial *s)
 {
 	unsigned int max = serial_rx_capacity(s);
 
 	if (s->r.mcr & UART_MCR_LOOP)
+		return 0;
+	if (!(s->r.ier & UART_IER_RDI) && s->polls < 2)
 		return 0;
 	return s->r.rx_count < max ? max - s->r.rx_count : 0;
 }

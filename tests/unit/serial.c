@@ -168,13 +168,40 @@ TEST(serial_input_takes_what_fits)
 	struct fixture f;
 
 	setup(&f);
+	out(&f, UART_IER, UART_IER_RDI);
 	EXPECT(serial_input(f.dev, "abc", 3) == 1);
 	EXPECT(!serial_wants_input(f.dev));
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
-	EXPECT(serial_input(f.dev, "0123456789abcdefXY", 18) == 16);
+	EXPECT(serial_input(f.dev, "0123456789abcdefXY", 18) == 15);
+	EXPECT(in(&f, UART_RX) == 'a' && in(&f, UART_RX) == '0');
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
 	EXPECT(serial_wants_input(f.dev));
 	EXPECT(!(in(&f, UART_LSR) & UART_LSR_DR));
+	teardown(&f);
+}
+
+/* What was piped in before a driver started must not be lost. */
+TEST(serial_input_waits_for_a_listener)
+{
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(serial_input(f.dev, "abc", 3) == 0);
+	/* As an early console does */
+	out(&f, UART_TX, 'x');
+	in(&f, UART_LSR);
+	out(&f, UART_TX, 'y');
+	in(&f, UART_LSR);
+	EXPECT(serial_input(f.dev, "abc", 3) == 0);
+	/* As one who polls for input does */
+	in(&f, UART_LSR);
+	EXPECT(serial_input(f.dev, "abc", 3) == 1);
+	EXPECT(in(&f, UART_RX) == 'a');
+	EXPECT(serial_input(f.dev, "bc", 2) == 0);
+	out(&f, UART_IER, UART_IER_RDI);
+	EXPECT(serial_input(f.dev, "bc", 2) == 1);
+	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	EXPECT(in(&f, UART_RX) == 'b');
 	teardown(&f);
 }
 
@@ -237,5 +264,6 @@ TEST_MAIN(T(serial_thre_interrupt_rises_on_enable_and_falls_on_iir),
 	  T(serial_loopback_connects_modem_lines_and_data),
 	  T(serial_fifo_overrun_sets_oe_once_and_keeps_old_bytes),
 	  T(serial_input_takes_what_fits),
+	  T(serial_input_waits_for_a_listener),
 	  T(serial_divisor_latch_hides_data_registers),
 	  T(serial_state_survives_save_and_restore))

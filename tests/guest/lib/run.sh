@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs guests: sourced by tests/guest/run and tests/hostile/run. Each directory
+# with a main.c is a guest, and has a file "cases" that runs it:
+#
+#	guest STATUS [WORD=VALUE...] [-- lkvm's options]
+#
+# STATUS is lkvm's. Words: name=, what is put behind the guest's name; in=, a
+# file for standard input; out=, err=, patterns (extended) that a line of
+# standard output, standard error has to match; lines=, how many lines standard
+# error may have (none is the default, and any with err=); time=, seconds.
+# $work is a directory for files. Prints KTAP.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P) || exit 1
+all=$(mktemp -d) || exit 1
+trap 'rm -rf "$all"' EXIT
+# result NAME STATUS WHY: one line of KTAP, numbered later
+result() {
+	if [ "$2" = 0 ]; then
+		echo "ok - $1"
+	else
+		tail -c 1000 "$work/out" | tr -d '\000' | sed 's/^/# out: /'
+		echo
+		tail -n 25 "$work/err" | sed 's/^/# err: /'
+		echo "# $3"
+		echo "not ok - $1"
+	fi
+}
+
+# verdict NAME STATUS: what is wrong, or nothing
+verdict() {
+	local nr
+
+	nr=$(wc -l <"$work/err")
+	if grep -qE 'AddressSanitizer|LeakSanitizer|runtime error' "$work/err"; then
+		echo "a sanitizer complained"
+	elif [ "$2" != "$want" ]; then
+		echo "status $2, not $want"
+	elif [ -n "$out" ] && ! grep -qaE "$out" "$work/out"; then
+		echo "no line of stdout matches $out"
+	elif [ -n "$err" ] && ! grep -qE "$err" "$work/err"; then
+		echo "no line of stderr matches $err"
+	elif [ "$nr" -gt "$lines" ]; then
+		echo "$nr lines on stderr, more than $lines"
+	fi
+}
+
+guest() {
+	local want=$1 name=$dir in=/dev/null out='' err='' lines='' time=60
+	local status why
+
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		case $1 in
+		name=*) name=$dir-${1#*=} ;;
+		in=*) in=${1#*=} ;;
+		out=*) out=${1#*=} ;;
+		err=*) err=${1#*=} ;;
+		lines=*) lines=${1#*=} ;;
+		time=*) time=${1#*=} ;;
+		*) echo "# $dir: unknown word $1"; exit 1 ;;
+		esac
+		shift
+	done
+	shift
+	[ -n "$lines" ] || lines=$([ -n "$err" ] && echo 60 || echo 0)
+	timeout -k 10 $((time + 20)) "$lkvm" run -k "$images/$dir" -m 16M -c 1 \
+		--nodefaults --timeout "$time" "$@" <"$in" \
+		>"$work/out" 2>"$work/err"
+	status=$?
+	why=$(verdict "$name" $status)
+	[ -z "$why" ]
+	result "$name" $? "$why"
+}
+
+# run_directory: all cases of $dir, as one job; all it says in one piece
+run_directory() {
+	local log=$all/$dir.log
+
+	work=$all/$dir
+	mkdir "$work" || exit 1
+	. "./$dir/cases" >"$log" 2>&1
+	grep -qE '^(not )?ok ' "$log" || echo "not ok - $dir" >>"$log"
+	flock "$all" cat "$log"
+	rm -rf "$work" "$log"
+}
+
+# run_all NAME...: a guest waits more than it works, so three at a time
+run_all() {
+	local dir
+
+	for dir in "$@"; do
+		dir=${dir%/}
+		[ -f "$dir/main.c" ] || continue
+		while [ "$(jobs -rp | wc -l)" -ge 3 ]; do
+			wait -n
+		done
+		run_directory &
+	done
+	wait
+}
+
+# run_guests SUITE LKVM IMAGES [NAME...]
+run_guests() {
+	local suite=$1
+
+	lkvm=$all/lkvm images=$all/images
+	cp "$2" "$lkvm" && cp -r "$3" "$images" || exit 1
+	shift 3
+	cd "$top/tests/$suite" || exit 1
+	[ $# -gt 0 ] || set -- */
+	echo "KTAP version 1"
+	run_all "$@" | awk '
+		/^(not )?ok - / { sub(/ok -/, "ok " ++n) }
+		/^not ok / { bad = 1 }
+		{ print; fflush() }
+		END { print "1.." n; exit bad }'
+	exit $?
+}
