@@ -3,6 +3,7 @@
 # make          build lkvm
 # make demo     boot a real kernel and run a command in it
 # make check    all tests
+# make abi-check [KDIR=TREE]   new in a kernel's headers, unknown here?
 # make bench    figures, each beside its peer
 # make install  lkvm and its man page, under PREFIX
 #
@@ -23,7 +24,7 @@ CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE -Iinclude -I. -pthread 
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	-fno-sanitize-recover=undefined
 
-lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c
+lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/classes.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
@@ -72,6 +73,10 @@ unit: $(unit-y:%=$(out)unit/%)
 check: lkvm unit
 	$(Q)tests/check $(out)
 
+# Does the table of include/kvm/abi.def fit the headers of KDIR?
+abi-check:
+	$(Q)CC="$(CC)" tests/abi-check $(KDIR)
+
 bench: lkvm
 	$(Q)tests/bench/run
 
@@ -88,5 +93,5 @@ clean:
 
 -include $(shell find $(out) -name '*.d' 2>/dev/null)
 
-.PHONY: all unit check bench demo install clean
+.PHONY: all unit check abi-check bench demo install clean
 .DELETE_ON_ERROR:
