@@ -34,7 +34,7 @@ endif
 SANFLAGS := $(if $(filter y,$(have-sanitize)),-fsanitize=address,undefined \
 	-fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 
-lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
+lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/classes.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
@@ -120,6 +120,10 @@ $(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a
 
 san: $(out)san/lkvm
 
+# Does the table of include/kvm/abi.def fit the headers of KDIR?
+abi-check:
+	$(Q)CC="$(CC)" tests/abi-check $(KDIR)
+
 $(out)guest/lib/%.o: tests/guest/lib/%.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
@@ -178,6 +182,7 @@ help:
 	@echo '  make unit       build the unit tests'
 	@echo '  make guests     build the guests of tests/guest and tests/hostile'
 	@echo '  make san        build lkvm with sanitizers'
+	@echo '  make abi-check  what kernel headers have that lkvm does not know, KDIR=DIR'
 	@echo '  make demo       boot a real kernel and run a command in it'
 	@echo '  make bench      figures, each beside its peer'
 	@echo '  make clean      remove what was built'
@@ -194,5 +199,5 @@ endif
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
-.PHONY: all unit guests san check bench demo install clean help into-tree patch
+.PHONY: all unit guests san abi-check check bench demo install clean help into-tree patch
 .DELETE_ON_ERROR:

@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kvm/abi.h"
 #include "kvm/arch.h"
 #include "kvm/kvm.h"
 #include "kvm/seal.h"
@@ -107,17 +108,7 @@ static int kvm_open_dev(struct kvm *kvm, struct report *r)
 
 static int kvm_open_vm(struct kvm *kvm, struct report *r)
 {
-	static const struct {
-		int cap;
-		const char *name;
-	} needed[] = {
-		{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-		{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-		{ KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING" },
-		{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
-		{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
-		{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
-	};
+	const struct abi_row *cap;
 	int size;
 
 	do {
@@ -125,10 +116,10 @@ static int kvm_open_vm(struct kvm *kvm, struct report *r)
 	} while (kvm->vm_fd < 0 && errno == EINTR);
 	if (kvm->vm_fd < 0)
 		return report_error(r, errno, "KVM_CREATE_VM");
-	for (unsigned int i = 0; i < ARRAY_SIZE(needed); i++)
-		if (!kvm_check_extension(kvm, needed[i].cap))
-			return report_error(r, 0, "/dev/kvm: this KVM lacks %s",
-					    needed[i].name);
+	for (unsigned int i = 0; (cap = abi_required_cap(i)); i++)
+		if (!kvm_check_extension(kvm, cap->nr))
+			return report_error(r, 0, "/dev/kvm: this KVM lacks %s (%s)",
+					    cap->name, cap->why);
 	size = ioctl(kvm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0L);
 	if (size < 0)
 		return report_error(r, errno, "KVM_GET_VCPU_MMAP_SIZE");

@@ -32,7 +32,7 @@ target-flags := $(if $(findstring clang,$(CC)),$(if $(CROSS_COMPILE),\
 	--target=$(notdir $(CROSS_COMPILE:%-=%))))
 
 # A goal that compiles nothing needs no compiler, and leaves no traces.
-idle-goals := clean help into-tree patch
+idle-goals := clean help into-tree patch abi-check
 building := $(if $(MAKECMDGOALS),$(filter-out $(idle-goals),$(MAKECMDGOALS)),all)
 
 ifneq ($(building),)

@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <asm/kvm_para.h>
 
+#include "kvm/abi.h"
 #include "kvm/arch.h"
 #include "x86/vm.h"
 
@@ -279,32 +280,36 @@ void arch_cpu_describe(struct kvm_cpu *cpu, char *buf, size_t size)
 	x86_describe_code(cpu, s.cs.base + r.rip, &t);
 }
 
-static const char *x86_internal_error(u32 suberror)
+/* An exit that is not handled here, or that the table does not know. */
+static void x86_report_other(struct kvm_cpu *cpu, const char *regs)
 {
-	switch (suberror) {
-	case KVM_INTERNAL_ERROR_EMULATION:
-		return "not emulated; this /dev/kvm interprets guest code, or a jump to a device";
-	case KVM_INTERNAL_ERROR_SIMUL_EX:
-		return "exceptions arrived at the same time; likely a bug in KVM";
-	case KVM_INTERNAL_ERROR_DELIVERY_EV:
-		return "an event was not delivered; likely an IDT or stack that is not in RAM";
-	default:
-		return "unknown kind";
-	}
+	u32 reason = cpu->run->exit_reason;
+	const struct abi_row *row = abi_exit(reason);
+
+	if (row)
+		kvm_end_error(cpu->kvm,
+			      "KVM exit %u (%s) on vCPU %u, which is not handled: %s\n%s",
+			      reason, row->name, cpu->id, row->why, regs);
+	else
+		kvm_end_error(cpu->kvm,
+			      "unknown KVM exit %u on vCPU %u; likely KVM is newer than this lkvm\n%s",
+			      reason, cpu->id, regs);
 }
 
 static void x86_report_exit(struct kvm_cpu *cpu)
 {
 	struct kvm_run *run = cpu->run;
+	const struct abi_row *error;
 	char regs[2048];
 
 	arch_cpu_describe(cpu, regs, sizeof(regs));
 	switch (run->exit_reason) {
 	case KVM_EXIT_INTERNAL_ERROR:
+		error = abi_suberror(run->internal.suberror);
 		kvm_end_error(cpu->kvm,
 			      "KVM internal error %u on vCPU %u: %s\n%s",
 			      run->internal.suberror, cpu->id,
-			      x86_internal_error(run->internal.suberror), regs);
+			      error ? error->why : "unknown kind", regs);
 		return;
 	case KVM_EXIT_FAIL_ENTRY:
 		kvm_end_error(cpu->kvm,
@@ -314,9 +319,29 @@ static void x86_report_exit(struct kvm_cpu *cpu)
 			      regs);
 		return;
 	default:
-		kvm_end_error(cpu->kvm,
-			      "unknown KVM exit %u on vCPU %u; likely KVM is newer than this lkvm\n%s",
-			      run->exit_reason, cpu->id, regs);
+		x86_report_other(cpu, regs);
+	}
+}
+
+static void x86_system_event(struct kvm_cpu *cpu)
+{
+	u32 type = cpu->run->system_event.type;
+	const struct abi_row *row;
+
+	switch (type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		kvm_end(cpu->kvm, VM_END_POWEROFF, 0);
+		return;
+	case KVM_SYSTEM_EVENT_RESET:
+		kvm_end(cpu->kvm, VM_END_RESET, 0);
+		return;
+	case KVM_SYSTEM_EVENT_CRASH:
+		kvm_end(cpu->kvm, VM_END_PANIC, 0);
+		return;
+	default:
+		row = abi_event(type);
+		kvm_end_error(cpu->kvm, "KVM system event %u (%s) on vCPU %u",
+			      type, row ? row->name : "unknown", cpu->id);
 	}
 }
 
@@ -329,9 +354,7 @@ int arch_cpu_exit(struct kvm_cpu *cpu)
 		kvm_end(cpu->kvm, VM_END_TRIPLE_FAULT, 0);
 		return 0;
 	case KVM_EXIT_SYSTEM_EVENT:
-		kvm_end(cpu->kvm,
-			run->system_event.type == KVM_SYSTEM_EVENT_SHUTDOWN ?
-			VM_END_POWEROFF : VM_END_RESET, 0);
+		x86_system_event(cpu);
 		return 0;
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 	case KVM_EXIT_SET_TPR:
