@@ -31,8 +31,12 @@ $(call keep,$(out)flags,$(filter-out -Werror,$(CC) $(AR) $(CFLAGS_ALL) $(LDFLAGS
 $(call keep,$(out)version,$(VERSION))
 -include $(out)features.mk
 endif
-SANFLAGS := $(if $(filter y,$(have-sanitize)),-fsanitize=address,undefined \
-	-fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+# Linked in, as clang does, they do not mind what the kselftest runner preloads.
+ifneq ($(have-sanitize),n)
+SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
+	-fno-sanitize-recover=undefined \
+	$(if $(findstring clang,$(CC)),,-static-libasan)
+endif
 
 lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
