@@ -100,6 +100,21 @@ run_all() {
 	wait
 }
 
+# number: numbers the results on standard input. Return: whether all are good
+number() {
+	local n=0 bad=0 line
+
+	while IFS= read -r line; do
+		case $line in
+		'ok - '*) line="ok $((++n)) ${line#ok - }" ;;
+		'not ok - '*) line="not ok $((++n)) ${line#not ok - }" bad=1 ;;
+		esac
+		printf '%s\n' "$line"
+	done
+	echo "1..$n"
+	return $bad
+}
+
 # run_guests SUITE LKVM IMAGES [NAME...]
 run_guests() {
 	local suite=$1
@@ -110,10 +125,6 @@ run_guests() {
 	cd "$top/tests/$suite" || exit 1
 	[ $# -gt 0 ] || set -- */
 	echo "KTAP version 1"
-	run_all "$@" | awk '
-		/^(not )?ok - / { sub(/ok -/, "ok " ++n) }
-		/^not ok / { bad = 1 }
-		{ print; fflush() }
-		END { print "1.." n; exit bad }'
+	run_all "$@" | number
 	exit $?
 }
