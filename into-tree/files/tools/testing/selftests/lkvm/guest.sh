@@ -12,4 +12,10 @@ skip() {
 [ -e /dev/kvm ] || skip "no /dev/kvm"
 { : <>/dev/kvm; } 2>/dev/null || skip "/dev/kvm cannot be opened"
 command -v bash >/dev/null || skip "no bash"
-exec "$here/tests/guest/run" "$here/lkvm" "$here/tests/images/guest"
+# A run of no test at all is not a pass.
+exec bash -o pipefail -c '"$@" | awk "
+	{ print; fflush() }
+	/^(not )?ok / { n++ }
+	END { if (!n) print \"not ok 1 nothing ran\"; exit !n }"' - \
+	"$here/tests/guest/run" \
+	"$here/lkvm" "$here/tests/images/guest"
