@@ -9,6 +9,9 @@ dmesg -r >/tmp/raw
 harmless='process .* used old|PCI: Fatal: No config space|Correctable Errors'
 harmless="$harmless|Unable to calibrate against PIT|Fast TSC calibration failed"
 harmless="$harmless|random: crng|AMD Zen1 [A-Z0-9]* bug detected"
+harmless="$harmless|Speculative Return Stack Overflow|TLB invalidation policy"
+# There are no SMBIOS tables, and a kernel that looks for them does without.
+harmless="$harmless|DMI not present"
 
 words='firmware (bug|warn|info)|unhandled|kernel BUG|BUG:|WARNING|Call Trace|Oops'
 words="$words|not found|failed|error|unable to|cannot|invalid|missing"
