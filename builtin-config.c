@@ -123,6 +123,30 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+static int resolve_vsock(struct run_config *c, const struct run_options *o,
+			 struct report *r)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	struct machine_vsock *v = &c->machine.vsock;
+	int n;
+
+	*v = o->vsock;
+	if (!v->cid || v->vhost || v->path)
+		return 0;
+	if (strchr(c->machine.name, '/'))
+		return report_error(r, 0,
+				    "--vsock: path= is needed when the name has a \"/\"");
+	n = snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%s/lkvm",
+		     run && *run ? run : "/run");
+	if (n < 0 || (size_t)n >= sizeof(c->vsock_dir))
+		return report_error(r, 0, "--vsock: XDG_RUNTIME_DIR is too long");
+	snprintf(c->vsock_path, sizeof(c->vsock_path), "%s/%.64s.vsock",
+		 c->vsock_dir, c->machine.name);
+	v->dir = c->vsock_dir;
+	v->path = c->vsock_path;
+	return 0;
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -160,7 +184,9 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->nodefaults = o->nodefaults;
-	err = resolve_cmdline(c, o, r);
+	err = resolve_vsock(c, o, r);
+	if (!err)
+		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
 	return err;
 }
@@ -195,6 +221,22 @@ static void json_field(const char *name, const char *value, bool comma)
 	printf("%s\n", comma ? "," : "");
 }
 
+static void vsock_print_json(const struct machine_vsock *v)
+{
+	printf("  \"vsock\": ");
+	if (!v->cid) {
+		printf("null,\n");
+		return;
+	}
+	printf("{ \"cid\": %llu, \"vhost\": %s, \"path\": ",
+	       (unsigned long long)v->cid, v->vhost ? "true" : "false");
+	if (v->path)
+		json_string(v->path);
+	else
+		printf("null");
+	printf(" },\n");
+}
+
 static void config_print_json(const struct machine *m)
 {
 	printf("{\n");
@@ -209,6 +251,7 @@ static void config_print_json(const struct machine *m)
 	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n",
 	       m->nr_cpus, (unsigned long long)m->mem,
 	       m->rng ? "true" : "false");
+	vsock_print_json(&m->vsock);
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {
 		printf("%s\n    { \"path\": ", i ? "," : "");
@@ -237,4 +280,7 @@ void config_print(const struct run_config *c, bool json)
 	for (unsigned int i = 0; i < m->nr_disks; i++)
 		printf("disk     %s%s\n", m->disk[i].opts.path,
 		       m->disk[i].opts.readonly ? ",ro" : "");
+	if (m->vsock.cid)
+		printf("vsock    %llu %s\n", (unsigned long long)m->vsock.cid,
+		       m->vsock.vhost ? "vhost" : m->vsock.path);
 }

@@ -64,7 +64,7 @@ int vhost_ioctl(struct vhost *v, unsigned long request, const char *name,
 {
 	int err = raw_ioctl(v, request, arg);
 
-	if (err)
+	if (err && name)
 		vm_log(v->failures++ < LOG_MAX ? v->dev->log : NULL,
 		       "%s: %s: %s", v->dev->dev.name, name, strerror(-err));
 	return err;

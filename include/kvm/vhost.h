@@ -58,7 +58,8 @@ void vhost_close(struct vhost *v);
 
 /**
  * vhost_ioctl() - any ioctl of the device, retried on EINTR
- * @name: for the log, which it reaches a bounded number of times
+ * @name: for the log, which it reaches a bounded number of times; NULL when
+ *	the caller reports
  *
  * Return: 0 or -errno.
  */

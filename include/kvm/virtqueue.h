@@ -95,6 +95,13 @@ void virtqueue_reset(struct virtqueue *vq);
 int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain);
 
 /**
+ * virtqueue_unpop() - the chain that was popped last was not needed after all
+ *
+ * It is what virtqueue_pop() takes next. Not after another pop or its push.
+ */
+void virtqueue_unpop(struct virtqueue *vq);
+
+/**
  * virtqueue_push() - give a chain back
  * @written: bytes that the device wrote
  */
