@@ -147,6 +147,44 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 	return 0;
 }
 
+/* The directory that @path is in, as far as @c has room for it. */
+static int vsock_dirname(struct run_config *c, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) + (slash == path) : 0;
+
+	if (len >= sizeof(c->vsock_dir))
+		return -ENAMETOOLONG;
+	memcpy(c->vsock_dir, path, len);
+	strcpy(c->vsock_dir + len, len ? "" : ".");
+	return 0;
+}
+
+static int resolve_vsock(struct run_config *c, const struct run_options *o,
+			 struct report *r)
+{
+	const char *run = getenv("XDG_RUNTIME_DIR");
+	struct machine_vsock *v = &c->machine.vsock;
+	int n;
+
+	*v = o->vsock;
+	if (!v->cid || v->vhost)
+		return 0;
+	v->dir = c->vsock_dir;
+	if (v->path)
+		return vsock_dirname(c, v->path) ?
+		       report_error(r, ENAMETOOLONG, "--vsock: %s", v->path) : 0;
+	n = snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%s/lkvm",
+		     run && *run ? run : "/run");
+	if (n < 0 || (size_t)n >= sizeof(c->vsock_dir))
+		return report_error(r, 0, "--vsock: XDG_RUNTIME_DIR is too long");
+	snprintf(c->vsock_path, sizeof(c->vsock_path), "%s/%.64s.vsock",
+		 c->vsock_dir, c->machine.name);
+	v->make_dir = true;
+	v->path = c->vsock_path;
+	return 0;
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -181,7 +219,9 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->nodefaults = o->nodefaults;
-	err = resolve_cmdline(c, o, r);
+	err = resolve_vsock(c, o, r);
+	if (!err)
+		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
 	return err;
 }
@@ -216,6 +256,22 @@ static void json_field(const char *name, const char *value, bool comma)
 	printf("%s\n", comma ? "," : "");
 }
 
+static void vsock_print_json(const struct machine_vsock *v)
+{
+	printf("  \"vsock\": ");
+	if (!v->cid) {
+		printf("null,\n");
+		return;
+	}
+	printf("{ \"cid\": %llu, \"vhost\": %s, \"path\": ",
+	       (unsigned long long)v->cid, v->vhost ? "true" : "false");
+	if (v->path)
+		json_string(v->path);
+	else
+		printf("null");
+	printf(" },\n");
+}
+
 static void config_print_json(const struct machine *m)
 {
 	printf("{\n");
@@ -230,6 +286,7 @@ static void config_print_json(const struct machine *m)
 	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n",
 	       m->nr_cpus, (unsigned long long)m->mem,
 	       m->rng ? "true" : "false");
+	vsock_print_json(&m->vsock);
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {
 		printf("%s\n    { \"path\": ", i ? "," : "");
@@ -258,4 +315,7 @@ void config_print(const struct run_config *c, bool json)
 	for (unsigned int i = 0; i < m->nr_disks; i++)
 		printf("disk     %s%s\n", m->disk[i].opts.path,
 		       m->disk[i].opts.readonly ? ",ro" : "");
+	if (m->vsock.cid)
+		printf("vsock    %llu %s\n", (unsigned long long)m->vsock.cid,
+		       m->vsock.vhost ? "vhost" : m->vsock.path);
 }

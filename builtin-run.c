@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,6 +70,36 @@ static void free_disks(struct run_options *o)
 	o->nr_disks = 0;
 }
 
+static int opt_vsock(void *opts, const char *value, struct report *r)
+{
+	struct machine_vsock *v = &((struct run_options *)opts)->vsock;
+	char *copy = strdup(value);
+	char *word, *rest = copy;
+	long cid;
+
+	if (!copy)
+		return report_error(r, ENOMEM, "--vsock");
+	memset(v, 0, sizeof(*v));
+	word = strsep(&rest, ",");
+	if (parse_number(word, &cid) || cid < 3 || cid > 0xfffffffeL)
+		return report_error(r, 0,
+				    "--vsock: CID \"%s\" is not 3 to 4294967294",
+				    word);
+	v->cid = cid;
+	while ((word = strsep(&rest, ","))) {
+		if (!strcmp(word, "vhost"))
+			v->vhost = true;
+		else if (!strncmp(word, "path=", 5) && word[5])
+			v->path = word + 5;
+		else
+			return report_error(r, 0, "--vsock: unknown word \"%s\"",
+					    word);
+	}
+	if (v->vhost && v->path)
+		return report_error(r, 0, "--vsock: vhost has no path");
+	return 0;
+}
+
 #define RUN_OPT(n, l, t, a, f, h) \
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
@@ -85,6 +117,8 @@ const struct option_desc run_options[] = {
 	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
 		"where the console is"),
 	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	{ "vsock", 0, OPT_CALL, "CID[,path=P][,vhost]",
+	  "add a virtio socket device with that address", 0, opt_vsock },
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
@@ -148,6 +182,17 @@ static void signals_init(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* A connection of a guest is a descriptor here; 1024 of them are soon gone. */
+static void limits_init(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static int add_virtio(struct kvm *kvm, const struct virtio_class *class,
 		      const char *name, const void *opts, struct report *r)
 {
@@ -190,6 +235,20 @@ static int add_disks(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+static int add_vsock(struct kvm *kvm, struct report *r)
+{
+	const struct machine_vsock *m = &kvm->machine->vsock;
+	struct virtio_vsock_opts o = { .cid = m->cid, .path = m->path };
+	const struct virtio_class *class = &virtio_vsock_class;
+
+	if (m->make_dir && mkdir(m->dir, 0700) < 0 && errno != EEXIST)
+		return report_error(r, errno, "vsock: cannot make %s", m->dir);
+	if (m->vhost)
+		class = &virtio_vhost_vsock_class;
+	kvm->removable = m->dir;
+	return add_virtio(kvm, class, "vsock", &o, r);
+}
+
 static int add_devices(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
@@ -206,6 +265,8 @@ static int add_devices(struct kvm *kvm, struct report *r)
 		err = add_disks(kvm, r);
 	if (!err && m->rng)
 		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
+	if (!err && m->vsock.cid)
+		err = add_vsock(kvm, r);
 	return err ? err : arch_platform_finish(kvm, r);
 }
 
@@ -372,6 +433,7 @@ int cmd_run(int argc, char **argv)
 		return 0;
 	}
 	signals_init();
+	limits_init();
 	if (n >= 0)
 		n = status_open(&status, o.status, &r);
 	if (n >= 0)

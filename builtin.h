@@ -70,6 +70,7 @@ struct run_options {
 	long loglevel;
 	long timeout;
 	bool rng;
+	struct machine_vsock vsock;
 	bool nodefaults;
 	bool dry_run;
 	bool json;
@@ -85,6 +86,8 @@ struct run_config {
 	struct machine machine;
 	char kernel[4096];
 	char name[64];
+	char vsock_dir[128];
+	char vsock_path[256];
 	char *cmdline;
 };
 

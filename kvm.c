@@ -266,8 +266,7 @@ void kvm_add_device(struct kvm *kvm, struct device *dev)
 
 int kvm_seal(struct kvm *kvm, struct report *r)
 {
-	(void)kvm;
-	return process_seal(arch_audit(), r);
+	return process_seal(arch_audit(), kvm->removable, r);
 }
 
 int kvm_start(struct kvm *kvm, struct report *r)

@@ -19,6 +19,7 @@
  * set of rules.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -80,7 +81,25 @@ static bool instrumented(void)
 #endif
 }
 
-static int deny_paths(struct report *r)
+/* The one thing left to do by a path: a socket goes when its VM does. */
+static int allow_removal(int ruleset, const char *dir, struct report *r)
+{
+	struct landlock_path_beneath_attr rule = {
+		.allowed_access = LANDLOCK_ACCESS_FS_REMOVE_FILE,
+	};
+	int err = 0;
+
+	rule.parent_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (rule.parent_fd < 0)
+		return report_error(r, errno, "%s", dir);
+	if (syscall(__NR_landlock_add_rule, ruleset,
+		    LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		err = report_error(r, errno, "landlock_add_rule %s", dir);
+	close(rule.parent_fd);
+	return err;
+}
+
+static int deny_paths(const char *removable, struct report *r)
 {
 	struct landlock_ruleset_attr attr = { 0 };
 	long abi = syscall(__NR_landlock_create_ruleset, NULL, 0,
@@ -101,7 +120,9 @@ static int deny_paths(struct report *r)
 		     sizeof(attr.handled_access_fs), 0);
 	if (fd < 0)
 		return report_error(r, errno, "landlock_create_ruleset");
-	if (syscall(__NR_landlock_restrict_self, fd, 0) < 0)
+	if (removable)
+		err = allow_removal(fd, removable, r);
+	if (!err && syscall(__NR_landlock_restrict_self, fd, 0) < 0)
 		err = report_error(r, errno, "landlock_restrict_self");
 	close(fd);
 	return err;
@@ -143,7 +164,7 @@ static int deny_calls(u32 audit_arch, struct report *r)
 	return report_error(r, ret < 0 ? errno : EBUSY, "seccomp");
 }
 
-int process_seal(u32 audit_arch, struct report *r)
+int process_seal(u32 audit_arch, const char *removable, struct report *r)
 {
 	int err;
 
@@ -151,6 +172,6 @@ int process_seal(u32 audit_arch, struct report *r)
 		return report_error(r, errno, "PR_SET_NO_NEW_PRIVS");
 	if (instrumented())
 		return 0;
-	err = deny_paths(r);
+	err = deny_paths(removable, r);
 	return err ? err : deny_calls(audit_arch, r);
 }

@@ -297,6 +297,11 @@ int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain)
 	return 1;
 }
 
+void virtqueue_unpop(struct virtqueue *vq)
+{
+	vq->last_avail--;
+}
+
 void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
 		    u32 written)
 {
@@ -350,6 +355,15 @@ bool virtqueue_set_notify(struct virtqueue *vq, bool on)
 		return false;
 	ring_full_barrier();
 	return avail_idx_acquire(vq) != vq->last_avail;
+}
+
+void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail)
+{
+	if (!vq->ready)
+		return;
+	vq->last_avail = last_avail;
+	vq->last_used = ring_load16(vq->used + 2);
+	vq->signalled_used = vq->last_used;
 }
 
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out)

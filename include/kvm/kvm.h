@@ -26,6 +26,7 @@ struct console_ops {
  * @end, @end_code, @end_text: why; set once, under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @arch: x86/ and its like own it
+ * @removable: directory of a socket that goes with the VM, or NULL
  * @console_serial, @console_virtio: the console's devices, or NULL
  */
 struct kvm {
@@ -58,6 +59,7 @@ struct kvm {
 	struct device *console_serial;
 	struct virtio_device *console_virtio;
 	struct arch_vm *arch;
+	const char *removable;
 	struct hw_env hw_env;
 	struct virtio_env virtio_env;
 	pthread_mutex_t end_lock;

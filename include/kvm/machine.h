@@ -16,6 +16,20 @@ struct machine_disk {
 };
 
 /**
+ * struct machine_vsock - --vsock; strings are the configuration's
+ * @cid: 0 for none
+ * @path: of the UNIX socket, NULL with @vhost
+ * @dir: directory of @path; @make_dir: it is the default one, and is made
+ */
+struct machine_vsock {
+	u64 cid;
+	const char *path;
+	const char *dir;
+	bool make_dir;
+	bool vhost;
+};
+
+/**
  * struct machine - a resolved configuration: all that a VM is made of
  * @mem: bytes of RAM, a multiple of 4 KiB
  * @kernel, @initrd: paths; @initrd may be NULL
@@ -31,6 +45,7 @@ struct machine {
 	enum machine_console console;
 	enum machine_transport transport;
 	bool rng;
+	struct machine_vsock vsock;
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;

@@ -35,6 +35,9 @@ struct virtio_device;
  *	-errno, which makes the device need a reset
  * @deactivate: on return no thread of the device touches a queue. Requests
  *	that were popped are finished or given back by then
+ * @reset: the driver reset the device, or it is destroyed: what outlives a
+ *	pause is to be forgotten. Queues are back by then. May be NULL; accepts
+ *	a NULL dev->priv
  * @queue_notify: a kick that did not come through vq->kick_fd, or came
  *	through it when @has_thread is false; on a vCPU or the main thread
  * @has_thread: the class waits on vq->kick_fd by itself
@@ -58,16 +61,27 @@ struct virtio_class {
 			     u32 len);
 	int (*activate)(struct virtio_device *dev);
 	void (*deactivate)(struct virtio_device *dev);
+	void (*reset)(struct virtio_device *dev);
 	void (*queue_notify)(struct virtio_device *dev, unsigned int queue);
 	void (*save)(struct virtio_device *dev, struct state_out *out);
 	int (*restore)(struct virtio_device *dev, struct state_in *in);
 	void (*destroy)(struct virtio_device *dev);
 };
 
-/** struct virtio_transport_ops - how a device reaches its driver */
+/**
+ * struct virtio_transport_ops - how a device reaches its driver
+ * @lend_eventfd: an eventfd that is as good as @signal_queue to write to, for
+ *	those outside of lkvm; the transport's, and kept in step with masks. -1
+ *	when there is none. May be NULL, and @return_eventfd with it
+ * @return_eventfd: nobody writes to what was lent for @vq any more
+ *
+ * Context: any thread, perhaps under dev->lock.
+ */
 struct virtio_transport_ops {
 	void (*signal_queue)(struct virtio_device *dev, struct virtqueue *vq);
 	void (*signal_config)(struct virtio_device *dev);
+	int (*lend_eventfd)(struct virtio_device *dev, struct virtqueue *vq);
+	void (*return_eventfd)(struct virtio_device *dev, struct virtqueue *vq);
 };
 
 /**
@@ -189,12 +203,25 @@ extern const struct virtio_class *const virtio_classes[];
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
 extern const struct virtio_class virtio_rng_class;
+extern const struct virtio_class virtio_vsock_class;
+extern const struct virtio_class virtio_vhost_vsock_class;
 
 /** struct virtio_blk_opts - @disk: ownership passes on success of create */
 struct virtio_blk_opts {
 	struct disk *disk;
 	const char *serial;
 	unsigned int nr_queues;
+};
+
+/**
+ * struct virtio_vsock_opts - a guest's address, and where hosts meet it
+ * @cid: 3 to 0xfffffffe
+ * @path: of the UNIX socket to make; PATH_PORT are those that guests connect
+ *	to. Not used by the vhost class, whose peers are sockets of AF_VSOCK
+ */
+struct virtio_vsock_opts {
+	u64 cid;
+	const char *path;
 };
 
 /**

@@ -95,6 +95,13 @@ void virtqueue_reset(struct virtqueue *vq);
 int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain);
 
 /**
+ * virtqueue_unpop() - the chain that was popped last was not needed after all
+ *
+ * It is what virtqueue_pop() takes next. Not after another pop or its push.
+ */
+void virtqueue_unpop(struct virtqueue *vq);
+
+/**
  * virtqueue_push() - give a chain back
  * @written: bytes that the device wrote
  */
@@ -109,6 +116,12 @@ void virtqueue_signal(struct virtqueue *vq);
  * Return: true when enabled and chains are already waiting: look again.
  */
 bool virtqueue_set_notify(struct virtqueue *vq, bool on);
+
+/**
+ * virtqueue_resume_at() - the queue comes back from another who served it
+ * @last_avail: how far that one came; the used index is taken from the ring
+ */
+void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail);
 
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out);
 int virtqueue_restore(struct virtqueue *vq, struct state_in *in);

@@ -26,7 +26,7 @@ static int sealed(int (*what)(void))
 	pid_t pid = fork();
 
 	if (!pid) {
-		if (process_seal(AUDIT_ARCH_X86_64, &r))
+		if (process_seal(AUDIT_ARCH_X86_64, NULL, &r))
 			_exit(255);
 		_exit(what() < 0 ? errno : 0);
 	}

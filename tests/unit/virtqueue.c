@@ -491,6 +491,41 @@ TEST(iov_copies_stop_at_the_end)
 	EXPECT(iov_slice(iov, 3, 4, 100, out) == 1 && out[0].iov_len == 1);
 }
 
+TEST(virtqueue_unpop_gives_the_same_chain_again)
+{
+	struct fixture *f = setup(true);
+
+	VR_PUT(&f->m, vr_desc(0), 3, VR_DATA, 4, 0, 0);
+	VR_PUT(&f->m, vr_desc(0), 4, VR_DATA, 5, 0, 0);
+	vr_publish(&f->m, 0, 3);
+	vr_publish(&f->m, 0, 4);
+	EXPECT(pop(f) == 1 && f->chain.head == 3);
+	virtqueue_unpop(f->vq);
+	EXPECT(pop(f) == 1 && f->chain.head == 3 && f->chain.out_len == 4);
+	EXPECT(pop(f) == 1 && f->chain.head == 4);
+	EXPECT(pop(f) == 0);
+	teardown(f);
+}
+
+TEST(virtqueue_resume_at_continues_where_another_stopped)
+{
+	struct fixture *f = setup(false);
+
+	for (u16 i = 0; i < 3; i++) {
+		VR_PUT(&f->m, vr_desc(0), i, VR_DATA, 4, 0, 0);
+		vr_publish(&f->m, 0, i);
+	}
+	*vr_u16(&f->m, vr_used(0) + 2) = 1;
+	virtqueue_resume_at(f->vq, 2);
+	virtqueue_signal(f->vq);
+	EXPECT(!f->dev.queue_select);
+	EXPECT(pop(f) == 1 && f->chain.head == 2);
+	virtqueue_push(f->vq, &f->chain, 0);
+	EXPECT(vr_used_idx(&f->m, 0) == 2);
+	EXPECT(pop(f) == 0);
+	teardown(f);
+}
+
 TEST_MAIN(T(virtqueue_map_checks_size_and_alignment),
 	  T(virtqueue_map_checks_the_last_byte),
 	  T(virtqueue_pop_gives_out_then_in),
@@ -516,4 +551,6 @@ TEST_MAIN(T(virtqueue_map_checks_size_and_alignment),
 	  T(virtqueue_pop_moves_avail_event_when_empty),
 	  T(virtqueue_restore_gives_the_same_bytes),
 	  T(virtqueue_restore_checks_rings),
+	  T(virtqueue_unpop_gives_the_same_chain_again),
+	  T(virtqueue_resume_at_continues_where_another_stopped),
 	  T(iov_copies_stop_at_the_end))

@@ -1,0 +1,1047 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of the socket device.
+ *
+ * Theory of operation: the test is the guest's driver, on fake memory, and the
+ * host programs, on real UNIX sockets in a temporary directory. The device's
+ * thread runs; what it does is waited for, ten seconds at most.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <linux/virtio_vsock.h>
+#include "kvm/virtio.h"
+#include "virtio/vsock.h"
+#include "test.h"
+#include "vring.h"
+
+#define RX 0
+#define TX 1
+#define EV 2
+#define CID 42
+#define HDR sizeof(struct virtio_vsock_hdr)
+#define RX_GPA(i) (0x80000ULL + 0x2000 * (i))
+#define RX_LEN (HDR + 4096)
+#define TX_GPA 0x20000ULL
+#define TX_MAX 0x30000U
+#define ALLOC 0x20000U
+
+enum {
+	REQUEST = VIRTIO_VSOCK_OP_REQUEST, RESPONSE = VIRTIO_VSOCK_OP_RESPONSE,
+	RST = VIRTIO_VSOCK_OP_RST, SHUTDOWN = VIRTIO_VSOCK_OP_SHUTDOWN,
+	RW = VIRTIO_VSOCK_OP_RW, UPDATE = VIRTIO_VSOCK_OP_CREDIT_UPDATE,
+	ASK = VIRTIO_VSOCK_OP_CREDIT_REQUEST,
+};
+
+struct rig {
+	struct vr_mem m;
+	struct virtio_env env;
+	struct virtio_device *dev;
+	unsigned int signals;
+	char dir[32];
+	char path[64];
+	u16 tx_used;
+	u16 rx_seen;
+	u32 alloc;
+	u32 received;
+	struct virtio_vsock_hdr h;
+	u8 data[4096];
+};
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+}
+
+static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
+{
+	(void)vq;
+	__atomic_add_fetch((unsigned int *)dev->transport_priv, 1,
+			   __ATOMIC_RELAXED);
+}
+
+static void no_config(struct virtio_device *dev)
+{
+	(void)dev;
+}
+
+static const struct virtio_transport_ops transport = {
+	.signal_queue = count_queue,
+	.signal_config = no_config,
+};
+
+static int rig_create(struct rig *r)
+{
+	struct virtio_vsock_opts o = { .cid = CID, .path = r->path };
+	int err = virtio_device_create(&r->dev, &virtio_vsock_class, "vsock",
+				       &o, &r->env, NULL);
+
+	if (err) {
+		r->dev = NULL;
+		return err;
+	}
+	r->dev->transport_priv = &r->signals;
+	r->dev->transport = &transport;
+	return 0;
+}
+
+static void post_rx(struct rig *r, unsigned int i)
+{
+	VR_PUT(&r->m, vr_desc(RX), i, RX_GPA(i), RX_LEN, VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, RX, i);
+}
+
+/* Make the queues known and set DRIVER_OK; @buffers to receive into. */
+static void bring_up(struct rig *r, unsigned int buffers)
+{
+	virtio_set_status(r->dev, 0);
+	virtio_set_status(r->dev, 3);
+	r->dev->driver_feature_select = 1;
+	virtio_set_features(r->dev, 1);
+	r->dev->driver_feature_select = 0;
+	virtio_set_features(r->dev, BIT(VIRTIO_RING_F_EVENT_IDX));
+	virtio_set_status(r->dev, 11);
+	for (unsigned int q = 0; q < 3; q++) {
+		struct virtqueue *vq = &r->dev->queue[q];
+
+		vr_clear(&r->m, q);
+		vq->size = VR_NUM;
+		vq->desc_gpa = vr_desc(q);
+		vq->avail_gpa = vr_avail(q);
+		vq->used_gpa = vr_used(q);
+		virtio_queue_enable(r->dev, vq, true);
+	}
+	r->tx_used = 0;
+	r->rx_seen = 0;
+	for (unsigned int i = 0; i < buffers; i++)
+		post_rx(r, i);
+	virtio_set_status(r->dev, 15);
+}
+
+static struct rig *rig_setup(unsigned int buffers)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	vr_init(&r->m);
+	r->env.gmem = &r->m.g;
+	r->alloc = 0x40000;
+	snprintf(r->dir, sizeof(r->dir), "/tmp/lkvm-vsock-XXXXXX");
+	if (!mkdtemp(r->dir))
+		printf("# no temporary directory\n");
+	snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
+	if (rig_create(r))
+		printf("# device cannot be created\n");
+	else
+		bring_up(r, buffers);
+	return r;
+}
+
+static void rig_teardown(struct rig *r)
+{
+	char path[96];
+
+	if (r->dev)
+		virtio_device_free(r->dev);
+	for (unsigned int port = 1; port < 8; port++) {
+		snprintf(path, sizeof(path), "%s_%u", r->path, port);
+		unlink(path);
+	}
+	unlink(r->path);
+	rmdir(r->dir);
+	vr_free(&r->m);
+	free(r);
+}
+
+/* The guest's side */
+
+static void tx_publish(struct rig *r, u32 len)
+{
+	VR_PUT(&r->m, vr_desc(TX), 0, TX_GPA, len, 0, 0);
+	vr_publish(&r->m, TX, 0);
+	virtio_notify(r->dev, TX);
+}
+
+static bool tx_wait(struct rig *r)
+{
+	for (unsigned int i = 0; i < 50000; i++) {
+		if (vr_used_idx(&r->m, TX) == (u16)(r->tx_used + 1)) {
+			r->tx_used++;
+			return true;
+		}
+		nap();
+	}
+	return false;
+}
+
+/* Any header, any payload; returns once the device has taken it. */
+static bool send_raw(struct rig *r, const struct virtio_vsock_hdr *h,
+		     const void *d, u32 len)
+{
+	gmem_write(&r->m.g, TX_GPA, h, HDR);
+	if (len)
+		gmem_write(&r->m.g, TX_GPA + HDR, d, len);
+	tx_publish(r, HDR + len);
+	return tx_wait(r);
+}
+
+static struct virtio_vsock_hdr header(struct rig *r, u16 op, u32 gp, u32 hp)
+{
+	return (struct virtio_vsock_hdr){
+		.src_cid = CID, .dst_cid = 2, .src_port = gp, .dst_port = hp,
+		.type = VIRTIO_VSOCK_TYPE_STREAM, .op = op,
+		.buf_alloc = r->alloc, .fwd_cnt = r->received,
+	};
+}
+
+static bool send_op(struct rig *r, u16 op, u32 gp, u32 hp, u32 flags)
+{
+	struct virtio_vsock_hdr h = header(r, op, gp, hp);
+
+	h.flags = flags;
+	return send_raw(r, &h, NULL, 0);
+}
+
+static bool send_bytes(struct rig *r, u32 gp, u32 hp, const void *d, u32 len)
+{
+	struct virtio_vsock_hdr h = header(r, RW, gp, hp);
+
+	h.len = len;
+	return send_raw(r, &h, d, len);
+}
+
+/* Take one packet, give the buffer back. False when none comes in @ms. */
+static bool receive_in(struct rig *r, unsigned int ms)
+{
+	struct vring_used_elem e;
+
+	for (unsigned int i = 0; vr_used_idx(&r->m, RX) == r->rx_seen; i++) {
+		if (i >= 5 * ms)
+			return false;
+		nap();
+	}
+	gmem_read(&r->m.g, vr_used(RX) + 4 + 8 * (r->rx_seen++ % VR_NUM), &e,
+		  sizeof(e));
+	gmem_read(&r->m.g, RX_GPA(e.id), &r->h, HDR);
+	if (r->h.op == RW)
+		gmem_read(&r->m.g, RX_GPA(e.id) + HDR, r->data,
+			  MIN(r->h.len, 4096U));
+	post_rx(r, e.id);
+	virtio_notify(r->dev, RX);
+	return true;
+}
+
+static bool receive(struct rig *r)
+{
+	return receive_in(r, 10000);
+}
+
+/* The next packet that is not about credit is @op between those ports. */
+static bool receive_op(struct rig *r, u16 op, u32 gp, u32 hp)
+{
+	do {
+		if (!receive(r))
+			return false;
+	} while (op != UPDATE && op != ASK &&
+		 (r->h.op == UPDATE || r->h.op == ASK));
+	if (r->h.op == op && r->h.dst_port == gp && r->h.src_port == hp &&
+	    r->h.src_cid == 2 && r->h.dst_cid == CID)
+		return true;
+	printf("# got op %u, %u to %u, wanted op %u\n", r->h.op, r->h.src_port,
+	       r->h.dst_port, op);
+	return false;
+}
+
+/* The host's side; all sockets block, for ten seconds. */
+
+static void set_timeout(int fd)
+{
+	struct timeval tv = { .tv_sec = 10 };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static int host_dial(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		close(fd);
+		return -1;
+	}
+	set_timeout(fd);
+	return fd;
+}
+
+static int host_listen(struct rig *r, u32 port, int backlog)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s_%u", r->path, port);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    listen(fd, backlog) < 0)
+		printf("# cannot listen at %s\n", a.sun_path);
+	set_timeout(fd);
+	return fd;
+}
+
+/* Whether exactly @len bytes @d come. */
+static bool host_reads(int fd, const void *d, size_t len)
+{
+	u8 buf[256];
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = read(fd, buf, MIN(sizeof(buf), len - done));
+
+		if (n <= 0 || memcmp(buf, (const u8 *)d + done, n))
+			return false;
+		done += n;
+	}
+	return true;
+}
+
+static bool host_sees_end(int fd)
+{
+	u8 c;
+	ssize_t n = read(fd, &c, 1);
+
+	return !n || (n < 0 && errno != EAGAIN);
+}
+
+/* A connection that the host opens. Return: the socket, *@hp is its port. */
+static int open_from_host(struct test *t, struct rig *r, u32 gp, u32 *hp)
+{
+	int fd = host_dial(r->path);
+	char line[32];
+	int n = snprintf(line, sizeof(line), "CONNECT %u\n", gp);
+
+	EXPECT(fd >= 0 && write(fd, line, n) == n);
+	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == gp);
+	*hp = r->h.src_port;
+	EXPECT(send_op(r, RESPONSE, gp, *hp, 0));
+	n = snprintf(line, sizeof(line), "OK %u\n", *hp);
+	EXPECT(host_reads(fd, line, n));
+	return fd;
+}
+
+/* One that the guest opens to port @hp, where @listener waits. */
+static int open_from_guest(struct test *t, struct rig *r, u32 gp, u32 hp,
+			   int listener)
+{
+	int fd;
+
+	EXPECT(send_op(r, REQUEST, gp, hp, 0));
+	EXPECT(receive_op(r, RESPONSE, gp, hp));
+	EXPECT(r->h.buf_alloc > 0);
+	fd = accept(listener, NULL, NULL);
+	EXPECT(fd >= 0);
+	set_timeout(fd);
+	return fd;
+}
+
+TEST(vsock_host_connects_and_bytes_go_both_ways)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u32 hp = 0;
+	int fd = open_from_host(t, r, 1234, &hp);
+
+	EXPECT(write(fd, "hello", 5) == 5);
+	EXPECT(receive_op(r, RW, 1234, hp) && r->h.len == 5 &&
+	       !memcmp(r->data, "hello", 5));
+	EXPECT(send_bytes(r, 1234, hp, "world!", 6));
+	EXPECT(host_reads(fd, "world!", 6));
+	EXPECT(r->signals > 0);
+	close(fd);
+	EXPECT(receive_op(r, SHUTDOWN, 1234, hp));
+	while (r->h.flags != 3)
+		EXPECT(receive_op(r, SHUTDOWN, 1234, hp));
+	EXPECT(send_op(r, RST, 1234, hp, 0));
+	/* It is forgotten: the ports are unknown now. */
+	EXPECT(send_bytes(r, 1234, hp, "x", 1));
+	EXPECT(receive_op(r, RST, 1234, hp));
+	rig_teardown(r);
+}
+
+TEST(vsock_bytes_behind_connect_line_reach_the_guest)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int fd = host_dial(r->path);
+	u32 hp;
+
+	EXPECT(write(fd, "CONNECT 7\nearly", 15) == 15);
+	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == 7);
+	hp = r->h.src_port;
+	EXPECT(send_op(r, RESPONSE, 7, hp, 0));
+	EXPECT(receive_op(r, RW, 7, hp) && r->h.len == 5 &&
+	       !memcmp(r->data, "early", 5));
+	close(fd);
+	rig_teardown(r);
+}
+
+TEST(vsock_refusal_by_the_guest_ends_the_host_socket)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int fd = host_dial(r->path);
+
+	EXPECT(write(fd, "CONNECT 7\n", 10) == 10);
+	EXPECT(receive(r) && r->h.op == REQUEST);
+	EXPECT(send_op(r, RST, 7, r->h.src_port, 0));
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	rig_teardown(r);
+}
+
+TEST(vsock_guest_connects_to_a_listener_or_is_refused)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+
+	EXPECT(send_bytes(r, 1000, 5, "abc", 3));
+	EXPECT(host_reads(fd, "abc", 3));
+	EXPECT(write(fd, "defg", 4) == 4);
+	EXPECT(receive_op(r, RW, 1000, 5) && r->h.len == 4);
+	EXPECT(send_op(r, REQUEST, 1001, 6, 0));
+	EXPECT(receive_op(r, RST, 1001, 6));
+	/* The same ports again are no new connection, and end the old one. */
+	EXPECT(send_op(r, REQUEST, 1000, 5, 0));
+	EXPECT(receive_op(r, RST, 1000, 5));
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_guest_waits_for_a_full_backlog)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 0);
+	int fd[2];
+
+	EXPECT(send_op(r, REQUEST, 1000, 5, 0));
+	EXPECT(receive_op(r, RESPONSE, 1000, 5));
+	EXPECT(send_op(r, REQUEST, 1001, 5, 0));
+	EXPECT(!receive_in(r, 100));
+	fd[0] = accept(l, NULL, NULL);
+	EXPECT(receive_op(r, RESPONSE, 1001, 5));
+	fd[1] = accept(l, NULL, NULL);
+	EXPECT(fd[0] >= 0 && fd[1] >= 0);
+	close(fd[0]);
+	close(fd[1]);
+	close(l);
+	rig_teardown(r);
+}
+
+/* Until the guest's credit is used up. Return: bytes sent. */
+static u32 send_all_credit(struct test *t, struct rig *r, u32 gp, u32 hp)
+{
+	static u8 block[0x8000];
+	u32 sent = 0, forwarded = r->h.fwd_cnt, len;
+
+	for (u32 i = 0; i < sizeof(block); i++)
+		block[i] = (u8)(i % 251);
+	for (;;) {
+		while (receive_in(r, 50)) {
+			if (r->h.op == UPDATE)
+				forwarded = r->h.fwd_cnt;
+		}
+		len = MIN(ALLOC - (sent - forwarded), (u32)sizeof(block));
+		if (!len)
+			return sent;
+		EXPECT(send_bytes(r, gp, hp, block, len));
+		sent += len;
+	}
+}
+
+static bool host_reads_pattern(int fd, u32 len)
+{
+	static u8 buf[0x8000];
+	u32 at = 0;
+
+	while (len) {
+		ssize_t n = read(fd, buf, MIN(len, (u32)sizeof(buf) - at));
+
+		if (n <= 0)
+			return false;
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i] != (u8)((at + i) % 251))
+				return false;
+		}
+		at = (at + n) % sizeof(buf);
+		len -= n;
+	}
+	return true;
+}
+
+TEST(vsock_host_that_never_reads_stops_only_its_own_connection)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int slow = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5);
+	int fd = open_from_guest(t, r, 1001, 5, l);
+
+	EXPECT(sent >= ALLOC);
+	EXPECT(send_bytes(r, 1001, 5, "quick", 5));
+	EXPECT(host_reads(fd, "quick", 5));
+	EXPECT(host_reads_pattern(slow, sent));
+	EXPECT(receive_op(r, UPDATE, 1000, 5));
+	while (r->h.fwd_cnt != sent && receive_in(r, 1000))
+		;
+	EXPECT(r->h.fwd_cnt == sent);
+	EXPECT(send_bytes(r, 1000, 5, "more", 4));
+	EXPECT(host_reads(slow, "more", 4));
+	close(slow);
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_guest_beyond_its_credit_is_reset)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+
+	send_all_credit(t, r, 1000, 5);
+	EXPECT(send_bytes(r, 1000, 5, "x", 1));
+	EXPECT(receive_op(r, RST, 1000, 5));
+	close(fd);
+	fd = open_from_guest(t, r, 1000, 5, l);
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_guest_gets_no_more_than_its_credit)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u8 block[1000] = { 0 };
+	u32 hp = 0, got = 0;
+	int fd;
+
+	r->alloc = 100;
+	fd = open_from_host(t, r, 9, &hp);
+	EXPECT(write(fd, block, sizeof(block)) == sizeof(block));
+	EXPECT(receive(r) && r->h.op == RW && r->h.len == 100);
+	EXPECT(receive(r) && r->h.op == ASK);
+	EXPECT(!receive_in(r, 100));
+	for (got = 100; got < sizeof(block); got += r->h.len) {
+		r->received = got;
+		EXPECT(send_op(r, UPDATE, 9, hp, 0));
+		EXPECT(receive_op(r, RW, 9, hp) && r->h.len <= 100);
+		if (!r->h.len)
+			break;
+	}
+	EXPECT(got == sizeof(block));
+	/* More was taken than was ever sent: a lie, and worth no credit. */
+	while (receive_in(r, 50))
+		;
+	r->received = got + 0x10000000;
+	EXPECT(send_op(r, UPDATE, 9, hp, 0));
+	EXPECT(write(fd, block, 10) == 10);
+	EXPECT(!receive_in(r, 100));
+	r->received = got;
+	r->alloc = 0xffffffff;
+	EXPECT(send_op(r, UPDATE, 9, hp, 0));
+	EXPECT(receive_op(r, RW, 9, hp) && r->h.len == 10);
+	close(fd);
+	rig_teardown(r);
+}
+
+TEST(vsock_half_close_by_the_guest)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+
+	EXPECT(send_bytes(r, 1000, 5, "last", 4));
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, VIRTIO_VSOCK_SHUTDOWN_SEND));
+	EXPECT(host_reads(fd, "last", 4));
+	EXPECT(host_sees_end(fd));
+	EXPECT(write(fd, "answer", 6) == 6);
+	EXPECT(receive_op(r, RW, 1000, 5) && r->h.len == 6);
+	/* It said that it would not send. */
+	EXPECT(send_bytes(r, 1000, 5, "x", 1));
+	EXPECT(receive_op(r, RST, 1000, 5));
+	close(fd);
+
+	fd = open_from_guest(t, r, 1000, 5, l);
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, VIRTIO_VSOCK_SHUTDOWN_RCV));
+	EXPECT(receive_op(r, SHUTDOWN, 1000, 5) &&
+	       r->h.flags == VIRTIO_VSOCK_SHUTDOWN_SEND);
+	EXPECT(send(fd, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	EXPECT(send_bytes(r, 1000, 5, "yes", 3));
+	EXPECT(host_reads(fd, "yes", 3));
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, VIRTIO_VSOCK_SHUTDOWN_SEND));
+	EXPECT(receive_op(r, RST, 1000, 5));
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_half_close_by_the_host)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u32 hp = 0;
+	int fd = open_from_host(t, r, 9, &hp);
+
+	EXPECT(write(fd, "last", 4) == 4);
+	shutdown(fd, SHUT_WR);
+	EXPECT(receive_op(r, RW, 9, hp) && r->h.len == 4);
+	EXPECT(receive_op(r, SHUTDOWN, 9, hp) &&
+	       r->h.flags == VIRTIO_VSOCK_SHUTDOWN_SEND);
+	EXPECT(send_bytes(r, 9, hp, "answer", 6));
+	EXPECT(host_reads(fd, "answer", 6));
+	EXPECT(send_op(r, SHUTDOWN, 9, hp, 3));
+	EXPECT(host_sees_end(fd));
+	EXPECT(receive_op(r, RST, 9, hp));
+	close(fd);
+	rig_teardown(r);
+}
+
+TEST(vsock_bytes_sent_before_a_close_are_not_lost)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5);
+
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 3));
+	EXPECT(receive_op(r, SHUTDOWN, 1000, 5));
+	/* The guest's patience ends, its port is used again. */
+	EXPECT(send_op(r, RST, 1000, 5, 0));
+	close(open_from_guest(t, r, 1000, 5, l));
+	EXPECT(host_reads_pattern(fd, sent));
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_host_that_closes_unread_bytes_resets)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+
+	EXPECT(send_bytes(r, 1000, 5, "never read", 10));
+	close(fd);
+	do {
+		EXPECT(receive(r));
+	} while (r->h.op == SHUTDOWN || r->h.op == UPDATE);
+	EXPECT(r->h.op == RST);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_unknown_packets_are_answered_or_dropped)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	static const u16 ops[] = { 0, RESPONSE, SHUTDOWN, RW, UPDATE, ASK, 8,
+				   0xffff };
+	struct virtio_vsock_hdr h;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(ops); i++) {
+		EXPECT(send_op(r, ops[i], 50 + i, 5, 3));
+		EXPECT(receive_op(r, RST, 50 + i, 5));
+	}
+	EXPECT(send_op(r, RST, 1, 5, 0));
+	h = header(r, REQUEST, 1, 5);
+	h.src_cid = CID + 1;
+	EXPECT(send_raw(r, &h, NULL, 0));
+	h.src_cid = CID | 1ULL << 32;
+	EXPECT(send_raw(r, &h, NULL, 0));
+	EXPECT(!receive_in(r, 50));
+	h.src_cid = CID;
+	h.dst_cid = 0x100000002;
+	EXPECT(send_raw(r, &h, NULL, 0));
+	EXPECT(receive(r) && r->h.op == RST && r->h.src_cid == 0x100000002 &&
+	       r->h.dst_cid == CID);
+	h = header(r, REQUEST, 1, 5);
+	h.type = VIRTIO_VSOCK_TYPE_SEQPACKET;
+	EXPECT(send_raw(r, &h, NULL, 0));
+	EXPECT(receive_op(r, RST, 1, 5) && r->h.type == h.type);
+	rig_teardown(r);
+}
+
+TEST(vsock_bad_packets_reset_their_connection)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	static const struct {
+		u16 op;
+		u32 len;
+	} bad[] = {
+		{ 0, 0 }, { 8, 0 }, { 0xffff, 0 }, { RESPONSE, 0 },
+		{ REQUEST, 0 }, { RW, 5 }, { RW, 0xffffffff },
+		{ RW, 0xffffffff - HDR + 1 }, { RW, 0x80000000 },
+		{ RW, ALLOC + 1 },
+	};
+	int l = host_listen(r, 5, 8);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct virtio_vsock_hdr h = header(r, bad[i].op, 1000, 5);
+		int fd = open_from_guest(t, r, 1000, 5, l);
+
+		h.len = bad[i].len;
+		EXPECT(send_raw(r, &h, "four", 4));
+		EXPECT(receive_op(r, RST, 1000, 5));
+		EXPECT(host_sees_end(fd));
+		close(fd);
+	}
+	/* A length that is less than what is there counts. */
+	close(open_from_guest(t, r, 1000, 5, l));
+	close(l);
+	rig_teardown(r);
+}
+
+static bool wait_needs_reset(struct rig *r)
+{
+	for (unsigned int i = 0; i < 50000; i++) {
+		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+			return true;
+		nap();
+	}
+	return false;
+}
+
+TEST(vsock_chain_without_room_for_a_header_needs_reset)
+{
+	struct rig *r = rig_setup(VR_NUM);
+
+	tx_publish(r, HDR - 1);
+	EXPECT(wait_needs_reset(r) && vr_used_idx(&r->m, TX) == 1);
+	bring_up(r, 0);
+	VR_PUT(&r->m, vr_desc(TX), 0, TX_GPA, 64, VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, TX, 0);
+	virtio_notify(r->dev, TX);
+	EXPECT(wait_needs_reset(r));
+	bring_up(r, 0);
+	VR_PUT(&r->m, vr_desc(RX), 0, RX_GPA(0), HDR, VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, RX, 0);
+	EXPECT(send_op(r, REQUEST, 1, 5, 0));
+	EXPECT(wait_needs_reset(r));
+	bring_up(r, VR_NUM);
+	EXPECT(send_op(r, REQUEST, 1, 5, 0));
+	EXPECT(receive_op(r, RST, 1, 5));
+	rig_teardown(r);
+}
+
+TEST(vsock_replies_without_buffers_are_bounded_and_resume)
+{
+	struct rig *r = rig_setup(0);
+	struct virtio_vsock_hdr h = header(r, UPDATE, 1, 5);
+	unsigned int taken = 0;
+
+	while (taken < 1000) {
+		gmem_write(&r->m.g, TX_GPA, &h, HDR);
+		tx_publish(r, HDR);
+		for (unsigned int i = 0; i < 500; i++) {
+			if (vr_used_idx(&r->m, TX) == (u16)(taken + 1))
+				break;
+			nap();
+		}
+		if (vr_used_idx(&r->m, TX) != (u16)(taken + 1))
+			break;
+		taken++;
+	}
+	EXPECT(taken == 256);
+	for (unsigned int i = 0; i < VR_NUM; i++)
+		post_rx(r, i);
+	virtio_notify(r->dev, RX);
+	for (unsigned int i = 0; i < 257; i++)
+		EXPECT(receive_op(r, RST, 1, 5));
+	EXPECT(vr_used_idx(&r->m, TX) == 257);
+	rig_teardown(r);
+}
+
+TEST(vsock_survives_a_storm_of_resets)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 64);
+	int fd;
+
+	for (unsigned int i = 0; i < 500; i++) {
+		EXPECT(send_op(r, REQUEST, i, 5, 0));
+		EXPECT(send_op(r, RST, i, 5, 0));
+		EXPECT(send_op(r, RST, i, 5, 0));
+		fd = accept(l, NULL, NULL);
+		EXPECT(fd >= 0 && host_sees_end(fd));
+		close(fd);
+	}
+	while (receive_in(r, 20))
+		;
+	close(open_from_guest(t, r, 1000, 5, l));
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_bad_hello_is_closed)
+{
+	static const char *const bad[] = {
+		"CONNECT\n", "CONNECT \n", "CONNECT x\n", "CONNECT -1\n",
+		"CONNECT 4294967296\n", "CONNECT 1 \n", "connect 1\n", "\n",
+		"GET / HTTP/1.0\r\n", "CONNECT 00000000000000000000000000001\n",
+		"CONNECT 1\r\n",
+	};
+	struct rig *r = rig_setup(VR_NUM);
+	u32 hp;
+	int fd;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		fd = host_dial(r->path);
+		EXPECT(write(fd, bad[i], strlen(bad[i])) > 0);
+		EXPECT(host_sees_end(fd));
+		close(fd);
+	}
+	/* In pieces is fine; gone before the guest was asked as well. */
+	fd = host_dial(r->path);
+	close(fd);
+	fd = host_dial(r->path);
+	EXPECT(write(fd, "CONN", 4) == 4);
+	EXPECT(!receive_in(r, 20));
+	EXPECT(write(fd, "ECT 8", 5) == 5);
+	EXPECT(!receive_in(r, 20));
+	EXPECT(write(fd, "0\n", 2) == 2);
+	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == 80);
+	hp = r->h.src_port;
+	close(fd);
+	EXPECT(receive_op(r, RST, 80, hp));
+	rig_teardown(r);
+}
+
+TEST(vsock_parses_what_fits_and_no_more)
+{
+	u32 port = 0;
+
+	EXPECT(!vsock_parse_connect("", 0, &port));
+	EXPECT(!vsock_parse_connect("C", 1, &port));
+	EXPECT(!vsock_parse_connect("CONNECT 42", 10, &port));
+	EXPECT(vsock_parse_connect("CONNECT 42\nCONNECT", 18, &port) == 11);
+	EXPECT(port == 42);
+	EXPECT(vsock_parse_connect("CONNECT 4294967295\n", 19, &port) == 19);
+	EXPECT(port == 0xffffffff);
+	EXPECT(vsock_parse_connect("CX", 2, &port) == -EPROTO);
+}
+
+TEST(vsock_socket_file_is_private_and_removed)
+{
+	struct rig *r = rig_setup(0);
+	struct vsock_listener l;
+	struct report why = { "" };
+	struct stat st;
+	char path[64];
+	int fd;
+
+	EXPECT(!lstat(r->path, &st) && S_ISSOCK(st.st_mode) &&
+	       (st.st_mode & 0777) == 0600);
+	EXPECT(vsock_listen(&l, r->path, &why) == -EADDRINUSE && l.fd < 0);
+	EXPECT(strstr(why.msg, r->path));
+	snprintf(path, sizeof(path), "%s", r->path);
+	virtio_device_free(r->dev);
+	r->dev = NULL;
+	EXPECT(lstat(path, &st) < 0 && errno == ENOENT);
+
+	/* One that is left over, as after SIGKILL, is replaced. */
+	EXPECT(!vsock_listen(&l, path, NULL));
+	close(l.fd);
+	EXPECT(!rig_create(r));
+	fd = host_dial(path);
+	EXPECT(fd >= 0);
+	close(fd);
+	/* What was put in its place is not removed. */
+	unlink(path);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	virtio_device_free(r->dev);
+	r->dev = NULL;
+	EXPECT(!lstat(path, &st) && S_ISREG(st.st_mode));
+	EXPECT(vsock_listen(&l, path, NULL) == -EEXIST);
+	EXPECT(vsock_listen(&l, "/nonexistent/s", NULL) == -ENOENT);
+	memset(path, 'x', sizeof(path));
+	EXPECT(!lstat(r->path, &st));
+	rig_teardown(r);
+}
+
+TEST(vsock_path_leaves_room_for_any_port)
+{
+	struct vsock_listener l;
+	char path[108];
+
+	memset(path, 'x', sizeof(path));
+	memcpy(path, "/nonexistent/", 13);
+	path[96] = '\0';
+	EXPECT(vsock_listen(&l, path, NULL) == -ENOENT);
+	path[96] = 'x';
+	path[97] = '\0';
+	EXPECT(vsock_listen(&l, path, NULL) == -ENAMETOOLONG);
+}
+
+TEST(vsock_connections_outlive_a_pause_but_not_a_reset)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u32 hp = 0;
+	int fd = open_from_host(t, r, 9, &hp);
+
+	EXPECT(!virtio_device_pause(r->dev));
+	EXPECT(write(fd, "meanwhile", 9) == 9);
+	EXPECT(!receive_in(r, 50));
+	EXPECT(!virtio_device_resume(r->dev));
+	EXPECT(receive_op(r, RW, 9, hp) && r->h.len == 9);
+	EXPECT(send_bytes(r, 9, hp, "back", 4));
+	EXPECT(host_reads(fd, "back", 4));
+	virtio_set_status(r->dev, 0);
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	bring_up(r, VR_NUM);
+	EXPECT(send_bytes(r, 9, hp, "who?", 4));
+	EXPECT(receive_op(r, RST, 9, hp));
+	rig_teardown(r);
+}
+
+TEST(vsock_restored_guest_is_told_that_connections_are_gone)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct virtio_vsock_event e = { .id = 99 };
+	u32 hp = 0;
+	int fd = open_from_host(t, r, 9, &hp);
+
+	VR_PUT(&r->m, vr_desc(EV), 0, VR_DATA, sizeof(e), VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, EV, 0);
+	gmem_write(&r->m.g, VR_DATA, &e, sizeof(e));
+	virtio_notify(r->dev, EV);
+	EXPECT(!virtio_device_pause(r->dev));
+	virtio_device_save(r->dev, &out);
+	virtio_device_free(r->dev);
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	EXPECT(!rig_create(r));
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!virtio_device_restore(r->dev, &in));
+	EXPECT(vr_used_idx(&r->m, EV) == 0);
+	EXPECT(!virtio_device_resume(r->dev));
+	for (unsigned int i = 0; i < 50000 && !vr_used_idx(&r->m, EV); i++)
+		nap();
+	EXPECT(vr_used_idx(&r->m, EV) == 1);
+	gmem_read(&r->m.g, VR_DATA, &e, sizeof(e));
+	EXPECT(e.id == VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	EXPECT(send_bytes(r, 9, hp, "x", 1));
+	EXPECT(receive_op(r, RST, 9, hp));
+	state_out_free(&out);
+	rig_teardown(r);
+}
+
+TEST(vsock_configuration_is_the_cid)
+{
+	struct rig *r = rig_setup(0);
+	__le64 cid = 0;
+
+	virtio_config_read(r->dev, 0, &cid, sizeof(cid));
+	EXPECT(cid == CID);
+	rig_teardown(r);
+}
+
+/* All the descriptors that this process may have. */
+static rlim_t raise_limit(void)
+{
+	struct rlimit l;
+
+	getrlimit(RLIMIT_NOFILE, &l);
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+	return l.rlim_cur;
+}
+
+TEST(vsock_connections_are_bounded)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	unsigned int open = 0, max = 8192, small = 0;
+	int l[3];
+
+	if (raise_limit() < max + 100) {
+		printf("# only %u descriptors allowed\n", (u32)raise_limit());
+		max = raise_limit() - 50;
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		l[i] = host_listen(r, 1 + i, 4096);
+	for (unsigned int i = 0; i < max; i++) {
+		u32 hp = 1 + i / 3000;
+
+		if (!send_op(r, REQUEST, i, hp, 0) || !receive(r) ||
+		    r->h.op != RESPONSE)
+			break;
+		small += r->h.buf_alloc < ALLOC;
+		open++;
+	}
+	EXPECT(open >= MIN(max, 4096U));
+	EXPECT(small == open - 512);
+	EXPECT(send_op(r, REQUEST, 100000, 3, 0));
+	EXPECT(max != 8192 || (receive_op(r, RST, 100000, 3) && open == 8192));
+	/* One goes, another comes. */
+	EXPECT(send_op(r, RST, 0, 1, 0));
+	EXPECT(send_op(r, REQUEST, 100001, 3, 0));
+	EXPECT(max != 8192 || receive_op(r, RESPONSE, 100001, 3));
+	for (unsigned int i = 0; i < 3; i++)
+		close(l[i]);
+	rig_teardown(r);
+}
+
+TEST(vsock_a_thousand_host_connections)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	unsigned int nr = MIN(1000U, (u32)raise_limit() / 2 - 50);
+	int *fd = calloc(nr, sizeof(*fd));
+	u32 *hp = calloc(nr, sizeof(*hp));
+
+	for (unsigned int i = 0; i < nr; i++)
+		fd[i] = open_from_host(t, r, 9, &hp[i]);
+	for (unsigned int i = 0; i < nr; i++) {
+		EXPECT(send_bytes(r, 9, hp[i], &i, sizeof(i)));
+		EXPECT(host_reads(fd[i], &i, sizeof(i)));
+		EXPECT(write(fd[i], &i, sizeof(i)) == sizeof(i));
+		EXPECT(receive_op(r, RW, 9, hp[i]) &&
+		       !memcmp(r->data, &i, sizeof(i)));
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		close(fd[i]);
+	free(fd);
+	free(hp);
+	rig_teardown(r);
+}
+
+TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
+	  T(vsock_bytes_behind_connect_line_reach_the_guest),
+	  T(vsock_refusal_by_the_guest_ends_the_host_socket),
+	  T(vsock_guest_connects_to_a_listener_or_is_refused),
+	  T(vsock_guest_waits_for_a_full_backlog),
+	  T(vsock_host_that_never_reads_stops_only_its_own_connection),
+	  T(vsock_guest_beyond_its_credit_is_reset),
+	  T(vsock_guest_gets_no_more_than_its_credit),
+	  T(vsock_half_close_by_the_guest),
+	  T(vsock_half_close_by_the_host),
+	  T(vsock_bytes_sent_before_a_close_are_not_lost),
+	  T(vsock_host_that_closes_unread_bytes_resets),
+	  T(vsock_unknown_packets_are_answered_or_dropped),
+	  T(vsock_bad_packets_reset_their_connection),
+	  T(vsock_chain_without_room_for_a_header_needs_reset),
+	  T(vsock_replies_without_buffers_are_bounded_and_resume),
+	  T(vsock_survives_a_storm_of_resets),
+	  T(vsock_bad_hello_is_closed),
+	  T(vsock_parses_what_fits_and_no_more),
+	  T(vsock_socket_file_is_private_and_removed),
+	  T(vsock_path_leaves_room_for_any_port),
+	  T(vsock_connections_outlive_a_pause_but_not_a_reset),
+	  T(vsock_restored_guest_is_told_that_connections_are_gone),
+	  T(vsock_configuration_is_the_cid),
+	  T(vsock_connections_are_bounded),
+	  T(vsock_a_thousand_host_connections))

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The UNIX sockets that virtio/vsock.c has on the host's side. */
+#ifndef KVM__VSOCK_H
+#define KVM__VSOCK_H
+
+#include <sys/stat.h>
+#include <sys/un.h>
+#include "kvm/report.h"
+
+/**
+ * struct vsock_listener - the socket that host programs connect to
+ * @fd: non-blocking, or -1
+ * @path: of the socket; PATH_PORT are those that guests connect to
+ * @dev, @ino: the file that was made, so that no other is removed
+ */
+struct vsock_listener {
+	int fd;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	dev_t dev;
+	ino_t ino;
+};
+
+/**
+ * vsock_listen() - make the socket, mode 0600
+ *
+ * A socket at @path that nobody listens to is replaced; nothing else is.
+ * Return: 0, or -errno with @r and @l->fd -1.
+ */
+int vsock_listen(struct vsock_listener *l, const char *path, struct report *r);
+/** vsock_unlisten() - close and remove it; idempotent */
+void vsock_unlisten(struct vsock_listener *l);
+
+/**
+ * vsock_connect() - connect to the host program that listens at PATH_@port
+ *
+ * Return: a non-blocking socket; -EAGAIN when too many are waiting there, or
+ * another -errno.
+ */
+int vsock_connect(const struct vsock_listener *l, u32 port);
+
+/**
+ * vsock_parse_connect() - "CONNECT port\n" at the start of @len bytes
+ *
+ * Return: length of the line with *@port, 0 when it is not complete yet, or
+ * -EPROTO when it never will be.
+ */
+int vsock_parse_connect(const char *line, size_t len, u32 *port);
+#define VSOCK_CONNECT_MAX 32
+
+#endif
