@@ -352,6 +352,15 @@ bool virtqueue_set_notify(struct virtqueue *vq, bool on)
 	return avail_idx_acquire(vq) != vq->last_avail;
 }
 
+void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail)
+{
+	if (!vq->ready)
+		return;
+	vq->last_avail = last_avail;
+	vq->last_used = ring_load16(vq->used + 2);
+	vq->signalled_used = vq->last_used;
+}
+
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out)
 {
 	u8 flags = 0;

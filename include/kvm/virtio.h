@@ -67,10 +67,20 @@ struct virtio_class {
 	void (*destroy)(struct virtio_device *dev);
 };
 
-/** struct virtio_transport_ops - how a device reaches its driver */
+/**
+ * struct virtio_transport_ops - how a device reaches its driver
+ * @lend_eventfd: an eventfd that is as good as @signal_queue to write to, for
+ *	those outside of lkvm; the transport's, and kept in step with masks. -1
+ *	when there is none. May be NULL, and @return_eventfd with it
+ * @return_eventfd: nobody writes to what was lent for @vq any more
+ *
+ * Context: any thread, perhaps under dev->lock.
+ */
 struct virtio_transport_ops {
 	void (*signal_queue)(struct virtio_device *dev, struct virtqueue *vq);
 	void (*signal_config)(struct virtio_device *dev);
+	int (*lend_eventfd)(struct virtio_device *dev, struct virtqueue *vq);
+	void (*return_eventfd)(struct virtio_device *dev, struct virtqueue *vq);
 };
 
 /**

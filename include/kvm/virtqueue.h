@@ -110,6 +110,12 @@ void virtqueue_signal(struct virtqueue *vq);
  */
 bool virtqueue_set_notify(struct virtqueue *vq, bool on);
 
+/**
+ * virtqueue_resume_at() - the queue comes back from another who served it
+ * @last_avail: how far that one came; the used index is taken from the ring
+ */
+void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail);
+
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out);
 int virtqueue_restore(struct virtqueue *vq, struct state_in *in);
 
