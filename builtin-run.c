@@ -74,6 +74,9 @@ const struct option_desc run_options[] = {
 	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
 		"where the console is"),
 	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	{ "network", 'n', OPT_CALL,
+	  "user|tap|socket|fd=N[,...]", "network interface; repeatable", 0,
+	  opt_network },
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
@@ -176,6 +179,28 @@ static int add_disks(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+static int add_networks(struct kvm *kvm, struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	char name[24];
+	int err = 0;
+
+	for (unsigned int i = 0; i < m->nr_nets && !err; i++) {
+		const struct net_opts *n = &m->net[i];
+		struct virtio_net_opts o = {
+			.mac = n->has_mac ? n->mac : NULL,
+			.vhost = n->vhost,
+		};
+
+		err = net_open(&o.backend, n, r);
+		if (err)
+			return err;
+		snprintf(name, sizeof(name), "net%u", i);
+		err = add_virtio(kvm, &virtio_net_class, name, &o, r);
+	}
+	return err;
+}
+
 static int add_devices(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
@@ -190,6 +215,8 @@ static int add_devices(struct kvm *kvm, struct report *r)
 				 &console, r);
 	if (!err)
 		err = add_disks(kvm, r);
+	if (!err)
+		err = add_networks(kvm, r);
 	if (!err && m->rng)
 		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
 	return err ? err : arch_platform_finish(kvm, r);

@@ -201,6 +201,7 @@ int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
 extern const struct virtio_class *const virtio_classes[];
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
+extern const struct virtio_class virtio_net_class;
 extern const struct virtio_class virtio_rng_class;
 
 /** struct virtio_blk_opts - @disk: ownership passes on success of create */
@@ -208,6 +209,20 @@ struct virtio_blk_opts {
 	struct disk *disk;
 	const char *serial;
 	unsigned int nr_queues;
+};
+
+struct net_backend;
+
+/**
+ * struct virtio_net_opts - a network interface
+ * @backend: ownership passes on success of create
+ * @mac: its address, or NULL for one at random; @vhost: the host's kernel
+ *	serves the rings, @backend is a tap device
+ */
+struct virtio_net_opts {
+	struct net_backend *backend;
+	const u8 *mac;
+	bool vhost;
 };
 
 /**
