@@ -96,7 +96,7 @@ void net_close(struct net_backend *b)
 		b->ops->close(b);
 }
 
-bool net_link(const struct net_backend *b)
+bool net_link(struct net_backend *b)
 {
-	return b->ops->link((struct net_backend *)b);
+	return b->ops->link(b);
 }

@@ -13,9 +13,8 @@
  * at once do not both listen; a socket that is left over from a machine that
  * died is replaced.
  *
- * One thread uses the port, and makes and loses connections inside of recv();
- * @fd is -1 without a peer. Others read @fd only to see whether there is one,
- * hence it is an atomic. A message that is too long for the caller is cut, and
+ * One thread uses the port, and makes and loses connections inside of recv()
+ * and link(); @fd is -1 without a peer. A message that is too long for the caller is cut, and
  * its true length returned.
  *
  * Not supported: headers for offloads, more than one peer at a time.
@@ -42,7 +41,7 @@
 /**
  * struct packet - an instance
  * @fd: the peer, or -1
- * @connected: a datagram socket that was handed in outlives its peer's errors
+ * @datagram: handed in, and it outlives errors of its peer
  * @addr: where to meet; without a path the fd was handed in
  * @listen_fd: -1 while the other one listens
  * @timer_fd: fires each second without a peer that we have to look for
@@ -62,11 +61,6 @@ struct packet {
 static struct packet *to_packet(struct net_backend *b)
 {
 	return container_of(b, struct packet, b);
-}
-
-static int peer_fd(const struct packet *p)
-{
-	return __atomic_load_n(&p->fd, __ATOMIC_ACQUIRE);
 }
 
 static void watch_fd(struct packet *p, int fd, u32 events)
@@ -92,10 +86,10 @@ static void set_timer(struct packet *p, bool on)
 
 static void set_peer(struct packet *p, int fd)
 {
-	int old = peer_fd(p);
 	const int size = SOCKET_BUFFER;
+	int old = p->fd;
 
-	__atomic_store_n(&p->fd, fd, __ATOMIC_RELEASE);
+	p->fd = fd;
 	if (old >= 0)
 		close(old);
 	if (fd >= 0) {
@@ -192,7 +186,7 @@ static int look_for_peer(struct packet *p)
 	if (p->timer_fd < 0 ||
 	    read(p->timer_fd, &ticks, sizeof(ticks)) < 0 || meet(p))
 		return -ENOLINK;
-	return peer_fd(p) >= 0 ? 0 : -ENOLINK;
+	return p->fd >= 0 ? 0 : -ENOLINK;
 }
 
 static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
@@ -203,7 +197,7 @@ static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 	(void)port;
 	p->epfd = epfd;
 	p->cookie = cookie;
-	watch_fd(p, peer_fd(p), EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	watch_fd(p, p->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 	watch_fd(p, p->listen_fd, EPOLLIN);
 	watch_fd(p, p->timer_fd, EPOLLIN);
 	return 0;
@@ -223,7 +217,7 @@ static int packet_send(struct net_backend *b, unsigned int port,
 	unsigned int i = 0;
 
 	(void)port;
-	if (peer_fd(p) < 0)
+	if (p->fd < 0)
 		return -ENOLINK;
 	while (i < nr) {
 		struct msghdr m = {
@@ -231,7 +225,7 @@ static int packet_send(struct net_backend *b, unsigned int port,
 			.msg_iovlen = frames[i].nr,
 		};
 
-		if (sendmsg(peer_fd(p), &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+		if (sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 			if (errno == EINTR)
 				continue;
 			if (errno == EAGAIN || errno == EWOULDBLOCK ||
@@ -255,10 +249,10 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 	ssize_t n;
 
 	(void)port;
-	if (peer_fd(p) < 0 && look_for_peer(p))
+	if (p->fd < 0 && look_for_peer(p))
 		return -ENOLINK;
 	do {
-		n = recvmsg(peer_fd(p), &m, MSG_DONTWAIT | MSG_TRUNC);
+		n = recvmsg(p->fd, &m, MSG_DONTWAIT | MSG_TRUNC);
 	} while ((n < 0 && errno == EINTR) || (n > 0 && n < FRAME_MIN) ||
 		 (n == 0 && p->datagram));
 	if (n > 0)
@@ -274,7 +268,22 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 
 static bool packet_link(struct net_backend *b)
 {
-	return peer_fd(to_packet(b)) >= 0;
+	struct packet *p = to_packet(b);
+	ssize_t n;
+	u8 c;
+
+	if (p->fd < 0)
+		return !look_for_peer(p);
+	do {
+		n = recv(p->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0 || (n == 0 && p->datagram))
+		return true;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
+		      !is_lost(p, errno)))
+		return true;
+	set_peer(p, -1);
+	return !look_for_peer(p);
 }
 
 static void packet_close(struct net_backend *b)

@@ -302,7 +302,18 @@ static void stream_keep(struct net_backend *b, unsigned int port,
 
 static bool stream_link(struct net_backend *b)
 {
-	return !stream_gone(to_stream(b));
+	struct stream *s = to_stream(b);
+	ssize_t n;
+	u8 c;
+
+	if (stream_gone(s))
+		return false;
+	do {
+		n = recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (!n || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
+		stream_lost(s);
+	return !stream_gone(s);
 }
 
 static void stream_close(struct net_backend *b)

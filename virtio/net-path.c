@@ -48,7 +48,7 @@
 #include "virtio/net.h"
 
 #define RX_BUDGET 64
-#define RX_HURRY_MS 2
+#define RX_HURRY_MS 50
 #define FRAME_MIN 14
 #define HEAD_SIZE 18
 
@@ -267,6 +267,9 @@ static bool rx_fill(struct net_pair *p)
 	nr = p->buf_end - p->buf_first;
 	if (!nr || p->rxq->broken)
 		return false;
+	/* A driver with so much room can be waited for once more. */
+	if (p->window >= n->max_frame)
+		p->rx_hurry = false;
 	return !n->mergeable || p->window >= n->max_frame || p->rx_hurry ||
 	       nr >= p->rxq->num / 4U || nr >= NET_RX_BUFS / 2;
 }
@@ -353,7 +356,6 @@ static void rx_deliver(struct net_pair *p, size_t len)
 		iov_write(&p->iov[p->iov_first], p->iov_end - p->iov_first, 0,
 			  &none, sizeof(none));
 	rx_give(p, (u32)len);
-	p->rx_hurry = false;
 }
 
 /* Return: true when there may be more. */
@@ -461,6 +463,9 @@ static bool pair_wait(struct net_pair *p, bool block)
 		case EV_CONTROL:
 			return false;
 		case EV_BACKEND:
+			/* Otherwise receiving finds out. */
+			if (p->rx_short)
+				p->link_check = true;
 			p->rx_ready = true;
 			p->tx_full = false;
 			break;

@@ -140,7 +140,7 @@ bool net_filter_accepts(const struct net *n, const struct net_filter *f,
 int net_apply_offloads(struct net *n, u64 offloads);
 /** net_guest_offloads() - which of the driver's features are about it */
 u64 net_guest_offloads(const struct net *n);
-/** net_update_link() - the backend's link has changed, or not; any thread */
+/** net_update_link() - the backend's link has changed, or not; a pair's thread */
 void net_update_link(struct net *n);
 
 /** net_ctrl_run() - answer commands. Return: true when there may be more */

@@ -87,7 +87,7 @@ struct net_backend;
  *	frame may be in @iov: the next call begins with the same pieces, or
  *	@keep was called in between with them
  * @keep: NULL when @recv never leaves a part
- * @link: whether somebody is there; any thread
+ * @link: find out whether somebody is there, or has come
  * @set_offloads: GUEST_* bits of VIRTIO_NET_F_*, a subset of info.offloads
  * @set_pairs: use that many ports
  * @tap_fd: what vhost-net can use, or -1
@@ -125,8 +125,8 @@ int net_open(struct net_backend **out, const struct net_opts *o,
 	     struct report *r);
 /** net_close() - accepts NULL */
 void net_close(struct net_backend *b);
-/** net_link() - whether somebody is at the other end; any thread */
-bool net_link(const struct net_backend *b);
+/** net_link() - whether somebody is at the other end; as ops->link */
+bool net_link(struct net_backend *b);
 
 /* The kinds, for net_open(). */
 int net_tap_open(struct net_backend **out, const struct net_opts *o,
