@@ -20,6 +20,11 @@
  * of its slot without the lock; the flag is cleared, with release, after KVM
  * has the new table, so whoever sees it clear writes to a valid route.
  *
+ * An eventfd that somebody outside of lkvm writes to is sent through without
+ * a look at the dirty flag: irq_msi_listen() commits at once, and detaches the
+ * irqfd while nothing may be sent. KVM finds what was written meanwhile when
+ * the irqfd is attached again.
+ *
  * A guest chooses addresses and data freely. KVM refuses some, and with them
  * the whole table; the table is then made of what KVM has already accepted
  * and the one message to be sent. When that is refused too, the message is
@@ -290,6 +295,25 @@ int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi)
 	}
 	pthread_mutex_unlock(&chip->lock);
 	return 0;
+}
+
+int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, bool on)
+{
+	unsigned int slot = msi->slot;
+	int rc = 0;
+
+	if (msi->fd < 0)
+		return -EINVAL;
+	pthread_mutex_lock(&chip->lock);
+	if (on && chip->msi[slot].dirty)
+		rc = commit_slot(chip, slot);
+	if (!rc && on != chip->msi[slot].attached) {
+		rc = chip->ops->set_irqfd(chip->opaque, msi->fd, msi->gsi, on);
+		if (!rc)
+			chip->msi[slot].attached = on;
+	}
+	pthread_mutex_unlock(&chip->lock);
+	return rc;
 }
 
 void irq_msi_signal(struct irq_chip *chip, struct irq_msi *msi)

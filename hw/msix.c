@@ -11,6 +11,10 @@
  * KVM learns of it at the next signal. Masking does not touch the route, since
  * masked vectors are not signalled.
  *
+ * A vector that is lent to somebody outside of lkvm is not signalled here, so
+ * its mask has to reach KVM: the irqfd is detached while it is masked, and what
+ * is written meanwhile waits in the eventfd, which then is the pending bit.
+ *
  * vCPU threads enter through the BAR and configuration space, any thread
  * through pci_msix_signal(). f->lock guards all of it and is held while the
  * message is sent, so that none is sent after a mask was set. The only lock
@@ -22,8 +26,10 @@
  * looked at, and per-vector masks are the only vector control.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <linux/pci_regs.h>
 
@@ -135,11 +141,17 @@ bool msix_is_enabled(const struct pci_function *f)
 	return f->nr_msix && msix_flags(f) & PCI_MSIX_FLAGS_ENABLE;
 }
 
+static bool msix_is_masked(const struct pci_function *f,
+			   const struct pci_msix_entry *e)
+{
+	return e->control & PCI_MSIX_ENTRY_CTRL_MASKBIT ||
+	       msix_flags(f) & PCI_MSIX_FLAGS_MASKALL;
+}
+
 /* Send @e now, or when its masks are gone. */
 static void msix_send(struct pci_function *f, struct pci_msix_entry *e)
 {
-	if (e->control & PCI_MSIX_ENTRY_CTRL_MASKBIT ||
-	    msix_flags(f) & PCI_MSIX_FLAGS_MASKALL) {
+	if (msix_is_masked(f, e)) {
 		e->pending = true;
 		return;
 	}
@@ -147,9 +159,25 @@ static void msix_send(struct pci_function *f, struct pci_msix_entry *e)
 	irq_msi_signal(pci_bus_irq(f->bus), &e->msi);
 }
 
+/* KVM listens to a lent vector exactly while it may be sent. */
+static void msix_apply_lent(struct pci_function *f, struct pci_msix_entry *e)
+{
+	struct irq_chip *irq = pci_bus_irq(f->bus);
+	bool on = msix_is_enabled(f) && !msix_is_masked(f, e);
+
+	if (!on || !irq_msi_set(irq, &e->msi, e->addr, e->data))
+		irq_msi_listen(irq, &e->msi, on);
+	if (on && e->pending)
+		msix_send(f, e);
+}
+
 /* @e was written, or its masks may have changed. */
 static void msix_apply(struct pci_function *f, struct pci_msix_entry *e)
 {
+	if (e->lent) {
+		msix_apply_lent(f, e);
+		return;
+	}
 	if (e->control & PCI_MSIX_ENTRY_CTRL_MASKBIT || !f->bus)
 		return;
 	/* A vector that KVM does not take stays silent, nothing else. */
@@ -161,10 +189,12 @@ static void msix_apply(struct pci_function *f, struct pci_msix_entry *e)
 
 void msix_update(struct pci_function *f)
 {
-	if (!msix_is_enabled(f))
-		return;
-	for (unsigned int i = 0; i < f->nr_msix; i++)
-		msix_apply(f, &f->msix[i]);
+	bool on = msix_is_enabled(f);
+
+	for (unsigned int i = 0; i < f->nr_msix; i++) {
+		if (on || f->msix[i].lent)
+			msix_apply(f, &f->msix[i]);
+	}
 }
 
 static u32 table_read(const struct pci_function *f, u64 off)
@@ -203,6 +233,13 @@ static void table_write(struct pci_function *f, u64 off, u32 v)
 	}
 }
 
+static bool is_pending(const struct pci_msix_entry *e)
+{
+	struct pollfd p = { .fd = e->msi.fd, .events = POLLIN };
+
+	return e->pending || (e->lent && poll(&p, 1, 0) > 0);
+}
+
 static u32 pba_read(const struct pci_function *f, u64 off)
 {
 	u32 v = 0;
@@ -210,7 +247,7 @@ static u32 pba_read(const struct pci_function *f, u64 off)
 	for (unsigned int i = 0; i < 32; i++) {
 		u64 n = off * 8 + i;
 
-		if (n < f->nr_msix && f->msix[n].pending)
+		if (n < f->nr_msix && is_pending(&f->msix[n]))
 			v |= BIT(i);
 	}
 	return v;
@@ -267,6 +304,34 @@ void pci_msix_signal(struct pci_function *f, unsigned int n)
 	pthread_mutex_lock(&f->lock);
 	if (f->bus && n < f->nr_msix && msix_is_enabled(f))
 		msix_send(f, &f->msix[n]);
+	pthread_mutex_unlock(&f->lock);
+}
+
+int pci_msix_lend(struct pci_function *f, unsigned int n)
+{
+	int fd = -1;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->bus && n < f->nr_msix && msix_is_enabled(f)) {
+		f->msix[n].lent++;
+		msix_apply_lent(f, &f->msix[n]);
+		fd = f->msix[n].msi.fd;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return fd;
+}
+
+void pci_msix_return(struct pci_function *f, unsigned int n)
+{
+	struct pci_msix_entry *e = &f->msix[n];
+	u64 count;
+
+	pthread_mutex_lock(&f->lock);
+	/* What KVM did not listen to is pending from here on. */
+	if (!--e->lent && read(e->msi.fd, &count, sizeof(count)) > 0)
+		e->pending = true;
+	if (!e->lent && e->pending && msix_is_enabled(f))
+		msix_send(f, e);
 	pthread_mutex_unlock(&f->lock);
 }
 

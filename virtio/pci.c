@@ -67,6 +67,7 @@ static_assert(VIRTIO_MAX_QUEUES <= 64, "a bit for each ioeventfd");
  * @reg_lock: makes accesses to the common configuration atomic
  * @isr: atomic, virtio 1.2 s4.1.4.5
  * @cfg_cap: offset of the window capability
+ * @lent_vector: vectors whose eventfds were lent, by queue
  * @ioeventfds: queues whose ioeventfd is at @ioeventfd_gpa
  */
 struct virtio_pci {
@@ -76,6 +77,7 @@ struct virtio_pci {
 	pthread_mutex_t reg_lock;
 	u8 isr;
 	unsigned int cfg_cap;
+	u16 lent_vector[VIRTIO_MAX_QUEUES];
 	u64 ioeventfds;
 	u64 ioeventfd_gpa;
 };
@@ -111,9 +113,28 @@ static void signal_config(struct virtio_device *dev)
 		      VIRTIO_PCI_ISR_CONFIG);
 }
 
+/* A vector that the driver sets after DRIVER_OK is not followed. */
+static int lend_eventfd(struct virtio_device *dev, struct virtqueue *vq)
+{
+	struct virtio_pci *vp = dev->transport_priv;
+	u16 vector = __atomic_load_n(&vq->vector, __ATOMIC_RELAXED);
+
+	vp->lent_vector[vq->index] = vector;
+	return pci_msix_lend(&vp->function, vector);
+}
+
+static void return_eventfd(struct virtio_device *dev, struct virtqueue *vq)
+{
+	struct virtio_pci *vp = dev->transport_priv;
+
+	pci_msix_return(&vp->function, vp->lent_vector[vq->index]);
+}
+
 static const struct virtio_transport_ops pci_transport = {
 	.signal_queue = signal_queue,
 	.signal_config = signal_config,
+	.lend_eventfd = lend_eventfd,
+	.return_eventfd = return_eventfd,
 };
 
 static u8 isr_take(struct virtio_pci *vp)

@@ -34,13 +34,17 @@ struct pci_function_ops {
 			    unsigned int len);
 };
 
-/** struct pci_msix_entry - a row of the MSI-X table */
+/**
+ * struct pci_msix_entry - a row of the MSI-X table
+ * @lent: how many write to @msi's eventfd by themselves
+ */
 struct pci_msix_entry {
 	u64 addr;
 	u32 data;
 	u32 control;
 	struct irq_msi msi;
 	bool pending;
+	unsigned int lent;
 };
 
 /**
@@ -142,6 +146,15 @@ void pci_unregister(struct pci_function *f);
 bool pci_msix_enabled(struct pci_function *f);
 /** pci_msix_signal() - send vector @n, or set it pending; bad @n is ignored */
 void pci_msix_signal(struct pci_function *f, unsigned int n);
+/**
+ * pci_msix_lend() - the eventfd of vector @n, for somebody else to write to
+ *
+ * Masks are respected: what is written while one is set is pending. The
+ * eventfd stays the function's. pci_msix_return() when nobody writes any more.
+ * Return: the eventfd; -1 for a bad @n, or with MSI-X switched off.
+ */
+int pci_msix_lend(struct pci_function *f, unsigned int n);
+void pci_msix_return(struct pci_function *f, unsigned int n);
 /** pci_intx_set() - the function's wish; INTx disable and MSI-X respected */
 void pci_intx_set(struct pci_function *f, bool level);
 /** pci_irq_gsi() - what the slot's pin A..D, 0..3, is wired to */

@@ -21,6 +21,8 @@ struct world {
 	struct pci_bus *bus;
 	bool level[IRQ_MAX_LINES];
 	u8 reset_value;
+	unsigned int irqfds;
+	unsigned int routings;
 };
 
 static int fake_line(void *o, unsigned int gsi, bool level)
@@ -31,17 +33,16 @@ static int fake_line(void *o, unsigned int gsi, bool level)
 
 static int fake_routing(void *o, const struct kvm_irq_routing *table)
 {
-	(void)o;
 	(void)table;
+	((struct world *)o)->routings++;
 	return 0;
 }
 
 static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
 {
-	(void)o;
 	(void)fd;
 	(void)gsi;
-	(void)on;
+	((struct world *)o)->irqfds += on ? 1U : -1U;
 	return 0;
 }
 
@@ -233,6 +234,53 @@ TEST(pci_msix_masked_vector_is_pending_until_unmasked)
 	world_end(&w);
 }
 
+static void ring(int fd)
+{
+	const u64 one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0)
+		perror("write");
+}
+
+TEST(pci_msix_lent_vector_is_listened_to_while_unmasked)
+{
+	struct pci_function f;
+	struct world w;
+	int fd;
+
+	world_make(&w);
+	func_make(&w, &f);
+	wr(&w.mmio, ecam(&f, 4), 2, 2);
+	EXPECT(pci_msix_lend(&f, 1) == -1);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
+	EXPECT(pci_msix_lend(&f, 2) == -1 && pci_msix_lend(&f, 0xffff) == -1);
+	fd = pci_msix_lend(&f, 1);
+	EXPECT(fd >= 0 && !w.irqfds);
+	EXPECT(pci_msix_lend(&f, 1) == fd);
+	ring(fd);
+	EXPECT(rd(&w.mmio, WINDOW + 0x5000, 8) == 2);
+	wr(&w.mmio, WINDOW + 0x4010, 8, 0xfee01000);
+	wr(&w.mmio, WINDOW + 0x4018, 8, 0x31);
+	EXPECT(w.irqfds == 1 && w.routings == 1 && count(&f, 1) == 1);
+	wr(&w.mmio, WINDOW + 0x4018, 4, 0x32);
+	EXPECT(w.irqfds == 1 && w.routings == 2);
+	wr(&w.mmio, WINDOW + 0x401c, 4, 1);
+	EXPECT(!w.irqfds);
+	wr(&w.mmio, WINDOW + 0x401c, 4, 0);
+	EXPECT(w.irqfds == 1);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0);
+	EXPECT(!w.irqfds);
+	ring(fd);
+	pci_msix_return(&f, 1);
+	pci_msix_return(&f, 1);
+	EXPECT(f.msix[1].pending && count(&f, 1) == 0);
+	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
+	EXPECT(w.irqfds == 1 && !f.msix[1].pending && count(&f, 1) == 1);
+	pci_unregister(&f);
+	EXPECT(!w.irqfds);
+	world_end(&w);
+}
+
 TEST(pci_intx_follows_disable_and_swizzle)
 {
 	struct pci_function f;
@@ -326,6 +374,7 @@ TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
 	  T(pci_absent_function_reads_ones),
 	  T(pci_bar_is_sized_moved_and_refused_on_overlap),
 	  T(pci_msix_masked_vector_is_pending_until_unmasked),
+	  T(pci_msix_lent_vector_is_listened_to_while_unmasked),
 	  T(pci_intx_follows_disable_and_swizzle),
 	  T(pci_slots_fill_before_functions),
 	  T(pci_msix_and_capabilities_check_placement),
