@@ -6,12 +6,13 @@
  * handed in, connected, or a UNIX socket of which two virtual machines know
  * the path. The first to come listens there; the second connects. When one of
  * them goes away the other has no link until somebody is there again: who
- * listens accepts the next, who connected tries again each second, and listens
- * itself when nobody does.
+ * listens accepts the next, who connected tries again each second. Whoever
+ * comes next finds out in the same way which of the two it is to be.
  *
  * The path is decided on under a lock of its directory, so that two that start
  * at once do not both listen; a socket that is left over from a machine that
- * died is replaced.
+ * died is replaced. Nothing is made or removed by a path once the VM runs,
+ * since the process may be sealed by then: the socket stays behind.
  *
  * One thread uses the port, and makes and loses connections inside of recv()
  * and link(); @fd is -1 without a peer. A message that is too long for the caller is cut, and
@@ -184,9 +185,9 @@ static int look_for_peer(struct packet *p)
 		return 0;
 	}
 	if (p->timer_fd < 0 ||
-	    read(p->timer_fd, &ticks, sizeof(ticks)) < 0 || meet(p))
+	    read(p->timer_fd, &ticks, sizeof(ticks)) < 0 || try_connect(p))
 		return -ENOLINK;
-	return p->fd >= 0 ? 0 : -ENOLINK;
+	return 0;
 }
 
 static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
@@ -291,10 +292,8 @@ static void packet_close(struct net_backend *b)
 	struct packet *p = to_packet(b);
 
 	p->epfd = -1;
-	if (p->listen_fd >= 0) {
-		unlink(p->addr.sun_path);
+	if (p->listen_fd >= 0)
 		close(p->listen_fd);
-	}
 	if (p->fd >= 0)
 		close(p->fd);
 	if (p->timer_fd >= 0)
