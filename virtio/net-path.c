@@ -256,10 +256,11 @@ static bool rx_add(struct net_pair *p)
 static bool rx_fill(struct net_pair *p)
 {
 	const struct net *n = p->net;
+	u32 max = __atomic_load_n(&n->max_frame, __ATOMIC_RELAXED);
 	unsigned int nr = p->buf_end - p->buf_first;
 
 	/* Without mergeable buffers a frame has one chain, whatever its size. */
-	while (n->mergeable ? p->window < n->max_frame : !nr) {
+	while (n->mergeable ? p->window < max : !nr) {
 		if (virtqueue_pop(p->rxq, &p->chain) <= 0 || !rx_add(p))
 			break;
 		nr++;
@@ -268,9 +269,9 @@ static bool rx_fill(struct net_pair *p)
 	if (!nr || p->rxq->broken)
 		return false;
 	/* A driver with so much room can be waited for once more. */
-	if (p->window >= n->max_frame)
+	if (p->window >= max)
 		p->rx_hurry = false;
-	return !n->mergeable || p->window >= n->max_frame || p->rx_hurry ||
+	return !n->mergeable || p->window >= max || p->rx_hurry ||
 	       nr >= p->rxq->num / 4U || nr >= NET_RX_BUFS / 2;
 }
 

@@ -58,7 +58,7 @@ u64 net_guest_offloads(const struct net *n)
 int net_apply_offloads(struct net *n, u64 offloads)
 {
 	const struct net_info *info = &n->backend->info;
-	u32 mtu = info->mtu;
+	u32 max = NET_HDR_LEN + NET_MAX_FRAME, mtu = info->mtu;
 	int err = 0;
 
 	if (info->vnet_hdr && n->backend->ops->set_offloads)
@@ -67,10 +67,10 @@ int net_apply_offloads(struct net *n, u64 offloads)
 		return err;
 	if (!mtu && info->vnet_hdr)
 		mtu = DEFAULT_MTU;
-	n->offloads = offloads;
-	n->max_frame = NET_HDR_LEN + NET_MAX_FRAME;
 	if (mtu && !(offloads & GUEST_GSO))
-		n->max_frame -= NET_MAX_MTU - MIN(mtu, (u32)NET_MAX_MTU);
+		max -= NET_MAX_MTU - MIN(mtu, (u32)NET_MAX_MTU);
+	n->offloads = offloads;
+	__atomic_store_n(&n->max_frame, max, __ATOMIC_RELAXED);
 	return 0;
 }
 

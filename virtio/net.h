@@ -96,7 +96,7 @@ struct net_pair {
 /**
  * struct net - an instance
  * @vnet_hdr: the backend's frames have headers
- * @max_frame: most bytes of a frame, header included, that is received
+ * @max_frame: most bytes of a frame, header included, that is received; atomic
  * @status: of the configuration, VIRTIO_NET_S_*; atomic
  * @pairs: offered; @active_pairs: in use, atomic
  * @configured: a driver was here since the last reset

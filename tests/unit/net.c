@@ -895,8 +895,10 @@ TEST(net_stream_has_a_length_before_each_frame)
 	int fd = setup_stream(&f);
 
 	driver_ok(&f, F(MRG_RXBUF));
-	for (unsigned int i = 0; i < 30; i++)
-		send_frame(&f, i % VR_NUM, &plain, 60 + i), nap();
+	for (unsigned int i = 0; i < 30; i++) {
+		send_frame(&f, i % VR_NUM, &plain, 60 + i);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+	}
 	for (unsigned int i = 0; i < 30; i++) {
 		EXPECT(read_all(fd, buf, 64 + i));
 		EXPECT(!buf[0] && !buf[1] && !buf[2] && buf[3] == 60 + i);
