@@ -219,6 +219,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->nodefaults = o->nodefaults;
+	m->nr_nets = o->nr_nets;
+	memcpy(m->net, o->net, sizeof(m->net));
 	err = resolve_vsock(c, o, r);
 	if (!err)
 		err = resolve_cmdline(c, o, r);
@@ -232,7 +234,7 @@ void config_free(struct run_config *c)
 	c->cmdline = NULL;
 }
 
-static void json_string(const char *s)
+void json_string(const char *s)
 {
 	putchar('"');
 	for (; *s; s++) {
@@ -297,7 +299,12 @@ static void config_print_json(const struct machine *m)
 		json_string(m->disk[i].serial ? m->disk[i].serial : "");
 		printf(" }");
 	}
-	printf("%s]\n}\n", m->nr_disks ? "\n  " : "");
+	printf("%s],\n  \"networks\": [", m->nr_disks ? "\n  " : "");
+	for (unsigned int i = 0; i < m->nr_nets; i++) {
+		printf("%s\n    ", i ? "," : "");
+		network_print_json(&m->net[i]);
+	}
+	printf("%s]\n}\n", m->nr_nets ? "\n  " : "");
 }
 
 void config_print(const struct run_config *c, bool json)
@@ -318,4 +325,6 @@ void config_print(const struct run_config *c, bool json)
 	if (m->vsock.cid)
 		printf("vsock    %llu %s\n", (unsigned long long)m->vsock.cid,
 		       m->vsock.vhost ? "vhost" : m->vsock.path);
+	for (unsigned int i = 0; i < m->nr_nets; i++)
+		network_print(&m->net[i]);
 }

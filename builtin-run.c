@@ -117,6 +117,9 @@ const struct option_desc run_options[] = {
 	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
 		"where the console is"),
 	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	{ "network", 'n', OPT_CALL,
+	  "user|tap|socket|fd=N[,...]", "network interface; repeatable", 0,
+	  opt_network },
 	{ "vsock", 0, OPT_CALL, "CID[,path=P][,vhost]",
 	  "add a virtio socket device with that address", 0, opt_vsock },
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
@@ -235,6 +238,28 @@ static int add_disks(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+static int add_networks(struct kvm *kvm, struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	char name[24];
+	int err = 0;
+
+	for (unsigned int i = 0; i < m->nr_nets && !err; i++) {
+		const struct net_opts *n = &m->net[i];
+		struct virtio_net_opts o = {
+			.mac = n->has_mac ? n->mac : NULL,
+			.vhost = n->vhost,
+		};
+
+		err = net_open(&o.backend, n, r);
+		if (err)
+			return err;
+		snprintf(name, sizeof(name), "net%u", i);
+		err = add_virtio(kvm, &virtio_net_class, name, &o, r);
+	}
+	return err;
+}
+
 static int add_vsock(struct kvm *kvm, struct report *r)
 {
 	const struct machine_vsock *m = &kvm->machine->vsock;
@@ -263,6 +288,8 @@ static int add_devices(struct kvm *kvm, struct report *r)
 				 &console, r);
 	if (!err)
 		err = add_disks(kvm, r);
+	if (!err)
+		err = add_networks(kvm, r);
 	if (!err && m->rng)
 		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
 	if (!err && m->vsock.cid)

@@ -77,6 +77,8 @@ struct run_options {
 	bool timing;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
+	struct net_opts net[MACHINE_MAX_NETS];
+	unsigned int nr_nets;
 };
 
 /**
@@ -96,6 +98,17 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);
 void config_print(const struct run_config *c, bool json);
 void config_free(struct run_config *c);
+
+/* builtin-net.c: -n and what it says. */
+
+/** opt_network() - an option_desc's call */
+int opt_network(void *opts, const char *value, struct report *r);
+void network_print(const struct net_opts *o);
+/** network_print_json() - one object, without a newline */
+void network_print_json(const struct net_opts *o);
+
+/** json_string() - quoted, to stdout */
+void json_string(const char *s);
 
 /* builtin-console.c: the terminal, and the guest console's bytes. */
 

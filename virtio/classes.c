@@ -10,6 +10,7 @@
 const struct virtio_class *const virtio_classes[] = {
 	&virtio_blk_class,
 	&virtio_console_class,
+	&virtio_net_class,
 	&virtio_rng_class,
 	&virtio_vsock_class,
 	&virtio_vhost_vsock_class,

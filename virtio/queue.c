@@ -318,6 +318,29 @@ void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
 	used_idx_release(vq);
 }
 
+void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
+			 unsigned int nr)
+{
+	if (!vq->ready || !nr)
+		return;
+	for (unsigned int i = 0; i < nr; i++) {
+		struct vring_used_elem e = {
+			.id = htole32(used[i].head),
+			.len = htole32(used[i].written),
+		};
+
+		memcpy(vq->used + 4 + 8 * (vq->last_used & (vq->num - 1U)), &e,
+		       sizeof(e));
+		vq->last_used++;
+	}
+	used_idx_release(vq);
+}
+
+void virtqueue_rewind(struct virtqueue *vq, u16 nr)
+{
+	vq->last_avail -= nr;
+}
+
 static bool virtqueue_wants_signal(const struct virtqueue *vq)
 {
 	u16 event;

@@ -3,8 +3,10 @@
 #define KVM__MACHINE_H
 
 #include "kvm/disk.h"
+#include "kvm/net.h"
 
 #define MACHINE_MAX_DISKS 64
+#define MACHINE_MAX_NETS 8
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -49,6 +51,8 @@ struct machine {
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
+	struct net_opts net[MACHINE_MAX_NETS];
+	unsigned int nr_nets;
 };
 
 #endif

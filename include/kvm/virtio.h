@@ -16,7 +16,7 @@
 #include "kvm/report.h"
 #include "kvm/virtqueue.h"
 
-#define VIRTIO_MAX_QUEUES 16
+#define VIRTIO_MAX_QUEUES 48
 #define VIRTIO_NO_VECTOR 0xffff
 
 struct virtio_device;
@@ -37,7 +37,7 @@ struct virtio_device;
  *	that were popped are finished or given back by then
  * @reset: the driver reset the device, or it is destroyed: what outlives a
  *	pause is to be forgotten. Queues are back by then. May be NULL; accepts
- *	a NULL dev->priv
+ *	a NULL dev->priv, and an instance that @create did not finish
  * @queue_notify: a kick that did not come through vq->kick_fd, or came
  *	through it when @has_thread is false; on a vCPU or the main thread
  * @has_thread: the class waits on vq->kick_fd by itself
@@ -202,6 +202,7 @@ int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
 extern const struct virtio_class *const virtio_classes[];
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
+extern const struct virtio_class virtio_net_class;
 extern const struct virtio_class virtio_rng_class;
 extern const struct virtio_class virtio_vsock_class;
 extern const struct virtio_class virtio_vhost_vsock_class;
@@ -211,6 +212,20 @@ struct virtio_blk_opts {
 	struct disk *disk;
 	const char *serial;
 	unsigned int nr_queues;
+};
+
+struct net_backend;
+
+/**
+ * struct virtio_net_opts - a network interface
+ * @backend: ownership passes on success of create
+ * @mac: its address, or NULL for one at random; @vhost: the host's kernel
+ *	serves the rings, @backend is a tap device
+ */
+struct virtio_net_opts {
+	struct net_backend *backend;
+	const u8 *mac;
+	bool vhost;
 };
 
 /**

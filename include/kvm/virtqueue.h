@@ -108,6 +108,25 @@ void virtqueue_unpop(struct virtqueue *vq);
 void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
 		    u32 written);
 
+/** struct vq_used - a chain that is given back, @written bytes of it used */
+struct vq_used {
+	u16 head;
+	u32 written;
+};
+
+/**
+ * virtqueue_push_many() - give @nr chains back, seen by the driver all at once
+ */
+void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
+			 unsigned int nr);
+
+/**
+ * virtqueue_rewind() - the last @nr chains were not popped
+ *
+ * Only for chains behind which none was pushed.
+ */
+void virtqueue_rewind(struct virtqueue *vq, u16 nr);
+
 /** virtqueue_signal() - interrupt the driver if it asked for that */
 void virtqueue_signal(struct virtqueue *vq);
 

@@ -11,9 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <time.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_vsock.h>
 #include "kvm/disk.h"
+#include "kvm/net.h"
 #include "kvm/virtio.h"
 #include "test.h"
 #include "vring.h"
@@ -96,6 +99,41 @@ static int create_plain(struct rig *r)
 				    NULL);
 }
 
+/* Somebody to send to who never reads: a datagram that is too many is lost. */
+static int make_sink(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) ||
+	    getsockname(fd, (struct sockaddr *)&a, &len) ||
+	    connect(fd, (struct sockaddr *)&a, sizeof(a))) {
+		printf("# no socket\n");
+		return -1;
+	}
+	return fd;
+}
+
+static int create_net(struct rig *r)
+{
+	struct net_opts n = { .kind = NET_FD, .fd = make_sink() };
+	struct virtio_net_opts o = { .mac = (const u8[6]){ 2, 0, 0, 0, 0, 1 } };
+	struct report why = { 0 };
+	int err = net_open(&o.backend, &n, &why);
+
+	if (err) {
+		printf("# %s\n", why.msg);
+		return err;
+	}
+	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				   NULL);
+	if (err)
+		net_close(o.backend);
+	return err;
+}
+
 static void request_blk(struct vr_mem *m, unsigned int q)
 {
 	struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_IN };
@@ -131,6 +169,7 @@ static void request_in(struct vr_mem *m, unsigned int q)
 static const struct recipe recipes[] = {
 	{ "blk", 0, create_blk, request_blk, NULL },
 	{ "console", 1, create_console, request_out, NULL },
+	{ "net", 1, create_net, request_out, NULL },
 	{ "rng", 0, create_plain, request_in, NULL },
 	{ "vsock", 1, create_vsock, request_vsock, NULL },
 	{ "vhost-vsock", 1, create_vsock, request_vsock, "/dev/vhost-vsock" },

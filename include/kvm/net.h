@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where a guest's network frames go: a tap device, passt, another VM or a
+ * file descriptor that was handed in. One backend a device, one port of it for
+ * each pair of queues, and each port used by one thread.
+ */
+#ifndef KVM__NET_H
+#define KVM__NET_H
+
+#include <sys/uio.h>
+#include "kvm/gmem.h"
+#include "kvm/report.h"
+#include "kvm/virtqueue.h"
+
+#define NET_MAX_PAIRS 8
+#define NET_MAX_FORWARDS 32
+#define NET_MAC_LEN 6
+#define NET_MIN_MTU 68
+#define NET_MAX_MTU 65535
+/* Ethernet header, two VLAN tags, and the most that IP can say. */
+#define NET_MAX_FRAME (14 + 8 + 65535)
+/* struct virtio_net_hdr_v1, before each frame when info.vnet_hdr is set. */
+#define NET_HDR_LEN 12
+/* Pieces in one frame, at most. */
+#define NET_MAX_IOV 1024
+
+enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
+
+/**
+ * struct net_opts - one interface, as asked for; strings are the caller's
+ * @ifname: of the tap device, or NULL; @script: run with its name
+ * @path: of the socket; @fd: taken over
+ * @forward: "tcp:2222:22"; @hostgw: the gateway's address is the host's
+ *	loopback
+ * @mtu: 0 for the backend's own; @pairs: of queues, 0 for one
+ */
+struct net_opts {
+	enum net_kind kind;
+	const char *ifname;
+	const char *script;
+	const char *path;
+	int fd;
+	bool vhost;
+	bool hostgw;
+	unsigned int pairs;
+	unsigned int mtu;
+	bool has_mac;
+	u8 mac[NET_MAC_LEN];
+	const char *forward[NET_MAX_FORWARDS];
+	unsigned int nr_forwards;
+};
+
+/**
+ * struct net_info - what a backend is
+ * @name: for messages
+ * @vnet_hdr: frames have a virtio_net_hdr_v1 in front, both ways
+ * @offloads: VIRTIO_NET_F_* bits about checksums and segmentation that it can
+ *	do in either direction; 0 without @vnet_hdr
+ * @mtu: largest packet, 0 when it does not say
+ */
+struct net_info {
+	char name[64];
+	bool vnet_hdr;
+	u64 offloads;
+	u32 mtu;
+	unsigned int pairs;
+};
+
+/** struct net_frame - @len bytes in @nr pieces */
+struct net_frame {
+	const struct iovec *iov;
+	unsigned int nr;
+	u32 len;
+};
+
+struct net_backend;
+
+/**
+ * struct net_ops - a kind of backend; @port is below info.pairs
+ * @watch: add the port's file descriptors to @epfd, edge-triggered, with
+ *	@cookie as data. Descriptors that come later are added by themselves
+ * @send: frames in order. Return: how many were taken, or had to be dropped;
+ *	fewer than @nr when it is full, and an event follows once it is not.
+ *	-ENOLINK when nobody is there: none was taken
+ * @recv: one frame into @iov. Return: its length, more than @iov when it was
+ *	cut; -EAGAIN, and an event follows; -ENOLINK. After -EAGAIN part of a
+ *	frame may be in @iov: the next call begins with the same pieces, or
+ *	@keep was called in between with them
+ * @keep: NULL when @recv never leaves a part
+ * @link: find out whether somebody is there, or has come
+ * @set_offloads: GUEST_* bits of VIRTIO_NET_F_*, a subset of info.offloads
+ * @set_pairs: use that many ports
+ * @tap_fd: what vhost-net can use, or -1
+ * @close: free it
+ */
+struct net_ops {
+	int (*watch)(struct net_backend *b, unsigned int port, int epfd,
+		     u64 cookie);
+	int (*send)(struct net_backend *b, unsigned int port,
+		    const struct net_frame *frames, unsigned int nr);
+	ssize_t (*recv)(struct net_backend *b, unsigned int port,
+			const struct iovec *iov, unsigned int nr);
+	void (*keep)(struct net_backend *b, unsigned int port,
+		     const struct iovec *iov, unsigned int nr);
+	bool (*link)(struct net_backend *b);
+	int (*set_offloads)(struct net_backend *b, u64 features);
+	int (*set_pairs)(struct net_backend *b, unsigned int pairs);
+	int (*tap_fd)(struct net_backend *b, unsigned int port);
+	void (*close)(struct net_backend *b);
+};
+
+/** struct net_backend - an instance; the kind's own struct begins with it */
+struct net_backend {
+	const struct net_ops *ops;
+	struct net_info info;
+};
+
+/**
+ * net_open() - make the backend that @o asks for
+ *
+ * May start a helper process and wait until it is ready.
+ * Return: 0 with *@out, -errno with the reason in @r.
+ */
+int net_open(struct net_backend **out, const struct net_opts *o,
+	     struct report *r);
+/** net_close() - accepts NULL */
+void net_close(struct net_backend *b);
+/** net_link() - whether somebody is at the other end; as ops->link */
+bool net_link(struct net_backend *b);
+
+/* The kinds, for net_open(). */
+int net_tap_open(struct net_backend **out, const struct net_opts *o,
+		 struct report *r);
+/** net_tap_adopt() - a tap device behind a file descriptor that was given */
+int net_tap_adopt(struct net_backend **out, int fd, struct report *r);
+int net_passt_open(struct net_backend **out, const struct net_opts *o,
+		   struct report *r);
+int net_socket_open(struct net_backend **out, const struct net_opts *o,
+		    struct report *r);
+/** net_packet_adopt() - a connected socket that keeps frames apart */
+int net_packet_adopt(struct net_backend **out, int fd, const char *name,
+		     struct report *r);
+/** net_stream_adopt() - a stream with a 32-bit big-endian length per frame */
+int net_stream_adopt(struct net_backend **out, int fd, const char *name,
+		     struct report *r);
+
+#endif

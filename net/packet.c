@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * Sockets that keep frames apart: one message, one frame. Either one that was
+ * handed in, connected, or a UNIX socket of which two virtual machines know
+ * the path. The first to come listens there; the second connects. When one of
+ * them goes away the other has no link until somebody is there again: who
+ * listens accepts the next, who connected tries again each second. Whoever
+ * comes next finds out in the same way which of the two it is to be.
+ *
+ * The path is decided on under a lock of its directory, so that two that start
+ * at once do not both listen; a socket that is left over from a machine that
+ * died is replaced. Nothing is made or removed by a path once the VM runs,
+ * since the process may be sealed by then: the socket stays behind.
+ *
+ * One thread uses the port, and makes and loses connections inside of recv()
+ * and link(); @fd is -1 without a peer. A message that is too long for the caller is cut, and
+ * its true length returned.
+ *
+ * Not supported: headers for offloads, more than one peer at a time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "kvm/net.h"
+
+#define SOCKET_BUFFER SZ_1M
+#define FRAME_MIN 14
+
+/**
+ * struct packet - an instance
+ * @fd: the peer, or -1
+ * @datagram: handed in, and it outlives errors of its peer
+ * @addr: where to meet; without a path the fd was handed in
+ * @listen_fd: -1 while the other one listens
+ * @timer_fd: fires each second without a peer that we have to look for
+ * @epfd, @cookie: where new file descriptors are watched
+ */
+struct packet {
+	struct net_backend b;
+	int fd;
+	bool datagram;
+	struct sockaddr_un addr;
+	int listen_fd;
+	int timer_fd;
+	int epfd;
+	u64 cookie;
+};
+
+static struct packet *to_packet(struct net_backend *b)
+{
+	return container_of(b, struct packet, b);
+}
+
+static void watch_fd(struct packet *p, int fd, u32 events)
+{
+	struct epoll_event ev = {
+		.events = events | EPOLLET,
+		.data.u64 = p->cookie,
+	};
+
+	if (p->epfd >= 0 && fd >= 0)
+		epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static void set_timer(struct packet *p, bool on)
+{
+	struct itimerspec t = {
+		.it_value.tv_sec = on, .it_interval.tv_sec = on,
+	};
+
+	if (p->timer_fd >= 0)
+		timerfd_settime(p->timer_fd, 0, &t, NULL);
+}
+
+static void set_peer(struct packet *p, int fd)
+{
+	const int size = SOCKET_BUFFER;
+	int old = p->fd;
+
+	p->fd = fd;
+	if (old >= 0)
+		close(old);
+	if (fd >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		watch_fd(p, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	}
+	set_timer(p, fd < 0 && p->listen_fd < 0);
+}
+
+static int new_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Return: 0 with a peer, -ECONNREFUSED or -ENOENT when nobody listens. */
+static int try_connect(struct packet *p)
+{
+	int fd = new_socket(), err;
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&p->addr, sizeof(p->addr)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	set_peer(p, fd);
+	return 0;
+}
+
+static int try_listen(struct packet *p)
+{
+	int fd = new_socket(), err;
+
+	if (fd < 0)
+		return fd;
+	unlink(p->addr.sun_path);
+	if (bind(fd, (struct sockaddr *)&p->addr, sizeof(p->addr)) < 0 ||
+	    listen(fd, 1) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	p->listen_fd = fd;
+	set_timer(p, false);
+	watch_fd(p, fd, EPOLLIN);
+	return 0;
+}
+
+/* Nothing but a socket is removed. */
+static bool may_replace(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) < 0 ? errno == ENOENT : S_ISSOCK(st.st_mode);
+}
+
+/* Connect, or be the one to listen. */
+static int meet(struct packet *p)
+{
+	char copy[sizeof(p->addr.sun_path)];
+	int dir, err;
+
+	memcpy(copy, p->addr.sun_path, sizeof(copy));
+	dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	while (flock(dir, LOCK_EX) < 0 && errno == EINTR)
+		;
+	err = try_connect(p);
+	if (err == -ENOENT ||
+	    (err == -ECONNREFUSED && may_replace(p->addr.sun_path)))
+		err = try_listen(p);
+	close(dir);
+	return err;
+}
+
+static int look_for_peer(struct packet *p)
+{
+	u64 ticks;
+	int fd;
+
+	if (p->listen_fd >= 0) {
+		fd = accept4(p->listen_fd, NULL, NULL,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return -ENOLINK;
+		set_peer(p, fd);
+		return 0;
+	}
+	if (p->timer_fd < 0 ||
+	    read(p->timer_fd, &ticks, sizeof(ticks)) < 0 || try_connect(p))
+		return -ENOLINK;
+	return 0;
+}
+
+static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
+			u64 cookie)
+{
+	struct packet *p = to_packet(b);
+
+	(void)port;
+	p->epfd = epfd;
+	p->cookie = cookie;
+	watch_fd(p, p->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	watch_fd(p, p->listen_fd, EPOLLIN);
+	watch_fd(p, p->timer_fd, EPOLLIN);
+	return 0;
+}
+
+/* Return: whether the peer is gone for this error. */
+static bool is_lost(const struct packet *p, int err)
+{
+	return !p->datagram || err == ENOTCONN || err == EBADF ||
+	       err == EDESTADDRREQ;
+}
+
+static int packet_send(struct net_backend *b, unsigned int port,
+		       const struct net_frame *frames, unsigned int nr)
+{
+	struct packet *p = to_packet(b);
+	unsigned int i = 0;
+
+	(void)port;
+	if (p->fd < 0)
+		return -ENOLINK;
+	while (i < nr) {
+		struct msghdr m = {
+			.msg_iov = (struct iovec *)frames[i].iov,
+			.msg_iovlen = frames[i].nr,
+		};
+
+		if (sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+			if (errno == EINTR)
+				continue;
+			if (errno == EAGAIN || errno == EWOULDBLOCK ||
+			    errno == ENOBUFS)
+				break;
+			if (errno != EMSGSIZE && is_lost(p, errno)) {
+				set_peer(p, -1);
+				return i ? (int)i : -ENOLINK;
+			}
+		}
+		i++;
+	}
+	return (int)i;
+}
+
+static ssize_t packet_recv(struct net_backend *b, unsigned int port,
+			   const struct iovec *iov, unsigned int nr)
+{
+	struct packet *p = to_packet(b);
+	struct msghdr m = { .msg_iov = (struct iovec *)iov, .msg_iovlen = nr };
+	ssize_t n;
+
+	(void)port;
+	if (p->fd < 0 && look_for_peer(p))
+		return -ENOLINK;
+	do {
+		n = recvmsg(p->fd, &m, MSG_DONTWAIT | MSG_TRUNC);
+	} while ((n < 0 && errno == EINTR) || (n > 0 && n < FRAME_MIN) ||
+		 (n == 0 && p->datagram));
+	if (n > 0)
+		return n;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return -EAGAIN;
+	if (n < 0 && !is_lost(p, errno))
+		return -EAGAIN;
+	set_peer(p, -1);
+	/* Somebody may be waiting already. */
+	return look_for_peer(p) ? -ENOLINK : packet_recv(b, port, iov, nr);
+}
+
+static bool packet_link(struct net_backend *b)
+{
+	struct packet *p = to_packet(b);
+	ssize_t n;
+	u8 c;
+
+	if (p->fd < 0)
+		return !look_for_peer(p);
+	do {
+		n = recv(p->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0 || (n == 0 && p->datagram))
+		return true;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
+		      !is_lost(p, errno)))
+		return true;
+	set_peer(p, -1);
+	return !look_for_peer(p);
+}
+
+static void packet_close(struct net_backend *b)
+{
+	struct packet *p = to_packet(b);
+
+	p->epfd = -1;
+	if (p->listen_fd >= 0)
+		close(p->listen_fd);
+	if (p->fd >= 0)
+		close(p->fd);
+	if (p->timer_fd >= 0)
+		close(p->timer_fd);
+	free(p);
+}
+
+static const struct net_ops packet_ops = {
+	.watch = packet_watch,
+	.send = packet_send,
+	.recv = packet_recv,
+	.link = packet_link,
+	.close = packet_close,
+};
+
+static struct packet *packet_alloc(const char *name)
+{
+	struct packet *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->b.ops = &packet_ops;
+	p->b.info.pairs = 1;
+	snprintf(p->b.info.name, sizeof(p->b.info.name), "%s", name);
+	p->fd = -1;
+	p->listen_fd = -1;
+	p->timer_fd = -1;
+	p->epfd = -1;
+	return p;
+}
+
+int net_packet_adopt(struct net_backend **out, int fd, const char *name,
+		     struct report *r)
+{
+	struct packet *p = packet_alloc(name);
+	socklen_t len = sizeof(int);
+	int type = 0;
+
+	if (!p)
+		return report_error(r, ENOMEM, "network %s", name);
+	getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	p->datagram = type == SOCK_DGRAM;
+	p->fd = fd;
+	*out = &p->b;
+	return 0;
+}
+
+int net_socket_open(struct net_backend **out, const struct net_opts *o,
+		    struct report *r)
+{
+	struct packet *p;
+	int err;
+
+	if (!o->path || !*o->path)
+		return report_error(r, 0, "network socket: no path=");
+	if (strlen(o->path) >= sizeof(p->addr.sun_path))
+		return report_error(r, ENAMETOOLONG, "network socket %s",
+				    o->path);
+	p = packet_alloc("socket");
+	if (!p)
+		return report_error(r, ENOMEM, "network socket %s", o->path);
+	p->addr.sun_family = AF_UNIX;
+	memcpy(p->addr.sun_path, o->path, strlen(o->path) + 1);
+	p->timer_fd = timerfd_create(CLOCK_MONOTONIC,
+				     TFD_NONBLOCK | TFD_CLOEXEC);
+	err = p->timer_fd < 0 ? -errno : meet(p);
+	if (err) {
+		report_error(r, -err, "network socket %s", o->path);
+		packet_close(&p->b);
+		return err;
+	}
+	*out = &p->b;
+	return 0;
+}

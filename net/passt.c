@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * A network without being root: passt(1) is started with one end of a socket
+ * pair, and is the router, DHCP, NDP and DNS server of the guest; it talks to
+ * the world through ordinary sockets. Frames go over the other end, as
+ * net/stream.c has them.
+ *
+ * passt goes into the background by itself once it is ready, and ends when our
+ * end of the pair is closed, however that comes about. What it says until then
+ * is collected: it is the reason when it fails. Afterwards nothing of it is
+ * known here; when it dies the stream ends, and the guest sees its link go
+ * down.
+ *
+ * By default passt gives the guest the host's loopback at the address of the
+ * gateway. Services there are not meant for guests, so this is off unless
+ * asked for. Runs on the main thread, before the VM exists.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kvm/net.h"
+
+#define PASST_FD 3
+#define PASST_MTU 65520
+#define MAX_ARGS (16 + 2 * NET_MAX_FORWARDS)
+
+/** struct args - of passt; @fd and @mtu are the text of numbers */
+struct args {
+	const char *argv[MAX_ARGS];
+	unsigned int nr;
+	char mtu[16];
+};
+
+static void add(struct args *a, const char *word)
+{
+	a->argv[a->nr++] = word;
+	a->argv[a->nr] = NULL;
+}
+
+static int add_forward(struct args *a, const char *text, struct report *r)
+{
+	bool tcp = !strncmp(text, "tcp:", 4);
+	const char *ports = text + 4;
+	size_t ok = strspn(ports, "0123456789abcdefABCDEF.:/-,~%[]");
+
+	if (!tcp && strncmp(text, "udp:", 4))
+		return report_error(r, 0,
+			"network user: fwd=%s is not tcp:PORT or udp:PORT",
+			text);
+	if (!*ports || ports[ok])
+		return report_error(r, 0, "network user: bad ports in fwd=%s",
+				    text);
+	add(a, tcp ? "-t" : "-u");
+	add(a, ports);
+	return 0;
+}
+
+static int make_args(struct args *a, const struct net_opts *o,
+		     struct report *r)
+{
+	int err = 0;
+
+	add(a, "passt");
+	add(a, "--quiet");
+	add(a, "--fd");
+	add(a, "3");
+	if (!o->hostgw)
+		add(a, "--no-map-gw");
+	if (o->mtu) {
+		snprintf(a->mtu, sizeof(a->mtu), "%u", o->mtu);
+		add(a, "--mtu");
+		add(a, a->mtu);
+	}
+	for (unsigned int i = 0; i < o->nr_forwards && !err; i++)
+		err = add_forward(a, o->forward[i], r);
+	return err;
+}
+
+static int spawn(const struct args *a, int fd, int said, pid_t *pid)
+{
+	posix_spawn_file_actions_t acts;
+	int err = posix_spawn_file_actions_init(&acts);
+
+	if (err)
+		return err;
+	/* Out of the way of the numbers that are about to be used. */
+	err = posix_spawn_file_actions_addopen(&acts, 0, "/dev/null", O_RDWR,
+					       0);
+	if (!err)
+		err = posix_spawn_file_actions_adddup2(&acts, said, 1);
+	if (!err)
+		err = posix_spawn_file_actions_adddup2(&acts, said, 2);
+	if (!err)
+		err = posix_spawn_file_actions_adddup2(&acts, fd, PASST_FD);
+	if (!err)
+		err = posix_spawnp(pid, "passt", &acts, NULL,
+				   (char *const *)a->argv, environ);
+	posix_spawn_file_actions_destroy(&acts);
+	return err;
+}
+
+/* The line that counts: the last that is not about the system's log. */
+static void last_line(char *text)
+{
+	char *save = NULL, *best = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (!strstr(line, "to syslog"))
+			best = line;
+	}
+	if (best)
+		memmove(text, best, strlen(best) + 1);
+	else
+		*text = 0;
+}
+
+/* Until the process that was started is done: passt is ready, or has failed. */
+static int wait_ready(pid_t pid, int said, struct report *r)
+{
+	char text[4096] = "";
+	size_t len = 0;
+	int status = 0;
+
+	while (len < sizeof(text) - 1) {
+		ssize_t n = read(said, text + len, sizeof(text) - 1 - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	text[len] = 0;
+	last_line(text);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return report_error(r, 0,
+			"network user: cannot run passt: install package passt");
+	return report_error(r, 0, "network user: passt failed: %.300s",
+			    *text ? text : "it said nothing");
+}
+
+static int passt_start(const struct args *a, int fd, struct report *r)
+{
+	int said[2], err;
+	pid_t pid;
+
+	if (pipe2(said, O_CLOEXEC) < 0)
+		return report_error(r, errno, "network user: pipe");
+	err = spawn(a, fd, said[1], &pid);
+	close(said[1]);
+	if (err == ENOENT)
+		err = report_error(r, 0,
+			"network user: passt is missing: install package passt");
+	else if (err)
+		err = report_error(r, err, "network user: cannot run passt");
+	else
+		err = wait_ready(pid, said[0], r);
+	close(said[0]);
+	return err;
+}
+
+int net_passt_open(struct net_backend **out, const struct net_opts *o,
+		   struct report *r)
+{
+	struct args a = { .nr = 0 };
+	int fd[2], err = make_args(&a, o, r);
+
+	if (err)
+		return err;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
+		return report_error(r, errno, "network user: socketpair");
+	err = passt_start(&a, fd[1], r);
+	close(fd[1]);
+	if (!err)
+		err = net_stream_adopt(out, fd[0], "passt", r);
+	if (err) {
+		close(fd[0]);
+		return err;
+	}
+	(*out)->info.mtu = PASST_MTU;
+	return 0;
+}

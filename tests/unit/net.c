@@ -1,0 +1,1107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * Tests of virtio/net*.c with a backend made here, which keeps what it is sent
+ * and gives what it is told, and of the backends over sockets in net/. The
+ * main thread plays vCPU and driver; what the device's thread does is waited
+ * for. A feature that a test does not ask for is not negotiated.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <linux/virtio_net.h>
+#include "kvm/net.h"
+#include "kvm/virtio.h"
+#include "test.h"
+#include "vring.h"
+
+#define NEXT VRING_DESC_F_NEXT
+#define WRITE VRING_DESC_F_WRITE
+#define HDR NET_HDR_LEN
+#define V1 BIT_ULL(VIRTIO_F_VERSION_1)
+#define F(name) BIT_ULL(VIRTIO_NET_F_##name)
+#define KEEP 64
+#define FRAME_MAX 4096
+#define ALL_OFFLOADS (F(CSUM) | F(GUEST_CSUM) | F(HOST_TSO4) | F(HOST_TSO6) | \
+		      F(HOST_ECN) | F(HOST_UFO) | F(GUEST_TSO4) | \
+		      F(GUEST_TSO6))
+
+enum { RXQ, TXQ, CTRLQ };
+
+/** struct fake - @room: frames that may be sent; @sent, @given: so far */
+struct fake {
+	struct net_backend b;
+	pthread_mutex_t lock;
+	int event;
+	bool link;
+	bool fail_pairs;
+	unsigned int room;
+	unsigned int nr_sent;
+	u32 sent_len[KEEP];
+	u8 sent[KEEP][FRAME_MAX];
+	unsigned int nr_given;
+	unsigned int nr_to_give;
+	u32 give_len[KEEP];
+	u8 give[KEEP][FRAME_MAX];
+	u64 offloads;
+	unsigned int pairs;
+};
+
+struct fixture {
+	struct vr_mem m;
+	struct vm_log log;
+	struct virtio_env env;
+	struct virtio_device *dev;
+	struct fake *fake;
+	unsigned int signals;
+	unsigned int configs;
+	unsigned int lines;
+};
+
+static struct fake *to_fake(struct net_backend *b)
+{
+	return container_of(b, struct fake, b);
+}
+
+static int fake_watch(struct net_backend *b, unsigned int port, int epfd,
+		      u64 cookie)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET, .data.u64 = cookie,
+	};
+
+	(void)port;
+	return epoll_ctl(epfd, EPOLL_CTL_ADD, to_fake(b)->event, &ev);
+}
+
+static int fake_send(struct net_backend *b, unsigned int port,
+		     const struct net_frame *f, unsigned int nr)
+{
+	struct fake *k = to_fake(b);
+	unsigned int i;
+
+	(void)port;
+	pthread_mutex_lock(&k->lock);
+	for (i = 0; k->link && i < nr && k->room; i++, k->room--) {
+		unsigned int n = k->nr_sent++ % KEEP;
+
+		k->sent_len[n] = f[i].len;
+		if (iov_length(f[i].iov, f[i].nr) != f[i].len)
+			k->sent_len[n] = 0;
+		iov_read(f[i].iov, f[i].nr, 0, k->sent[n], FRAME_MAX);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return k->link ? (int)i : -ENOLINK;
+}
+
+static ssize_t fake_recv(struct net_backend *b, unsigned int port,
+			 const struct iovec *iov, unsigned int nr)
+{
+	struct fake *k = to_fake(b);
+	ssize_t len = k->link ? -EAGAIN : -ENOLINK;
+
+	(void)port;
+	pthread_mutex_lock(&k->lock);
+	if (k->link && k->nr_given < k->nr_to_give) {
+		unsigned int n = k->nr_given++ % KEEP;
+
+		len = k->give_len[n];
+		iov_write(iov, nr, 0, k->give[n], k->give_len[n]);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return len;
+}
+
+static bool fake_link(struct net_backend *b)
+{
+	return __atomic_load_n(&to_fake(b)->link, __ATOMIC_ACQUIRE);
+}
+
+static int fake_offloads(struct net_backend *b, u64 features)
+{
+	to_fake(b)->offloads = features;
+	return 0;
+}
+
+static int fake_pairs(struct net_backend *b, unsigned int pairs)
+{
+	to_fake(b)->pairs = pairs;
+	return to_fake(b)->fail_pairs ? -EIO : 0;
+}
+
+static void fake_close(struct net_backend *b)
+{
+	close(to_fake(b)->event);
+	free(to_fake(b));
+}
+
+static const struct net_ops fake_ops = {
+	.watch = fake_watch,
+	.send = fake_send,
+	.recv = fake_recv,
+	.link = fake_link,
+	.set_offloads = fake_offloads,
+	.set_pairs = fake_pairs,
+	.close = fake_close,
+};
+
+static void fake_event(struct fake *k)
+{
+	const u64 one = 1;
+
+	if (write(k->event, &one, sizeof(one)) < 0)
+		perror("event");
+}
+
+static struct fake *fake_make(unsigned int pairs, u64 offloads)
+{
+	struct fake *k = calloc(1, sizeof(*k));
+
+	k->b.ops = &fake_ops;
+	snprintf(k->b.info.name, sizeof(k->b.info.name), "fake");
+	k->b.info.vnet_hdr = true;
+	k->b.info.offloads = offloads;
+	k->b.info.pairs = pairs;
+	k->b.info.mtu = 1500;
+	pthread_mutex_init(&k->lock, NULL);
+	k->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	k->link = true;
+	k->room = 1000000;
+	return k;
+}
+
+static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
+{
+	struct fixture *f = dev->transport_priv;
+
+	(void)vq;
+	__atomic_add_fetch(&f->signals, 1, __ATOMIC_RELAXED);
+}
+
+static void count_config(struct virtio_device *dev)
+{
+	struct fixture *f = dev->transport_priv;
+
+	__atomic_add_fetch(&f->configs, 1, __ATOMIC_RELAXED);
+}
+
+static const struct virtio_transport_ops transport = {
+	.signal_queue = count_queue,
+	.signal_config = count_config,
+};
+
+static void count_line(void *opaque, const char *line)
+{
+	struct fixture *f = opaque;
+
+	printf("# %s\n", line);
+	__atomic_add_fetch(&f->lines, 1, __ATOMIC_RELAXED);
+}
+
+static void device_make(struct fixture *f, struct net_backend *b)
+{
+	static const u8 mac[NET_MAC_LEN] = { 2, 1, 2, 3, 4, 5 };
+	struct virtio_net_opts o = { .backend = b, .mac = mac };
+	struct report r = { "" };
+
+	if (virtio_device_create(&f->dev, &virtio_net_class, "net0", &o,
+				 &f->env, &r)) {
+		printf("# %s\n", r.msg);
+		exit(1);
+	}
+	f->dev->transport = &transport;
+	f->dev->transport_priv = f;
+}
+
+static void setup(struct fixture *f, struct net_backend *b)
+{
+	memset(f, 0, sizeof(*f));
+	vr_init(&f->m);
+	f->log = (struct vm_log){ count_line, f };
+	f->env = (struct virtio_env){ .gmem = &f->m.g, .log = &f->log };
+	device_make(f, b);
+}
+
+static void setup_fake(struct fixture *f, unsigned int pairs)
+{
+	struct fake *k = fake_make(pairs, ALL_OFFLOADS);
+
+	setup(f, &k->b);
+	f->fake = k;
+}
+
+static void teardown(struct fixture *f)
+{
+	virtio_device_free(f->dev);
+	vr_free(&f->m);
+}
+
+static void driver_ok(struct fixture *f, u64 features)
+{
+	virtio_set_status(f->dev, 0);
+	virtio_set_status(f->dev, 1);
+	virtio_set_status(f->dev, 3);
+	features |= V1;
+	for (unsigned int i = 0; i < 2; i++) {
+		f->dev->driver_feature_select = i;
+		virtio_set_features(f->dev, (u32)(features >> (32 * i)));
+	}
+	virtio_set_status(f->dev, 11);
+	for (unsigned int q = 0; q < f->dev->nr_queues; q++) {
+		struct virtqueue *vq = &f->dev->queue[q];
+
+		vr_clear(&f->m, q);
+		vq->size = VR_NUM;
+		vq->desc_gpa = vr_desc(q);
+		vq->avail_gpa = vr_avail(q);
+		vq->used_gpa = vr_used(q);
+		virtio_queue_enable(f->dev, vq, true);
+	}
+	virtio_set_status(f->dev, 15);
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+#define WAIT(cond) ({ \
+	unsigned int i_; \
+	for (i_ = 0; i_ < 3000 && !(cond); i_++) \
+		nap(); \
+	!!(cond); })
+
+static bool needs_reset(struct fixture *f)
+{
+	return WAIT(virtio_get_status(f->dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+static bool wait_used(struct fixture *f, unsigned int q, u16 want)
+{
+	return WAIT(vr_used_idx(&f->m, q) == want);
+}
+
+static u32 used_len(struct fixture *f, unsigned int q, unsigned int i)
+{
+	struct vring_used_elem e;
+
+	gmem_read(&f->m.g, vr_used(q) + 4 + 8 * (i % VR_NUM), &e, sizeof(e));
+	return e.len;
+}
+
+/* A frame of @len bytes behind header @h, in slot @i. */
+static void send_frame(struct fixture *f, unsigned int i,
+		       const struct virtio_net_hdr_v1 *h, u32 len)
+{
+	u64 at = VR_DATA + 0x1000ULL * (i % VR_NUM);
+	u8 fill[FRAME_MAX];
+
+	memset(fill, (int)i, sizeof(fill));
+	gmem_write(&f->m.g, at, h, sizeof(*h));
+	gmem_write(&f->m.g, at + HDR, fill, len);
+	VR_PUT(&f->m, vr_desc(TXQ), i % VR_NUM, at, HDR + len, 0, 0);
+	vr_publish(&f->m, TXQ, (u16)(i % VR_NUM));
+	virtio_notify(f->dev, TXQ);
+}
+
+static const struct virtio_net_hdr_v1 plain;
+
+TEST(net_sends_frames_in_order)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	for (unsigned int i = 0; i < 40; i++) {
+		send_frame(&f, i, &plain, 60 + i);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+	}
+	EXPECT(f.fake->nr_sent == 40);
+	for (unsigned int i = 0; i < 40; i++)
+		EXPECT(f.fake->sent_len[i] == HDR + 60 + i &&
+		       f.fake->sent[i][HDR] == i);
+	teardown(&f);
+}
+
+struct bad_header {
+	const char *what;
+	struct virtio_net_hdr_v1 h;
+	u32 len;
+	u64 features;
+};
+
+#define FLAG_ VIRTIO_NET_HDR_F_NEEDS_CSUM
+#define TSO F(CSUM) | F(HOST_TSO4)
+
+static const struct bad_header bad_headers[] = {
+	{ "checksum not negotiated", { .flags = FLAG_, .csum_start = 14 }, 60, 0 },
+	{ "checksum outside", { .flags = FLAG_, .csum_start = 50,
+	  .csum_offset = 9 }, 60, F(CSUM) },
+	{ "checksum wraps", { .flags = FLAG_, .csum_start = 0xffff,
+	  .csum_offset = 0xffff }, 60, F(CSUM) },
+	{ "gso not negotiated", { .flags = FLAG_, .gso_type = 1,
+	  .gso_size = 10, .hdr_len = 54 }, 600, F(CSUM) },
+	{ "gso without checksum", { .gso_type = 1, .gso_size = 10 }, 600, TSO },
+	{ "gso of no size", { .flags = FLAG_, .gso_type = 1 }, 600, TSO },
+	{ "gso header too long", { .flags = FLAG_, .gso_type = 1,
+	  .gso_size = 10, .hdr_len = 601 }, 600, TSO },
+	{ "gso of the other family", { .flags = FLAG_, .gso_type = 4,
+	  .gso_size = 10 }, 600, TSO },
+	{ "gso unknown", { .flags = FLAG_, .gso_type = 0x33, .gso_size = 10 },
+	  600, TSO },
+	{ "gso bits", { .flags = FLAG_, .gso_type = 0x7f, .gso_size = 10 },
+	  600, TSO | F(HOST_ECN) },
+	{ "ecn not negotiated", { .flags = FLAG_, .gso_type = 0x81,
+	  .gso_size = 10 }, 600, TSO },
+	{ "ecn alone", { .flags = FLAG_, .gso_type = 0x80, .gso_size = 10 },
+	  600, TSO | F(HOST_ECN) },
+	{ "too short", { .flags = 0 }, 13, 0 },
+	{ "empty", { .flags = 0 }, 0, 0 },
+};
+
+TEST(net_drops_frames_with_headers_that_lie)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad_headers); i++) {
+		const struct bad_header *b = &bad_headers[i];
+		unsigned int before = f.fake->nr_sent;
+
+		driver_ok(&f, b->features);
+		send_frame(&f, 0, &plain, 60);
+		send_frame(&f, 1, &b->h, b->len);
+		send_frame(&f, 2, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, 3));
+		if (f.fake->nr_sent != before + 2)
+			printf("# %s\n", b->what);
+		EXPECT(f.fake->nr_sent == before + 2);
+		EXPECT(virtio_get_status(f.dev) == 15);
+	}
+	EXPECT(f.lines == 1);
+	teardown(&f);
+}
+
+TEST(net_clears_what_it_does_not_know_in_a_header)
+{
+	struct virtio_net_hdr_v1 h = { .flags = 0xfe, .num_buffers = 77,
+				       .gso_size = 9, .hdr_len = 99 };
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	send_frame(&f, 0, &h, 60);
+	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
+	EXPECT(!memcmp(f.fake->sent[0], &plain, sizeof(plain)));
+	h = (struct virtio_net_hdr_v1){
+		.flags = FLAG_, .gso_type = 0x81, .gso_size = 100,
+		.hdr_len = 54, .csum_start = 34, .csum_offset = 16,
+	};
+	driver_ok(&f, TSO | F(HOST_ECN));
+	send_frame(&f, 0, &h, 600);
+	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 2);
+	EXPECT(!memcmp(f.fake->sent[1], &h, sizeof(h)));
+	teardown(&f);
+}
+
+TEST(net_needs_reset_after_a_chain_without_header)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	VR_PUT(&f.m, vr_desc(TXQ), 0, VR_DATA, HDR - 1, 0, 0);
+	vr_publish(&f.m, TXQ, 0);
+	virtio_notify(f.dev, TXQ);
+	EXPECT(needs_reset(&f) && vr_used_idx(&f.m, TXQ) == 1);
+	driver_ok(&f, 0);
+	VR_PUT(&f.m, vr_desc(RXQ), 0, VR_DATA, HDR - 1, WRITE, 0);
+	vr_publish(&f.m, RXQ, 0);
+	virtio_notify(f.dev, RXQ);
+	EXPECT(needs_reset(&f));
+	driver_ok(&f, 0);
+	send_frame(&f, 0, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
+	teardown(&f);
+}
+
+TEST(net_goes_on_after_a_backend_that_was_full)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	f.fake->room = 3;
+	for (unsigned int i = 0; i < 8; i++)
+		send_frame(&f, i, &plain, 100 + i);
+	EXPECT(wait_used(&f, TXQ, 3));
+	for (unsigned int i = 0; i < 5; i++) {
+		nap();
+		EXPECT(vr_used_idx(&f.m, TXQ) == 3 + i);
+		pthread_mutex_lock(&f.fake->lock);
+		f.fake->room = 1;
+		pthread_mutex_unlock(&f.fake->lock);
+		fake_event(f.fake);
+		EXPECT(wait_used(&f, TXQ, (u16)(4 + i)));
+	}
+	for (unsigned int i = 0; i < 8; i++)
+		EXPECT(f.fake->sent_len[i] == HDR + 100 + i);
+	teardown(&f);
+}
+
+/* @nr receive buffers of @len bytes each. */
+static void rx_buffers(struct fixture *f, unsigned int first, unsigned int nr,
+		       u32 len)
+{
+	for (unsigned int i = first; i < first + nr; i++) {
+		VR_PUT(&f->m, vr_desc(RXQ), i % VR_NUM,
+		       VR_DATA + 0x1000ULL * (i % VR_NUM), len, WRITE, 0);
+		vr_publish(&f->m, RXQ, (u16)(i % VR_NUM));
+	}
+	virtio_notify(f->dev, RXQ);
+}
+
+static u8 *give_frame(struct fixture *f, u32 len)
+{
+	struct fake *k = f->fake;
+	unsigned int n;
+	u8 *frame;
+
+	pthread_mutex_lock(&k->lock);
+	n = k->nr_to_give++ % KEEP;
+	k->give_len[n] = HDR + len;
+	frame = k->give[n];
+	memset(frame, 0, HDR);
+	memset(frame + HDR, (int)k->nr_to_give, len);
+	pthread_mutex_unlock(&k->lock);
+	return frame + HDR;
+}
+
+static u16 num_buffers(struct fixture *f, unsigned int slot)
+{
+	return *vr_u16(&f->m, VR_DATA + 0x1000ULL * (slot % VR_NUM) + 10);
+}
+
+TEST(net_spreads_a_frame_over_mergeable_buffers)
+{
+	struct fixture f;
+	u8 byte = 0;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 8, 600);
+	give_frame(&f, 1500);
+	give_frame(&f, 100);
+	give_frame(&f, 588);
+	give_frame(&f, 589);
+	fake_event(f.fake);
+	EXPECT(wait_used(&f, RXQ, 7));
+	EXPECT(num_buffers(&f, 0) == 3 && num_buffers(&f, 3) == 1);
+	EXPECT(num_buffers(&f, 4) == 1 && num_buffers(&f, 5) == 2);
+	EXPECT(used_len(&f, RXQ, 0) == 600 && used_len(&f, RXQ, 1) == 600 &&
+	       used_len(&f, RXQ, 2) == 312 && used_len(&f, RXQ, 3) == 112);
+	EXPECT(used_len(&f, RXQ, 5) == 600 && used_len(&f, RXQ, 6) == 1);
+	gmem_read(&f.m.g, VR_DATA + 0x2000 + 311, &byte, 1);
+	EXPECT(byte == 1);
+	teardown(&f);
+}
+
+TEST(net_drops_what_does_not_fit)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, 4, 600);
+	give_frame(&f, 589);
+	give_frame(&f, 588);
+	fake_event(f.fake);
+	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == 600);
+	EXPECT(num_buffers(&f, 0) == 1 && f.lines == 1);
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 4, 600);
+	give_frame(&f, 3000);
+	give_frame(&f, 20);
+	give_frame(&f, 13);
+	give_frame(&f, 20);
+	fake_event(f.fake);
+	EXPECT(wait_used(&f, RXQ, 2) && used_len(&f, RXQ, 1) == 32);
+	EXPECT(f.lines == 1);
+	teardown(&f);
+}
+
+TEST(net_waits_for_buffers_and_goes_on)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(MRG_RXBUF) | BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	for (unsigned int i = 0; i < 50; i++)
+		give_frame(&f, 60);
+	fake_event(f.fake);
+	for (unsigned int i = 0; i < 50; i++) {
+		rx_buffers(&f, i, 1, 2048);
+		EXPECT(wait_used(&f, RXQ, (u16)(i + 1)));
+	}
+	teardown(&f);
+}
+
+static u16 config_status(struct fixture *f)
+{
+	__le16 status;
+
+	virtio_config_read(f->dev, offsetof(struct virtio_net_config, status),
+			   &status, sizeof(status));
+	return le16toh(status);
+}
+
+TEST(net_link_follows_the_backend)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(STATUS));
+	EXPECT(config_status(&f) == VIRTIO_NET_S_LINK_UP);
+	__atomic_store_n(&f.fake->link, false, __ATOMIC_RELEASE);
+	fake_event(f.fake);
+	EXPECT(WAIT(config_status(&f) == 0) && WAIT(f.configs == 1));
+	for (unsigned int i = 0; i < 20; i++) {
+		send_frame(&f, i, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+	}
+	EXPECT(!f.fake->nr_sent && virtio_get_status(f.dev) == 15);
+	__atomic_store_n(&f.fake->link, true, __ATOMIC_RELEASE);
+	fake_event(f.fake);
+	EXPECT(WAIT(config_status(&f) == 1) && WAIT(f.configs == 2));
+	send_frame(&f, 4, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 21) && f.fake->nr_sent == 1);
+	for (unsigned int i = 0; i < 50; i++) {
+		__atomic_store_n(&f.fake->link, i & 1, __ATOMIC_RELEASE);
+		fake_event(f.fake);
+		EXPECT(WAIT(config_status(&f) == (i & 1)));
+	}
+	EXPECT(f.lines <= 16);
+	teardown(&f);
+}
+
+struct command {
+	const char *what;
+	u8 class;
+	u8 cmd;
+	u8 data[32];
+	u32 len;
+	bool ok;
+};
+
+static u16 ctrl_nr;
+
+static int command(struct fixture *f, const struct command *c)
+{
+	u8 hdr[2] = { c->class, c->cmd }, ack = 0x77;
+
+	gmem_write(&f->m.g, VR_DATA, hdr, 2);
+	gmem_write(&f->m.g, VR_DATA + 2, c->data, sizeof(c->data));
+	gmem_write(&f->m.g, VR_DATA + 0x800, &ack, 1);
+	VR_PUT(&f->m, vr_desc(CTRLQ), 0, VR_DATA, 2 + c->len, NEXT, 1);
+	VR_PUT(&f->m, vr_desc(CTRLQ), 1, VR_DATA + 0x800, 1, WRITE, 0);
+	vr_publish(&f->m, CTRLQ, 0);
+	virtio_notify(f->dev, CTRLQ);
+	if (!wait_used(f, CTRLQ, ++ctrl_nr))
+		return -1;
+	gmem_read(&f->m.g, VR_DATA + 0x800, &ack, 1);
+	return ack;
+}
+
+#define CTRL (F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_RX_EXTRA) | F(CTRL_VLAN) | \
+	      F(CTRL_MAC_ADDR) | F(GUEST_ANNOUNCE) | F(CTRL_GUEST_OFFLOADS))
+
+static const struct command commands_list[] = {
+	{ "promisc off", 0, 0, { 0 }, 1, true },
+	{ "allmulti", 0, 1, { 1 }, 1, true },
+	{ "nobcast", 0, 5, { 0 }, 1, true },
+	{ "rx unknown", 0, 6, { 0 }, 1, false },
+	{ "rx 255", 0, 255, { 0 }, 1, false },
+	{ "rx without data", 0, 0, { 0 }, 0, false },
+	{ "rx with too much", 0, 0, { 0 }, 2, false },
+	{ "class unknown", 200, 0, { 0 }, 1, false },
+	{ "class notifications", 6, 0, { 0 }, 8, false },
+	{ "table", 1, 0, { 1, 0, 0, 0, 2, 2, 2, 2, 2, 2, 0, 0, 0, 0 }, 14, true },
+	{ "table empty", 1, 0, { 0 }, 8, true },
+	{ "table torn", 1, 0, { 0 }, 7, false },
+	{ "table of nothing", 1, 0, { 0 }, 0, false },
+	{ "table count lies", 1, 0, { 2, 0, 0, 0, 2, 2, 2, 2, 2, 2 }, 14, false },
+	{ "table count wraps", 1, 0, { 0xff, 0xff, 0xff, 0xff }, 8, false },
+	{ "table second wraps", 1, 0, { 0, 0, 0, 0, 0xab, 0xaa, 0xaa, 0xaa },
+	  10, false },
+	{ "table with a rest", 1, 0, { 0 }, 9, false },
+	{ "mac", 1, 1, { 2, 0, 0, 0, 0, 9 }, 6, true },
+	{ "mac short", 1, 1, { 2 }, 5, false },
+	{ "mac unknown", 1, 2, { 2 }, 6, false },
+	{ "vlan add", 2, 0, { 5, 0 }, 2, true },
+	{ "vlan del", 2, 1, { 5, 0 }, 2, true },
+	{ "vlan 4095", 2, 0, { 0xff, 0x0f }, 2, true },
+	{ "vlan 4096", 2, 0, { 0, 0x10 }, 2, false },
+	{ "vlan 65535", 2, 1, { 0xff, 0xff }, 2, false },
+	{ "vlan unknown", 2, 2, { 5, 0 }, 2, false },
+	{ "announce ack", 3, 0, { 0 }, 0, true },
+	{ "announce unknown", 3, 1, { 0 }, 0, false },
+	{ "mq not negotiated", 4, 0, { 1, 0 }, 2, false },
+	{ "offloads", 5, 0, { 2, 0 }, 8, true },
+	{ "offloads none", 5, 0, { 0 }, 8, true },
+	{ "offloads not negotiated", 5, 0, { 0x82 }, 8, false },
+	{ "offloads high", 5, 0, { 0, 0, 0, 0, 0, 0, 0, 0x80 }, 8, false },
+	{ "offloads short", 5, 0, { 2 }, 4, false },
+};
+
+TEST(net_control_commands_are_checked)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | F(GUEST_CSUM));
+	ctrl_nr = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(commands_list); i++) {
+		const struct command *c = &commands_list[i];
+		int ack = command(&f, c);
+
+		if (ack != !c->ok)
+			printf("# %s: %d\n", c->what, ack);
+		EXPECT(ack == !c->ok);
+	}
+	EXPECT(virtio_get_status(f.dev) == 15 && f.fake->offloads == 0);
+	/* None of them without their features. */
+	driver_ok(&f, F(CTRL_VQ));
+	ctrl_nr = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(commands_list); i++)
+		EXPECT(command(&f, &commands_list[i]) == 1);
+	teardown(&f);
+}
+
+TEST(net_needs_reset_after_a_command_without_answer)
+{
+	static const struct vring_desc bad[][2] = {
+		{ { VR_DATA, 8, 0, 0 }, { 0, 0, 0, 0 } },
+		{ { VR_DATA, 1, NEXT, 1 }, { VR_DATA, 1, WRITE, 0 } },
+		{ { VR_DATA, 8, WRITE, 0 }, { 0, 0, 0, 0 } },
+	};
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		driver_ok(&f, CTRL);
+		vr_put(&f.m, vr_desc(CTRLQ), 0, &bad[i][0]);
+		vr_put(&f.m, vr_desc(CTRLQ), 1, &bad[i][1]);
+		vr_publish(&f.m, CTRLQ, 0);
+		virtio_notify(f.dev, CTRLQ);
+		EXPECT(needs_reset(&f));
+	}
+	teardown(&f);
+}
+
+/* Give a frame for @mac; whether it came through. A known one follows it. */
+static bool comes_through(struct fixture *f, const u8 mac[6], u16 vlan)
+{
+	static const u8 ours[] = { 2, 1, 2, 3, 4, 5 };
+	u16 before = vr_used_idx(&f->m, RXQ);
+	u8 *frame;
+
+	rx_buffers(f, before, 2, 2048);
+	frame = give_frame(f, 60);
+	memcpy(frame, mac, 6);
+	if (vlan) {
+		frame[12] = 0x81;
+		frame[13] = 0;
+		frame[14] = vlan >> 8;
+		frame[15] = vlan & 0xff;
+	}
+	memcpy(give_frame(f, 61), ours, 6);
+	fake_event(f->fake);
+	if (!WAIT(vr_used_idx(&f->m, RXQ) != before &&
+		  used_len(f, RXQ, vr_used_idx(&f->m, RXQ) - 1U) == HDR + 61))
+		return false;
+	return (u16)(vr_used_idx(&f->m, RXQ) - before) == 2;
+}
+
+TEST(net_filters_what_the_driver_does_not_want)
+{
+	static const u8 ours[] = { 2, 1, 2, 3, 4, 5 }, other[] = { 2, 9 },
+		group[] = { 3, 3 }, all[] = { 255, 255, 255, 255, 255, 255 };
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL);
+	ctrl_nr = 0;
+	EXPECT(comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	command(&f, &(struct command){ .cmd = 0, .data = { 0 }, .len = 1 });
+	EXPECT(comes_through(&f, ours, 0) && comes_through(&f, all, 0));
+	EXPECT(!comes_through(&f, (const u8[6]){ other[0], other[1] }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]){ group[0], group[1] }, 0));
+	EXPECT(!comes_through(&f, ours, 7) && comes_through(&f, ours, 0xe000));
+	command(&f, &(struct command){ .class = 2, .data = { 7 }, .len = 2 });
+	EXPECT(comes_through(&f, ours, 7) && !comes_through(&f, ours, 8));
+	command(&f, &(struct command){ .class = 1, .len = 20, .data = {
+		1, 0, 0, 0, 2, 9, 0, 0, 0, 0, 1, 0, 0, 0, 3, 3, 0, 0, 0, 0 } });
+	EXPECT(comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	EXPECT(comes_through(&f, (const u8[6]){ 3, 3 }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]){ 3, 4 }, 0));
+	command(&f, &(struct command){ .cmd = 5, .data = { 1 }, .len = 1 });
+	EXPECT(!comes_through(&f, all, 0));
+	teardown(&f);
+}
+
+TEST(net_queue_pairs_are_the_drivers_choice)
+{
+	static const struct {
+		u16 pairs;
+		bool ok;
+	} tries[] = { { 2, true }, { 0, false }, { 4, true }, { 5, false },
+		      { 0xffff, false }, { 1, true } };
+	struct fixture f;
+
+	setup_fake(&f, 4);
+	EXPECT(f.dev->nr_queues == 9);
+	driver_ok(&f, CTRL);
+	EXPECT(f.fake->pairs == 1);
+	/* Without MQ commands come on the third queue. */
+	ctrl_nr = 0;
+	EXPECT(!command(&f, &commands_list[0]));
+	driver_ok(&f, CTRL | F(MQ));
+	for (unsigned int i = 0; i < ARRAY_SIZE(tries); i++) {
+		u8 d[4] = { 4, 0, tries[i].pairs & 0xff, tries[i].pairs >> 8 };
+		u8 ack = 0x77;
+
+		gmem_write(&f.m.g, VR_DATA, d, 4);
+		VR_PUT(&f.m, vr_desc(8), 0, VR_DATA, 4, NEXT, 1);
+		VR_PUT(&f.m, vr_desc(8), 1, VR_DATA + 8, 1, WRITE, 0);
+		vr_publish(&f.m, 8, 0);
+		virtio_notify(f.dev, 8);
+		EXPECT(wait_used(&f, 8, (u16)(i + 1)));
+		gmem_read(&f.m.g, VR_DATA + 8, &ack, 1);
+		EXPECT(ack == !tries[i].ok);
+		if (tries[i].ok)
+			EXPECT(f.fake->pairs == tries[i].pairs);
+	}
+	teardown(&f);
+}
+
+TEST(net_pause_loses_and_repeats_nothing)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, VR_NUM, 700);
+	for (unsigned int i = 0; i < 60; i++) {
+		send_frame(&f, i, &plain, 60 + i);
+		give_frame(&f, 60 + i);
+		fake_event(f.fake);
+		if (i % 3 == 0) {
+			EXPECT(!virtio_device_pause(f.dev));
+			EXPECT(f.dev->queue[RXQ].last_avail ==
+			       vr_used_idx(&f.m, RXQ));
+			EXPECT(f.dev->queue[TXQ].last_avail ==
+			       vr_used_idx(&f.m, TXQ));
+			EXPECT(!virtio_device_resume(f.dev));
+		}
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+		EXPECT(wait_used(&f, RXQ, (u16)(i + 1)));
+		EXPECT(used_len(&f, RXQ, i) == HDR + 60 + i);
+		rx_buffers(&f, VR_NUM + i, 1, 700);
+	}
+	EXPECT(f.fake->nr_sent == 60);
+	teardown(&f);
+}
+
+TEST(net_state_survives_and_reset_forgets_it)
+{
+	struct state_out a = { 0 };
+	struct state_in in;
+	struct fixture f;
+	u8 mac[6];
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | F(STATUS));
+	ctrl_nr = 0;
+	command(&f, &(struct command){ .cmd = 0, .data = { 0 }, .len = 1 });
+	command(&f, &(struct command){ .class = 1, .cmd = 1, .len = 6,
+				       .data = { 2, 7, 7, 7, 7, 7 } });
+	virtio_device_pause(f.dev);
+	virtio_device_save(f.dev, &a);
+	virtio_device_free(f.dev);
+	f.fake = fake_make(1, ALL_OFFLOADS);
+	device_make(&f, &f.fake->b);
+	in = (struct state_in){ .buf = a.buf, .len = a.len };
+	EXPECT(!virtio_device_restore(f.dev, &in) && in.pos == a.len);
+	virtio_config_read(f.dev, 0, mac, 6);
+	EXPECT(mac[1] == 7 && !(config_status(&f) & VIRTIO_NET_S_ANNOUNCE));
+	virtio_device_resume(f.dev);
+	EXPECT(WAIT(config_status(&f) == 3) && WAIT(f.configs == 1));
+	EXPECT(!command(&f, &(struct command){ .class = 3 }));
+	EXPECT(config_status(&f) == 1);
+	EXPECT(!comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	driver_ok(&f, CTRL);
+	virtio_config_read(f.dev, 0, mac, 6);
+	EXPECT(mac[1] == 1 && comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	/* Bytes of it wrong in turn: refused, or taken, and alive. */
+	for (size_t i = 0; i < a.len; i += i < 100 ? 1 : 17) {
+		a.buf[i] ^= 0xff;
+		in = (struct state_in){ .buf = a.buf, .len = a.len };
+		virtio_device_pause(f.dev);
+		virtio_device_restore(f.dev, &in);
+		virtio_device_resume(f.dev);
+		a.buf[i] ^= 0xff;
+	}
+	state_out_free(&a);
+	driver_ok(&f, 0);
+	send_frame(&f, 0, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 1));
+	teardown(&f);
+}
+
+/* A stream socket, and what is at its other end. */
+static int setup_stream(struct fixture *f)
+{
+	struct net_backend *b;
+	struct report r = { "" };
+	struct net_opts o = { .kind = NET_FD };
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
+		return -1;
+	o.fd = fd[0];
+	if (net_open(&b, &o, &r)) {
+		printf("# %s\n", r.msg);
+		return -1;
+	}
+	setup(f, b);
+	return fd[1];
+}
+
+static bool read_all(int fd, void *buf, size_t len)
+{
+	return recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+TEST(net_stream_has_a_length_before_each_frame)
+{
+	struct fixture f;
+	u8 buf[4 + 100];
+	int fd = setup_stream(&f);
+
+	driver_ok(&f, F(MRG_RXBUF));
+	for (unsigned int i = 0; i < 30; i++) {
+		send_frame(&f, i % VR_NUM, &plain, 60 + i);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+	}
+	for (unsigned int i = 0; i < 30; i++) {
+		EXPECT(read_all(fd, buf, 64 + i));
+		EXPECT(!buf[0] && !buf[1] && !buf[2] && buf[3] == 60 + i);
+		EXPECT(buf[4] == i % VR_NUM);
+	}
+	rx_buffers(&f, 0, 16, 300);
+	memset(buf, 0xab, sizeof(buf));
+	for (unsigned int i = 0; i < 8; i++) {
+		const u8 head[4] = { 0, 0, 0, 100 };
+
+		memcpy(buf, head, 4);
+		EXPECT(write(fd, buf, sizeof(buf)) == sizeof(buf));
+	}
+	EXPECT(wait_used(&f, RXQ, 8) && used_len(&f, RXQ, 7) == HDR + 100);
+	close(fd);
+	EXPECT(WAIT(config_status(&f) == 0));
+	send_frame(&f, 0, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 31));
+	teardown(&f);
+}
+
+TEST(net_stream_frame_in_pieces_survives_pauses)
+{
+	u8 msg[4 + 2000] = { 0, 0, 2000 >> 8, 2000 & 0xff };
+	struct fixture f;
+	u8 got[2000];
+	int fd = setup_stream(&f);
+
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 16, 700);
+	for (unsigned int i = 0; i < 2000; i++)
+		msg[4 + i] = (u8)(i * 13);
+	for (size_t i = 0; i < sizeof(msg); i++) {
+		EXPECT(write(fd, msg + i, 1) == 1);
+		if (i % 333 == 0) {
+			nap();
+			virtio_device_pause(f.dev);
+			EXPECT(f.dev->queue[RXQ].last_avail == 0);
+			virtio_device_resume(f.dev);
+		}
+	}
+	EXPECT(wait_used(&f, RXQ, 3) && num_buffers(&f, 0) == 3);
+	gmem_read(&f.m.g, VR_DATA + HDR, got, 700 - HDR);
+	gmem_read(&f.m.g, VR_DATA + 0x1000, got + 688, 700);
+	gmem_read(&f.m.g, VR_DATA + 0x2000, got + 1388, 612);
+	EXPECT(!memcmp(got, msg + 4, 2000));
+	/* Its driver may go away in the middle, and the next wants less. */
+	EXPECT(write(fd, msg, 1500) == 1500);
+	nap();
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, 4, 700);
+	EXPECT(write(fd, msg + 1500, 504) == 504);
+	msg[2] = 0;
+	msg[3] = 60;
+	EXPECT(write(fd, msg, 64) == 64);
+	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == HDR + 60);
+	close(fd);
+	teardown(&f);
+}
+
+TEST(net_stream_with_a_bad_length_is_gone)
+{
+	static const u8 bad[][4] = { { 0, 0, 0, 0 }, { 0, 0, 0, 13 },
+				     { 0, 1, 1, 0 }, { 255, 255, 255, 255 } };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct fixture f;
+		int fd = setup_stream(&f);
+
+		driver_ok(&f, F(MRG_RXBUF));
+		rx_buffers(&f, 0, 4, 2048);
+		EXPECT(write(fd, bad[i], 4) == 4);
+		EXPECT(WAIT(config_status(&f) == 0));
+		EXPECT(vr_used_idx(&f.m, RXQ) == 0);
+		close(fd);
+		teardown(&f);
+	}
+}
+
+TEST(net_stream_that_is_full_keeps_frames_whole)
+{
+	struct fixture f;
+	u8 buf[4 + 4000];
+	unsigned int sent = 0;
+	int fd = setup_stream(&f);
+
+	driver_ok(&f, 0);
+	for (; sent < 400; sent++) {
+		send_frame(&f, sent, &plain, 4000);
+		for (unsigned int i = 0; i < 30 &&
+		     vr_used_idx(&f.m, TXQ) != (u16)(sent + 1); i++)
+			nap();
+		if (vr_used_idx(&f.m, TXQ) != (u16)(sent + 1))
+			break;
+	}
+	EXPECT(sent > 4 && sent < 400);
+	virtio_device_pause(f.dev);
+	virtio_device_resume(f.dev);
+	for (unsigned int i = 0; i <= sent; i++) {
+		EXPECT(read_all(fd, buf, sizeof(buf)));
+		EXPECT(buf[2] == 4000 >> 8 && buf[3] == (4000 & 0xff));
+		EXPECT(buf[4] == (u8)i && buf[4003] == (u8)i);
+	}
+	EXPECT(wait_used(&f, TXQ, (u16)(sent + 1)));
+	close(fd);
+	teardown(&f);
+}
+
+static struct net_backend *open_path(const char *path)
+{
+	struct net_opts o = { .kind = NET_SOCKET, .path = path };
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+
+	if (net_open(&b, &o, &r))
+		printf("# %s\n", r.msg);
+	return b;
+}
+
+TEST(net_sockets_meet_and_meet_again)
+{
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[64];
+	struct fixture f[2];
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/wire", dir);
+	setup(&f[0], open_path(path));
+	setup(&f[1], open_path(path));
+	for (unsigned int i = 0; i < 2; i++) {
+		driver_ok(&f[i], F(MRG_RXBUF) | F(STATUS));
+		rx_buffers(&f[i], 0, 16, 2048);
+	}
+	for (unsigned int round = 0; round < 4; round++) {
+		unsigned int leaves = round & 1;
+
+		EXPECT(WAIT(config_status(&f[0]) == 1));
+		EXPECT(WAIT(config_status(&f[1]) == 1));
+		for (unsigned int i = 0; i < 2; i++) {
+			u16 tx = vr_used_idx(&f[i].m, TXQ);
+			u16 rx = vr_used_idx(&f[!i].m, RXQ);
+
+			send_frame(&f[i], tx, &plain, 100 + round);
+			EXPECT(wait_used(&f[!i], RXQ, (u16)(rx + 1)));
+			EXPECT(used_len(&f[!i], RXQ, rx) == HDR + 100 + round);
+		}
+		teardown(&f[leaves]);
+		EXPECT(WAIT(config_status(&f[!leaves]) == 0));
+		setup(&f[leaves], open_path(path));
+		driver_ok(&f[leaves], F(MRG_RXBUF) | F(STATUS));
+		rx_buffers(&f[leaves], 0, 16, 2048);
+	}
+	teardown(&f[0]);
+	teardown(&f[1]);
+	EXPECT(!unlink(path) && !rmdir(dir));
+}
+
+TEST(net_open_refuses)
+{
+	static const struct net_opts bad[] = {
+		{ .kind = NET_USER, .vhost = true },
+		{ .kind = NET_USER, .pairs = 2 },
+		{ .kind = NET_TAP, .pairs = NET_MAX_PAIRS + 1 },
+		{ .kind = NET_TAP, .ifname = "a-name-that-is-too-long" },
+		{ .kind = NET_TAP, .mtu = 67 },
+		{ .kind = NET_TAP, .mtu = 65536 },
+		{ .kind = NET_SOCKET },
+		{ .kind = NET_SOCKET, .path = "" },
+		{ .kind = NET_SOCKET, .path = "/nonexistent/wire" },
+		{ .kind = NET_SOCKET, .path = "/tmp" },
+		{ .kind = NET_FD, .fd = -1 },
+		{ .kind = NET_FD, .fd = 12345 },
+		{ .kind = NET_USER, .nr_forwards = 1,
+		  .forward = { "tcp:" } },
+		{ .kind = NET_USER, .nr_forwards = 1,
+		  .forward = { "tcp:1 --foo" } },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct net_backend *b = NULL;
+		struct report r = { "" };
+
+		EXPECT(net_open(&b, &bad[i], &r) < 0 && r.msg[0]);
+	}
+}
+
+TEST_MAIN(T(net_sends_frames_in_order),
+	  T(net_drops_frames_with_headers_that_lie),
+	  T(net_clears_what_it_does_not_know_in_a_header),
+	  T(net_needs_reset_after_a_chain_without_header),
+	  T(net_goes_on_after_a_backend_that_was_full),
+	  T(net_spreads_a_frame_over_mergeable_buffers),
+	  T(net_drops_what_does_not_fit),
+	  T(net_waits_for_buffers_and_goes_on),
+	  T(net_link_follows_the_backend),
+	  T(net_control_commands_are_checked),
+	  T(net_needs_reset_after_a_command_without_answer),
+	  T(net_filters_what_the_driver_does_not_want),
+	  T(net_queue_pairs_are_the_drivers_choice),
+	  T(net_pause_loses_and_repeats_nothing),
+	  T(net_state_survives_and_reset_forgets_it),
+	  T(net_stream_has_a_length_before_each_frame),
+	  T(net_stream_frame_in_pieces_survives_pauses),
+	  T(net_stream_with_a_bad_length_is_gone),
+	  T(net_stream_that_is_full_keeps_frames_whole),
+	  T(net_sockets_meet_and_meet_again),
+	  T(net_open_refuses))
