@@ -25,7 +25,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 
 lib-y := report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
-lib-y += virtio/classes.c virtio/blk.c virtio/console.c virtio/rng.c
+lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
 lib-y += $(sort $(wildcard x86/*.c))
 cmd-y := main.c $(sort $(wildcard builtin-*.c))
