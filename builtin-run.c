@@ -117,6 +117,8 @@ const struct option_desc run_options[] = {
 	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
 		"where the console is"),
 	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	RUN_OPT("balloon", 0, OPT_FLAG, NULL, balloon,
+		"add a virtio-balloon: unused memory goes back to the host"),
 	{ "network", 'n', OPT_CALL,
 	  "user|tap|socket|fd=N[,...]", "network interface; repeatable", 0,
 	  opt_network },
@@ -281,6 +283,7 @@ static int add_devices(struct kvm *kvm, struct report *r)
 		.output = kvm->console.output,
 		.opaque = kvm->console.opaque,
 	};
+	const struct virtio_balloon_opts balloon = { .reporting = true };
 	int err = arch_platform_init(kvm, r);
 
 	if (!err && m->console == CONSOLE_VIRTIO)
@@ -292,6 +295,9 @@ static int add_devices(struct kvm *kvm, struct report *r)
 		err = add_networks(kvm, r);
 	if (!err && m->rng)
 		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
+	if (!err && m->balloon)
+		err = add_virtio(kvm, &virtio_balloon_class, "balloon",
+				 &balloon, r);
 	if (!err && m->vsock.cid)
 		err = add_vsock(kvm, r);
 	return err ? err : arch_platform_finish(kvm, r);

@@ -299,7 +299,8 @@ int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain)
 
 void virtqueue_unpop(struct virtqueue *vq)
 {
-	vq->last_avail--;
+	if (vq->ready && !vq->broken)
+		vq->last_avail--;
 }
 
 void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,

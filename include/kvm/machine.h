@@ -47,6 +47,7 @@ struct machine {
 	enum machine_console console;
 	enum machine_transport transport;
 	bool rng;
+	bool balloon;
 	struct machine_vsock vsock;
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];

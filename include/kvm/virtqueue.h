@@ -95,9 +95,10 @@ void virtqueue_reset(struct virtqueue *vq);
 int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain);
 
 /**
- * virtqueue_unpop() - the chain that was popped last was not needed after all
+ * virtqueue_unpop() - leave the chain that was popped last in the ring
  *
- * It is what virtqueue_pop() takes next. Not after another pop or its push.
+ * The next pop finds it again, as the driver has it by then. Only before any
+ * other pop, and instead of a push.
  */
 void virtqueue_unpop(struct virtqueue *vq);
 
