@@ -46,7 +46,9 @@ bench_fio() {
 	cp "$dir/vmlinuz" "$dir/initrd.img" . || exit 1
 	fio_script >script
 	truncate -s 64K script
-	params='console=ttyS0 loglevel=4 panic=-1 root=/dev/vda ro fastboot init=/bin/sh -- /dev/vdc'
+	mode=cache=$qemu_cache,aio=io_uring
+	params='console=ttyS0 loglevel=4 panic=-1 root=/dev/vda ro fastboot'
+	params+=' init=/bin/sh -- /dev/vdc'
 	command_set lkvm_fio ./lkvm run -m 512M -c 1 -k vmlinuz -i initrd.img \
 		-d "$root,ro" -d "$target$lkvm_cache" -d script,ro \
 		--nodefaults -p "$params"
@@ -57,7 +59,7 @@ bench_fio() {
 			-object iothread,id=io \
 			-drive "file=$root,format=raw,if=none,id=r,readonly=on,file.locking=off" \
 			-device virtio-blk-pci,drive=r \
-			-drive "file=$target,format=raw,if=none,id=d,cache=$qemu_cache,aio=io_uring" \
+			-drive "file=$target,format=raw,if=none,id=d,$mode" \
 			-device virtio-blk-pci,drive=d,iothread=io \
 			-drive file=script,format=raw,if=none,id=s,readonly=on \
 			-device virtio-blk-pci,drive=s

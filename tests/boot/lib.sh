@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 #
 # What the boot tests share; sourced with the arguments DIR, which
-# tests/boot/prepare filled, and the lkvm to test (./lkvm). Prints KTAP: each test calls result once, the last
-# line of a suite is finish.
+# tests/boot/prepare filled, and the lkvm to test (./lkvm). Prints KTAP: each
+# test calls result once, the last line of a suite is finish.
 
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
