@@ -37,7 +37,7 @@ fio_collect() {
 }
 
 bench_fio() {
-	local params v i rw depth names=lkvm_fio root a b
+	local params v i rw depth names=lkvm_fio root mode a b
 
 	part fio "virtio-blk in a Debian guest, IOPS, median of $rounds"
 	find_target
