@@ -14,9 +14,10 @@
  * where file offset and address agree modulo the page size; edges, and all of
  * it where mapping is refused, are read. A bzImage is read: it unpacks itself
  * over its own place, so that each mapped page would fault twice, to be read
- * and to be replaced, and would keep a large page from being there. Nothing is ever written to a file. Who shrinks or rewrites
- * a file while the VM runs changes the memory of that VM; the loader itself
- * never reads through such a mapping.
+ * and to be replaced, and would keep a large page from being there. Nothing is
+ * ever written to a file. Who shrinks or rewrites a file while the VM runs
+ * changes the memory of that VM; the loader itself never reads through such a
+ * mapping.
  *
  * Only called while a VM is set up, on the main thread, before vCPUs run; no
  * locks. A guest can do nothing here, but the files are foreign: see the
