@@ -148,7 +148,7 @@ guest-link := $(addprefix $(out)guest/lib/,start.o guest.a)
 $(guest-y:%=$(out)%): $(out)%: tests/%/main.c tests/guest/lib/guest.ld $(guest-link)
 	@mkdir -p $(@D)
 	$(say) "  LD   $@"
-	$(Q)$(CC) $(GUEST_CFLAGS) -nostdlib -static -no-pie -Wl,--build-id=none \
+	$(Q)$(CC) $(GUEST_CFLAGS) -nostdlib -static -Wl,--build-id=none \
 		-Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments \
 		-T tests/guest/lib/guest.ld -o $@ $< $(guest-link)
 

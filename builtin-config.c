@@ -128,8 +128,7 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 			struct report *r)
 {
 	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789._-";
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
 	c->machine.name = c->name;
 	if (!o->name) {
@@ -143,7 +142,7 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 		return report_error(r, 0,
 				    "--name: \"%s\" is not made of letters, digits and ._-",
 				    o->name);
-	strcpy(c->name, o->name);
+	memcpy(c->name, o->name, strlen(o->name) + 1);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,8 +111,11 @@ static void *kvm_cpu_thread(void *arg)
 {
 	struct kvm_cpu *cpu = arg;
 	struct timespec ts;
+	char name[16];
 	sigset_t set;
 
+	snprintf(name, sizeof(name), "vcpu%u", cpu->id);
+	prctl(PR_SET_NAME, name);
 	sigfillset(&set);
 	sigdelset(&set, SIGUSR1);
 	sigdelset(&set, SIGBUS);
@@ -150,7 +154,6 @@ static void kvm_cpus_wish(struct kvm *kvm, enum kvm_state wish)
 
 int kvm_cpus_start(struct kvm *kvm, struct report *r)
 {
-	char name[16];
 	int err;
 
 	kvm->cpu_wish = KVM_RUNNING;
@@ -167,8 +170,6 @@ int kvm_cpus_start(struct kvm *kvm, struct report *r)
 			return report_error(r, err, "vCPU %u: no thread", i);
 		}
 		cpu->has_thread = true;
-		snprintf(name, sizeof(name), "vcpu%u", i);
-		pthread_setname_np(cpu->thread, name);
 	}
 	return 0;
 }

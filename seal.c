@@ -18,6 +18,7 @@
  * One thread, once. What is not supported: taking it back, or more than one
  * set of rules.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -141,7 +142,7 @@ static int deny_calls(u32 audit_arch, struct report *r)
 	unsigned int n = 0;
 	long ret;
 
-	_Static_assert(ARRAY_SIZE(denied) < 250, "jumps are of 8 bits");
+	static_assert(ARRAY_SIZE(denied) < 250, "jumps are of 8 bits");
 	prog[n++] = insn(BPF_LD | BPF_W | BPF_ABS, 0, 0,
 			 offsetof(struct seccomp_data, arch));
 	prog[n++] = insn(BPF_JMP | BPF_JEQ | BPF_K, 0, nr + 3, audit_arch);
@@ -154,12 +155,12 @@ static int deny_calls(u32 audit_arch, struct report *r)
 	prog[n++] = insn(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
 	prog[n++] = insn(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM);
 	fprog.len = n;
+	/* a kernel without seccomp */
+	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)
+		return 0;
 	ret = syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER,
 		      SECCOMP_FILTER_FLAG_TSYNC, &fprog);
 	if (!ret)
-		return 0;
-	/* a kernel without seccomp filters */
-	if (ret < 0 && (errno == ENOSYS || errno == EINVAL))
 		return 0;
 	return report_error(r, ret < 0 ? errno : EBUSY, "seccomp");
 }

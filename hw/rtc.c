@@ -12,9 +12,11 @@
  *
  * Each passed second sets UF, and AF when the alarm matched. This is noticed
  * when register C is read and, while such an interrupt is enabled, by a thread
- * that sleeps until the next second and raises IRQ 8.
+ * that sleeps until the next second and raises IRQ 8. Few guests ask for that,
+ * so the thread is made when one first does; should that fail, it is tried
+ * again at the next write to register B.
  *
- * Threads: vCPUs, the clock thread (from start to destroy), the main thread.
+ * Threads: vCPUs, the clock thread (to destroy), the main thread.
  * @lock guards everything below it; @wake tells the thread to look again.
  *
  * Not supported, deliberately: the periodic interrupt, the square wave,
@@ -61,10 +63,11 @@ struct rtc {
 	struct device dev;
 	struct io_bus *pio;
 	struct irq_line line;
-	pthread_t thread;
-	bool started;
 	pthread_mutex_t lock;	/* guards all below */
 	pthread_cond_t wake;
+	pthread_t thread;
+	bool running;		/* from start on */
+	bool has_thread;
 	bool stop;
 	bool paused;
 	bool level;
@@ -222,6 +225,15 @@ static void *rtc_thread(void *arg)
 	return NULL;
 }
 
+/* Let the thread know of a change, and have one if there is work for it. */
+static void rtc_wake(struct rtc *c)
+{
+	if (!c->has_thread && c->running &&
+	    c->cell[RTC_REG_B] & (RTC_B_UIE | RTC_B_AIE))
+		c->has_thread = !pthread_create(&c->thread, NULL, rtc_thread, c);
+	pthread_cond_signal(&c->wake);
+}
+
 static bool rtc_is_time(unsigned int reg)
 {
 	return (reg <= RTC_YEAR && reg != RTC_SECONDS_ALARM &&
@@ -258,7 +270,7 @@ static void rtc_write_b(struct rtc *c, u8 v)
 	if ((old & RTC_B_SET) && !(v & RTC_B_SET))
 		rtc_store(c);
 	rtc_update_irq(c);
-	pthread_cond_signal(&c->wake);
+	rtc_wake(c);
 }
 
 static void rtc_write_cell(struct rtc *c, u8 v)
@@ -318,13 +330,16 @@ static const struct io_ops rtc_io_ops = {
 	.write = rtc_io_write,
 };
 
+/* What was restored may wait for an interrupt already. */
 static int rtc_start(struct device *dev)
 {
 	struct rtc *c = container_of(dev, struct rtc, dev);
-	int err = pthread_create(&c->thread, NULL, rtc_thread, c);
 
-	c->started = !err;
-	return -err;
+	pthread_mutex_lock(&c->lock);
+	c->running = true;
+	rtc_wake(c);
+	pthread_mutex_unlock(&c->lock);
+	return 0;
 }
 
 static int rtc_set_paused(struct device *dev, bool paused)
@@ -392,13 +407,12 @@ static void rtc_destroy(struct device *dev)
 {
 	struct rtc *c = container_of(dev, struct rtc, dev);
 
-	if (c->started) {
-		pthread_mutex_lock(&c->lock);
-		c->stop = true;
-		pthread_cond_signal(&c->wake);
-		pthread_mutex_unlock(&c->lock);
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	if (c->has_thread)
 		pthread_join(c->thread, NULL);
-	}
 	io_bus_unregister(c->pio, RTC_PORT);
 	pthread_cond_destroy(&c->wake);
 	pthread_mutex_destroy(&c->lock);

@@ -40,6 +40,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
@@ -373,8 +374,11 @@ static void *blk_main(void *opaque)
 	struct blk *b = opaque;
 	int fds[BLK_MAX_QUEUES + 1];
 	unsigned int nr_fds = 0;
+	char name[16];
 	int ret;
 
+	snprintf(name, sizeof(name), "lkvm-%.10s", b->dev->dev.name);
+	prctl(PR_SET_NAME, name);
 	ret = disk_queue_create(b->disk, b->nr_reqs, &b->dq);
 	b->start_error = ret;
 	sem_post(&b->started);
@@ -393,7 +397,6 @@ static void *blk_main(void *opaque)
 
 static int start_thread(struct blk *b)
 {
-	char name[16];
 	sigset_t all, old;
 	int ret;
 
@@ -403,8 +406,6 @@ static int start_thread(struct blk *b)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (ret)
 		return ret;
-	snprintf(name, sizeof(name), "lkvm-%.10s", b->dev->dev.name);
-	pthread_setname_np(b->thread, name);
 	while (sem_wait(&b->started) && errno == EINTR)
 		;
 	if (b->start_error)

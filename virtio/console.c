@@ -11,9 +11,12 @@
  * it again later. VIRTIO_CONSOLE_F_SIZE tells the window's size in the
  * configuration, VIRTIO_CONSOLE_F_EMERG_WRITE sends a byte without a queue.
  *
- * Threads: vCPUs, main. Locks: dev->lock > console->lock. The latter guards
- * both queues, @active and the size, and is held during output, which keeps
- * bytes in order; an output function must not call into the console.
+ * Threads: vCPUs, main. Locks: dev->lock > tx_lock > lock. The former guards
+ * transmitq and is held during output, which keeps bytes in order; output may
+ * wait for the main thread to make room, so the main thread never takes it
+ * while the VM runs. The latter guards receiveq and the size, never for long.
+ * @active changes with both held. An output function must not call into the
+ * console.
  *
  * Not supported: VIRTIO_CONSOLE_F_MULTIPORT.
  *
@@ -39,7 +42,8 @@
 
 struct console {
 	struct virtio_console_opts opts;
-	pthread_mutex_t lock;	/* guards the queues and all below */
+	pthread_mutex_t tx_lock;
+	pthread_mutex_t lock;
 	bool active;
 	u16 columns;
 	u16 rows;
@@ -54,6 +58,7 @@ static int console_create(struct virtio_device *dev, const void *opts,
 		return report_error(r, ENOMEM, "virtio-console");
 	if (opts)
 		c->opts = *(const struct virtio_console_opts *)opts;
+	pthread_mutex_init(&c->tx_lock, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 	dev->priv = c;
 	return 0;
@@ -66,6 +71,7 @@ static void console_destroy(struct virtio_device *dev)
 	if (!c)
 		return;
 	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->tx_lock);
 	free(c);
 	dev->priv = NULL;
 }
@@ -99,29 +105,30 @@ static void console_config_write(struct virtio_device *dev, u32 off,
 
 	if (off != offsetof(struct virtio_console_config, emerg_wr) || !len)
 		return;
-	pthread_mutex_lock(&c->lock);
+	pthread_mutex_lock(&c->tx_lock);
 	if (c->opts.output)
 		c->opts.output(c->opts.opaque, d, 1);
+	pthread_mutex_unlock(&c->tx_lock);
+}
+
+static void console_set_active(struct console *c, bool active)
+{
+	pthread_mutex_lock(&c->tx_lock);
+	pthread_mutex_lock(&c->lock);
+	c->active = active;
 	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&c->tx_lock);
 }
 
 static int console_activate(struct virtio_device *dev)
 {
-	struct console *c = dev->priv;
-
-	pthread_mutex_lock(&c->lock);
-	c->active = true;
-	pthread_mutex_unlock(&c->lock);
+	console_set_active(dev->priv, true);
 	return 0;
 }
 
 static void console_deactivate(struct virtio_device *dev)
 {
-	struct console *c = dev->priv;
-
-	pthread_mutex_lock(&c->lock);
-	c->active = false;
-	pthread_mutex_unlock(&c->lock);
+	console_set_active(dev->priv, false);
 }
 
 static void console_transmit(struct console *c, struct virtqueue *vq)
@@ -152,10 +159,10 @@ static void console_queue_notify(struct virtio_device *dev, unsigned int queue)
 	/* Receive buffers are taken when there is something to put in. */
 	if (queue != CONSOLE_TX)
 		return;
-	pthread_mutex_lock(&c->lock);
+	pthread_mutex_lock(&c->tx_lock);
 	if (c->active && vq->ready && !vq->broken)
 		console_transmit(c, vq);
-	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&c->tx_lock);
 }
 
 static void console_save(struct virtio_device *dev, struct state_out *out)

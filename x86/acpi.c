@@ -264,15 +264,32 @@ static void dsdt_put_s5(struct aml *a)
 	aml_end(a, pkg);
 }
 
+/* Whether a function of the slot has this pin; see assign_pin() of hw/pci.c */
+static bool prt_wants(const struct pci_bus *bus, unsigned int slot,
+		      unsigned int pin)
+{
+	return pci_bus_function(bus, slot << 3 | pin) ||
+	       pci_bus_function(bus, slot << 3 | pin | 4);
+}
+
+/*
+ * Only what is there: a guest goes through all of it for each device that it
+ * enables.
+ */
 static void dsdt_put_prt(struct aml *a, const struct pci_bus *bus)
 {
+	unsigned int n = 0;
 	size_t pkg, row;
 
+	for (unsigned int i = 0; i < 32 * 4; i++)
+		n += prt_wants(bus, i / 4, i % 4);
 	aml_u8(a, AML_NAME);
 	aml_seg(a, "_PRT");
 	pkg = aml_begin(a, AML_PACKAGE);
-	aml_u8(a, 32 * 4);
+	aml_u8(a, n);
 	for (unsigned int i = 0; i < 32 * 4; i++) {
+		if (!prt_wants(bus, i / 4, i % 4))
+			continue;
 		row = aml_begin(a, AML_PACKAGE);
 		aml_u8(a, 4);
 		aml_int(a, (i / 4) << 16 | 0xffff);

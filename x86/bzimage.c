@@ -145,6 +145,6 @@ int bzimage_place(const struct load_kernel *k)
 	struct setup_header h = { 0 };
 
 	memcpy(&h, k->setup, MIN(k->setup_len, sizeof(h)));
-	return load_place(&k->file, setup_size(h.setup_sects), k->start,
-			  (u64)h.syssize * 16);
+	return load_copy(&k->file, setup_size(h.setup_sects), k->start,
+			 (u64)h.syssize * 16);
 }

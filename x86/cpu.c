@@ -120,21 +120,22 @@ static int x86_write_gdt(struct gmem *g)
 	return gmem_write(g, X86_GDT_GPA, gdt, sizeof(gdt));
 }
 
+/* 4 GiB, identity: a PML4, a PDPT and four page directories, in a row */
 static int x86_write_page_tables(struct gmem *g)
 {
-	u64 pml4 = X86_PAGE_TABLE_GPA, pdpt = pml4 + 0x1000;
-	u64 pd = pdpt + 0x1000, entry = pdpt | PTE_TABLE;
-	int err = gmem_write(g, pml4, &entry, sizeof(entry));
+	const u64 pdpt = X86_PAGE_TABLE_GPA + 0x1000, pd = pdpt + 0x1000;
+	u64 *entry = gmem_ptr(g, X86_PAGE_TABLE_GPA, 6 * 0x1000);
 
-	for (unsigned int i = 0; i < 4 && !err; i++) {
-		entry = (pd + i * 0x1000) | PTE_TABLE;
-		err = gmem_write(g, pdpt + i * 8, &entry, sizeof(entry));
-	}
-	for (u64 i = 0; i < 4 * 512 && !err; i++) {
-		entry = (i << 21) | PTE_LARGE;
-		err = gmem_write(g, pd + i * 8, &entry, sizeof(entry));
-	}
-	return err;
+	if (!entry)
+		return -EFAULT;
+	entry[0] = pdpt | PTE_TABLE;
+	entry += 512;
+	for (unsigned int i = 0; i < 4; i++)
+		entry[i] = (pd + i * 0x1000) | PTE_TABLE;
+	entry += 512;
+	for (u64 i = 0; i < 4 * 512; i++)
+		entry[i] = i << 21 | PTE_LARGE;
+	return 0;
 }
 
 static void x86_flat_segments(struct kvm_sregs *s, bool long_mode)

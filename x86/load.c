@@ -10,11 +10,14 @@
  * placed.
  *
  * Each file is opened once, without waiting, and only a regular one is taken.
- * Whole pages of it are mapped privately over guest RAM where file offset and
- * address agree modulo the page size; edges, and all of it where mapping is
- * refused, are read. Nothing is ever written to a file. Who shrinks or rewrites
- * a file while the VM runs changes the memory of that VM; the loader itself
- * never reads through such a mapping.
+ * Of a vmlinux and an initrd whole pages are mapped privately over guest RAM
+ * where file offset and address agree modulo the page size; edges, and all of
+ * it where mapping is refused, are read. A bzImage is read: it unpacks itself
+ * over its own place, so that each mapped page would fault twice, to be read
+ * and to be replaced, and would keep a large page from being there. Nothing is
+ * ever written to a file. Who shrinks or rewrites a file while the VM runs
+ * changes the memory of that VM; the loader itself never reads through such a
+ * mapping.
  *
  * Only called while a VM is set up, on the main thread, before vCPUs run; no
  * locks. A guest can do nothing here, but the files are foreign: see the
@@ -148,18 +151,36 @@ static bool map_pages(const struct load_file *f, u8 *hva, u64 len, u64 off)
 	return false;
 }
 
-int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len)
+/* Where [@off, @off + @len) of the file goes, checked */
+static int find_target(const struct load_file *f, u64 off, u64 gpa, u64 len,
+		       u8 **hva)
 {
-	u8 *hva = gmem_ptr(f->gmem, gpa, len);
-	u64 head, pages;
-	int err;
-
-	if (!hva)
+	*hva = gmem_ptr(f->gmem, gpa, len);
+	if (!*hva)
 		return report_error(f->r, EFAULT, "%s %s: 0x%llx is not RAM",
 				    f->what, f->path, (unsigned long long)gpa);
 	if (off > f->size || len > f->size - off)
 		return report_error(f->r, 0, "%s %s: truncated", f->what,
 				    f->path);
+	return 0;
+}
+
+int load_copy(const struct load_file *f, u64 off, u64 gpa, u64 len)
+{
+	u8 *hva;
+	int err = find_target(f, off, gpa, len, &hva);
+
+	return err ? err : load_read(f, hva, len, off);
+}
+
+int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len)
+{
+	u64 head, pages;
+	u8 *hva;
+	int err = find_target(f, off, gpa, len, &hva);
+
+	if (err)
+		return err;
 	head = -off & (LOAD_PAGE_SIZE - 1);
 	if (((uintptr_t)hva ^ off) & (LOAD_PAGE_SIZE - 1) || head >= len)
 		return load_read(f, hva, len, off);

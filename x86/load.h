@@ -63,6 +63,13 @@ struct load_kernel {
 int load_read(const struct load_file *f, void *dst, u64 len, u64 off);
 
 /**
+ * load_copy() - read file content into guest memory
+ *
+ * Return: as load_place().
+ */
+int load_copy(const struct load_file *f, u64 off, u64 gpa, u64 len);
+
+/**
  * load_place() - file content to guest memory, mapped where that is possible
  *
  * Return: 0; -errno, reported, when it is not in the file or not RAM.

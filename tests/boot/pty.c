@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SEEN_MAX (1 << 20)
+#define SEEN_MAX 0x100000
 
 struct pty {
 	int master;

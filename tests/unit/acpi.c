@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kvm/pci.h"
 #include "x86/aml.h"
 #include "x86/x86.h"
 #include "test.h"
@@ -33,6 +34,14 @@ unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 	return X86_GSI_INTX + ((slot + pin) & 3);
 }
 
+/* Function 0 of slot 1 and function 7, which has pin D, of slot 31 */
+struct pci_function *pci_bus_function(const struct pci_bus *bus,
+				      unsigned int devfn)
+{
+	return devfn == 1 << 3 || devfn == (31 << 3 | 7) ?
+	       (struct pci_function *)bus : NULL;
+}
+
 static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
 {
 	memset(m, 0, sizeof(*m));
@@ -40,7 +49,7 @@ static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
 	gmem_add(&m->gmem, 0, RAM_SIZE, m->ram);
 	m->t.gmem = &m->gmem;
 	m->t.nr_cpus = nr_cpus;
-	/* Never looked into: pci_irq_gsi() is ours */
+	/* Never looked into: pci_irq_gsi() and pci_bus_function() are ours */
 	m->t.pci = pci ? (const struct pci_bus *)m : NULL;
 	m->t.virtio_mmio = slots;
 	m->t.nr_virtio_mmio = pci ? 0 : ARRAY_SIZE(slots);
@@ -202,8 +211,13 @@ TEST(acpi_without_pci_has_no_bridge_but_mmio_devices)
 	free(m.ram);
 }
 
-TEST(acpi_dsdt_routes_every_slot_and_pin)
+TEST(acpi_dsdt_routes_the_pins_that_there_are)
 {
+	/* Package (2) { Package (4) { slot 1, pin 0, 0, GSI 17 }, ... */
+	static const u8 first[] = {
+		'_', 'P', 'R', 'T', 0x12, 0x1b, 2,
+		0x12, 0x0b, 4, 0x0c, 0xff, 0xff, 0x01, 0, 0, 0, 0x0a, 17,
+	};
 	/* Package (4) { slot 31, pin 3, 0, GSI 18 } */
 	static const u8 last[] = {
 		0x12, 0x0c, 4, 0x0c, 0xff, 0xff, 0x1f, 0, 0x0a, 3, 0, 0x0a, 18,
@@ -223,6 +237,7 @@ TEST(acpi_dsdt_routes_every_slot_and_pin)
 	EXPECT(acpi_write_tables(&m.t, &m.r) == 0);
 	dsdt = find_dsdt(&m);
 	EXPECT(sum(dsdt, get32(dsdt + 4)) == 0);
+	EXPECT(table_has(dsdt, first, sizeof(first)));
 	EXPECT(table_has(dsdt, last, sizeof(last)));
 	EXPECT(table_has(dsdt, s5, sizeof(s5)));
 	EXPECT(table_has(dsdt, "QEMU0001", 9));
@@ -357,7 +372,7 @@ TEST_MAIN(T(acpi_rsdp_and_xsdt_have_right_checksums),
 	  T(acpi_fadt_describes_full_hardware),
 	  T(acpi_madt_uses_x2apic_entries_above_254),
 	  T(acpi_without_pci_has_no_bridge_but_mmio_devices),
-	  T(acpi_dsdt_routes_every_slot_and_pin),
+	  T(acpi_dsdt_routes_the_pins_that_there_are),
 	  T(acpi_leaves_processor_devices_out_when_they_do_not_fit),
 	  T(acpi_reports_too_many_cpus_and_writes_nothing),
 	  T(acpi_reports_missing_ram),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The console and the entropy device, on queues in a small guest memory. */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include "kvm/virtio.h"
@@ -206,8 +207,61 @@ TEST(rng_fills_bounded_part_of_a_chain)
 	teardown(&f);
 }
 
+struct slow {
+	struct fixture f;
+	sem_t waits;
+	sem_t room;
+};
+
+static void slow_output(void *opaque, const void *d, size_t len)
+{
+	struct slow *s = opaque;
+
+	(void)d;
+	(void)len;
+	sem_post(&s->waits);
+	sem_wait(&s->room);
+}
+
+static void *slow_vcpu(void *opaque)
+{
+	struct slow *s = opaque;
+
+	s->f.dev.class->queue_notify(&s->f.dev, 1);
+	return NULL;
+}
+
+/* The main thread makes room; it must not wait for who waits for room. */
+TEST(console_takes_input_while_output_waits)
+{
+	struct virtio_console_opts opts = { .output = slow_output };
+	pthread_t vcpu;
+	struct slow s;
+
+	setup(&s.f, &virtio_console_class);
+	s.f.dev.class->destroy(&s.f.dev);
+	opts.opaque = &s;
+	s.f.dev.class->create(&s.f.dev, &opts, NULL);
+	s.f.dev.class->activate(&s.f.dev);
+	sem_init(&s.waits, 0, 0);
+	sem_init(&s.room, 0, 0);
+	offer(&s.f, 1, 0, 0, 8, false);
+	offer(&s.f, 0, 0, 0x100, 8, true);
+	EXPECT(!pthread_create(&vcpu, NULL, slow_vcpu, &s));
+	sem_wait(&s.waits);
+	EXPECT(virtio_console_input(&s.f.dev, "abc", 3) == 3);
+	virtio_console_resize(&s.f.dev, 80, 25);
+	sem_post(&s.room);
+	pthread_join(vcpu, NULL);
+	EXPECT(used_idx(&s.f, 1) == 1 && used_idx(&s.f, 0) == 1);
+	sem_destroy(&s.room);
+	sem_destroy(&s.waits);
+	teardown(&s.f);
+}
+
 TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_input_fills_offered_buffers_only),
 	  T(console_gives_back_chains_of_wrong_direction),
 	  T(console_size_and_emergency_write),
+	  T(console_takes_input_while_output_waits),
 	  T(rng_fills_bounded_part_of_a_chain))

@@ -11,13 +11,13 @@
 #include "kvm/types.h"
 
 #ifndef __packed
-#define __packed __attribute__((packed))
+#define __packed __attribute((packed))
 #endif
 #ifndef __noreturn
-#define __noreturn __attribute__((noreturn))
+#define __noreturn __attribute((noreturn))
 #endif
 #ifndef noinline
-#define noinline __attribute__((noinline))
+#define noinline __attribute((noinline))
 #endif
 
 #define PORT_DEBUG_EXIT	0xf4
@@ -31,24 +31,24 @@ extern u64 guest_info;
 
 static inline void outb(u16 port, u8 v)
 {
-	asm volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory");
+	asm volatile("out %0, %1" : : "a"(v), "Nd"(port) : "memory");
 }
 
 static inline void outw(u16 port, u16 v)
 {
-	asm volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory");
+	asm volatile("out %0, %1" : : "a"(v), "Nd"(port) : "memory");
 }
 
 static inline void outl(u16 port, u32 v)
 {
-	asm volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory");
+	asm volatile("out %0, %1" : : "a"(v), "Nd"(port) : "memory");
 }
 
 static inline u8 inb(u16 port)
 {
 	u8 v;
 
-	asm volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+	asm volatile("in %1, %0" : "=a"(v) : "Nd"(port) : "memory");
 	return v;
 }
 
@@ -56,7 +56,7 @@ static inline u16 inw(u16 port)
 {
 	u16 v;
 
-	asm volatile("inw %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+	asm volatile("in %1, %0" : "=a"(v) : "Nd"(port) : "memory");
 	return v;
 }
 
@@ -64,7 +64,7 @@ static inline u32 inl(u16 port)
 {
 	u32 v;
 
-	asm volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+	asm volatile("in %1, %0" : "=a"(v) : "Nd"(port) : "memory");
 	return v;
 }
 

@@ -100,7 +100,7 @@ void vector_c(struct frame *f)
 		apic_write(APIC_EOI, 0);
 }
 
-int noinline fault_in(void (*code)(void))
+noinline int fault_in(void (*code)(void))
 {
 	fault_vector = -1;
 	asm volatile("lea 1f(%%rip), %%rax\n\t"

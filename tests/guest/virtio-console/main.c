@@ -7,7 +7,7 @@ static char line[128];
 
 static void echo(struct vq *rx, struct vq *tx)
 {
-	static char got[] = "got ";
+	char got[] = "got ";
 	u32 len = 0;
 
 	while (!len || line[len - 1] != '\n') {
@@ -21,7 +21,7 @@ static void echo(struct vq *rx, struct vq *tx)
 
 int main(void)
 {
-	static char hello[] = "hello from hvc0\n";
+	char hello[] = "hello from hvc0\n";
 	struct buf out = { hello, sizeof(hello) - 1, false };
 	struct vq rx, tx;
 	struct vdev v;

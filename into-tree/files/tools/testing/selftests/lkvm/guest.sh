@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Runs lkvm's tiny guests, which any /dev/kvm can run.
+# guest.sh [NAME...]: runs our own tiny guests, which any /dev/kvm can run.
 
 here=$(cd "$(dirname "$0")" && pwd -P) || exit 1
 skip() {
@@ -18,4 +18,4 @@ exec bash -o pipefail -c '"$@" | awk "
 	/^(not )?ok / { n++ }
 	END { if (!n) print \"not ok 1 nothing ran\"; exit !n }"' - \
 	"$here/tests/guest/run" \
-	"$here/lkvm" "$here/tests/images/guest"
+	"$here/lkvm" "$here/tests/images/guest" "$@"

@@ -19,4 +19,4 @@ exec bash -o pipefail -c '"$@" | awk "
 	/^(not )?ok / { n++ }
 	END { if (!n) print \"not ok 1 nothing ran\"; exit !n }"' - \
 	"$here/tests/hostile/run" \
-	"$here/tests/images/lkvm" "$here/tests/images/hostile"
+	"$here/tests/images/lkvm" "$here/tests/images/hostile" "$@"
