@@ -15,7 +15,7 @@ is_up() {
 
 wait_link() {
 	i=0
-	while [ $i -lt 300 ]; do
+	while [ $i -lt 1200 ]; do
 		if is_up; then
 			[ "$1" = up ] && return 0
 		else
@@ -126,6 +126,16 @@ step_udp6() {
 
 step_connect() {
 	netpeer connect "$peer" "$(arg port 7000)" "${1:-1000}"
+}
+
+# Until somebody serves there.
+step_reach() {
+	i=0
+	while ! netpeer connect "$peer" "$(arg port 7000)" 1 >/dev/null 2>&1; do
+		i=$((i + 1))
+		[ $i -lt 100 ] || return 1
+		sleep 1
+	done
 }
 
 step_mtu() {
