@@ -20,11 +20,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "virtio/vsock.h"
 
 #define PORT_SUFFIX_MAX sizeof("_4294967295")
 #define BACKLOG 4096
+/* Others hold the lock for a moment; who holds it for two seconds is no VM. */
+#define LOCK_TRIES 200
 
 static int unix_socket(void)
 {
@@ -55,7 +58,7 @@ static int lock_directory(const char *path)
 {
 	char dir[sizeof(((struct vsock_listener *)0)->path)];
 	const char *slash = strrchr(path, '/');
-	int fd, err;
+	int fd, err = 0;
 
 	if (!slash)
 		snprintf(dir, sizeof(dir), ".");
@@ -65,11 +68,12 @@ static int lock_directory(const char *path)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	do {
-		err = flock(fd, LOCK_EX) < 0 ? -errno : 0;
-	} while (err == -EINTR);
-	if (!err)
-		return fd;
+	for (unsigned int i = 0; i < LOCK_TRIES; i++) {
+		err = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+		if (!err)
+			return fd;
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
 	close(fd);
 	return err;
 }

@@ -379,7 +379,7 @@ static bool conn_has_data(const struct conn *c)
 /* The guest learns late what left its buffer, and not too late. */
 static void conn_tell_credit(struct vsock *v, struct conn *c)
 {
-	if (c->forwarded - c->told_fwd >= c->alloc / 4)
+	if (c->state == CONN_OPEN && c->forwarded - c->told_fwd >= c->alloc / 4)
 		conn_set_due(v, c, DUE_CREDIT);
 }
 
@@ -393,11 +393,19 @@ static void conn_write_failed(struct vsock *v, struct conn *c)
 	conn_tell_credit(v, c);
 }
 
+/* What the host will not do any more, in terms of SHUTDOWN. */
+static u8 conn_host_shut(const struct conn *c)
+{
+	u8 shut = c->eof ? VIRTIO_VSOCK_SHUTDOWN_SEND : 0;
+
+	if (c->write_dead || (c->write_shut && c->eof))
+		shut |= VIRTIO_VSOCK_SHUTDOWN_RCV;
+	return shut;
+}
+
 /* What follows from what is over: shutdown(2), SHUTDOWN, RST. */
 static void conn_settle(struct vsock *v, struct conn *c)
 {
-	u8 tell;
-
 	if (c->state != CONN_OPEN)
 		return;
 	if (c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_SEND && !c->len &&
@@ -413,10 +421,7 @@ static void conn_settle(struct vsock *v, struct conn *c)
 		conn_reset(v, c);
 		return;
 	}
-	tell = c->eof ? VIRTIO_VSOCK_SHUTDOWN_SEND : 0;
-	if (c->write_dead || (c->write_shut && c->eof))
-		tell |= VIRTIO_VSOCK_SHUTDOWN_RCV;
-	if (tell & ~c->told_shut)
+	if (conn_host_shut(c) & ~c->told_shut)
 		conn_set_due(v, c, DUE_SHUTDOWN);
 	if (!conn_has_data(c))
 		return;
@@ -467,8 +472,7 @@ static void conn_flush(struct vsock *v, struct conn *c)
 		c->buf = NULL;
 		c->start = 0;
 	}
-	if (c->state == CONN_OPEN)
-		conn_tell_credit(v, c);
+	conn_tell_credit(v, c);
 }
 
 /* The credit was checked: there is room. */
@@ -761,9 +765,7 @@ static u32 send_data(struct vsock *v, struct conn *c,
 static u32 send_shutdown(struct vsock *v, struct conn *c,
 			 const struct vq_chain *chain)
 {
-	c->told_shut = c->eof ? VIRTIO_VSOCK_SHUTDOWN_SEND : 0;
-	if (c->write_dead || (c->write_shut && c->eof))
-		c->told_shut |= VIRTIO_VSOCK_SHUTDOWN_RCV;
+	c->told_shut = conn_host_shut(c);
 	put_header(v, c, chain, VIRTIO_VSOCK_OP_SHUTDOWN, c->told_shut);
 	if (c->told_shut == SHUTDOWN_ALL) {
 		conn_drop_host(c);
@@ -809,7 +811,7 @@ static u32 conn_send(struct vsock *v, struct conn *c,
 
 	TAILQ_REMOVE(&v->ready, c, ready_link);
 	c->ready = false;
-	if (conn_has_data(c) && conn_credit(c) && !(c->due & DUE_RST))
+	if (conn_has_data(c) && conn_credit(c))
 		n = send_data(v, c, chain);
 	if (!n)
 		n = send_due(v, c, chain);

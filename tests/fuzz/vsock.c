@@ -26,7 +26,7 @@
 #define HDR sizeof(struct virtio_vsock_hdr)
 #define SOCKETS 4
 #define ACTIONS_MAX 64
-#define PATIENCE 2000
+#define PATIENCE 200
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
 
