@@ -49,6 +49,7 @@
 
 #define BLK_STATE_VERSION 1
 #define QUEUE_MAX 256
+#define BLK_MAX_QUEUES 16
 #define SECTOR_SHIFT 9
 #define SECTOR_MASK 511
 #define SEG_MAX (VQ_CHAIN_MAX - 2)
@@ -371,7 +372,7 @@ static void blk_loop(struct blk *b, const int *fds, unsigned int nr_fds)
 static void *blk_main(void *opaque)
 {
 	struct blk *b = opaque;
-	int fds[VIRTIO_MAX_QUEUES + 1];
+	int fds[BLK_MAX_QUEUES + 1];
 	unsigned int nr_fds = 0;
 	char name[16];
 	int ret;
@@ -527,9 +528,9 @@ static int blk_create(struct virtio_device *dev, const void *opts,
 	struct blk *b;
 	int ret;
 
-	if (nr_queues > VIRTIO_MAX_QUEUES)
+	if (nr_queues > BLK_MAX_QUEUES)
 		return report_error(r, 0, "%s: at most %u queues",
-				    dev->dev.name, VIRTIO_MAX_QUEUES);
+				    dev->dev.name, BLK_MAX_QUEUES);
 	b = calloc(1, sizeof(*b));
 	if (!b)
 		return report_error(r, ENOMEM, "%s", dev->dev.name);
@@ -587,7 +588,7 @@ static int blk_restore(struct virtio_device *dev, struct state_in *in)
 const struct virtio_class virtio_blk_class = {
 	.name = "blk",
 	.id = VIRTIO_ID_BLOCK,
-	.nr_queues = VIRTIO_MAX_QUEUES,
+	.nr_queues = BLK_MAX_QUEUES,
 	.queue_max = QUEUE_MAX,
 	.config_len = sizeof(struct virtio_blk_config),
 	.pci_class = 0x010000,

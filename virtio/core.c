@@ -119,6 +119,8 @@ static void device_reset(struct virtio_device *dev)
 	pthread_mutex_lock(&dev->notify_lock);
 	queues_take_back(dev);
 	dev->active = false;
+	if (dev->class->reset)
+		dev->class->reset(dev);
 	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		virtqueue_reset(&dev->queue[i]);
 		kick_drain(&dev->queue[i]);

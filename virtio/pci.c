@@ -59,7 +59,7 @@ static_assert(VIRTIO_MAX_QUEUES * NOTIFY_MULTIPLIER <= BAR_PAGE,
 	      "notification registers fit their page");
 static_assert(VIRTIO_MAX_QUEUES + 1 <= PCI_MAX_MSIX,
 	      "there is a vector for each queue");
-static_assert(VIRTIO_MAX_QUEUES <= 32, "a bit for each ioeventfd");
+static_assert(VIRTIO_MAX_QUEUES <= 64, "a bit for each ioeventfd");
 
 /**
  * struct virtio_pci - the transport's side of a device
@@ -76,7 +76,7 @@ struct virtio_pci {
 	pthread_mutex_t reg_lock;
 	u8 isr;
 	unsigned int cfg_cap;
-	u32 ioeventfds;
+	u64 ioeventfds;
 	u64 ioeventfd_gpa;
 };
 
@@ -429,7 +429,7 @@ static int ioeventfd_set(struct virtio_pci *vp, unsigned int q, u64 bar_gpa,
 static void ioeventfds_remove(struct virtio_pci *vp)
 {
 	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++) {
-		if (vp->ioeventfds & BIT(q))
+		if (vp->ioeventfds & BIT_ULL(q))
 			ioeventfd_set(vp, q, vp->ioeventfd_gpa, false);
 	}
 	vp->ioeventfds = 0;
@@ -447,7 +447,7 @@ static void bar_moved(struct pci_function *f, u64 gpa, bool enabled)
 	for (unsigned int q = 0; q < vp->dev->nr_queues; q++) {
 		/* Without one the kick comes through bar_write(). */
 		if (!ioeventfd_set(vp, q, gpa, true))
-			vp->ioeventfds |= BIT(q);
+			vp->ioeventfds |= BIT_ULL(q);
 	}
 }
 

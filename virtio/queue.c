@@ -297,6 +297,12 @@ int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain)
 	return 1;
 }
 
+void virtqueue_unpop(struct virtqueue *vq)
+{
+	if (vq->ready && !vq->broken)
+		vq->last_avail--;
+}
+
 void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
 		    u32 written)
 {

@@ -16,7 +16,7 @@
 #include "kvm/report.h"
 #include "kvm/virtqueue.h"
 
-#define VIRTIO_MAX_QUEUES 16
+#define VIRTIO_MAX_QUEUES 48
 #define VIRTIO_NO_VECTOR 0xffff
 
 struct virtio_device;
@@ -37,6 +37,8 @@ struct virtio_device;
  *	that were popped are finished or given back by then
  * @queue_notify: a kick that did not come through vq->kick_fd, or came
  *	through it when @has_thread is false; on a vCPU or the main thread
+ * @reset: the driver is gone: forget what it did; queues are not lent. May be
+ *	NULL, accepts an instance that @create did not finish
  * @has_thread: the class waits on vq->kick_fd by itself
  * @save, @restore: the class's own state; queues and features are the core's
  * @destroy: frees dev->priv; accepts NULL
@@ -59,6 +61,7 @@ struct virtio_class {
 	int (*activate)(struct virtio_device *dev);
 	void (*deactivate)(struct virtio_device *dev);
 	void (*queue_notify)(struct virtio_device *dev, unsigned int queue);
+	void (*reset)(struct virtio_device *dev);
 	void (*save)(struct virtio_device *dev, struct state_out *out);
 	int (*restore)(struct virtio_device *dev, struct state_in *in);
 	void (*destroy)(struct virtio_device *dev);

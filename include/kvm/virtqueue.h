@@ -95,6 +95,14 @@ void virtqueue_reset(struct virtqueue *vq);
 int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain);
 
 /**
+ * virtqueue_unpop() - leave the chain that was popped last in the ring
+ *
+ * The next pop finds it again, as the driver has it by then. Only before any
+ * other pop, and instead of a push.
+ */
+void virtqueue_unpop(struct virtqueue *vq);
+
+/**
  * virtqueue_push() - give a chain back
  * @written: bytes that the device wrote
  */

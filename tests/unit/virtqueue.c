@@ -426,6 +426,29 @@ TEST(virtqueue_pop_moves_avail_event_when_empty)
 	teardown(f);
 }
 
+TEST(virtqueue_unpop_finds_the_chain_again)
+{
+	struct fixture *f = setup(true);
+
+	VR_PUT(&f->m, vr_desc(0), 3, VR_DATA, 16, 0, 0);
+	VR_PUT(&f->m, vr_desc(0), 4, VR_DATA, 32, 0, 0);
+	vr_publish(&f->m, 0, 3);
+	vr_publish(&f->m, 0, 4);
+	EXPECT(pop(f) == 1 && f->chain.head == 3);
+	virtqueue_unpop(f->vq);
+	EXPECT(vr_used_idx(&f->m, 0) == 0);
+	EXPECT(pop(f) == 1 && f->chain.head == 3 && f->chain.out_len == 16);
+	virtqueue_push(f->vq, &f->chain, 0);
+	EXPECT(pop(f) == 1 && f->chain.head == 4);
+	virtqueue_unpop(f->vq);
+	vr_publish(&f->m, 0, VR_NUM);
+	EXPECT(pop(f) == 1 && f->chain.head == 4);
+	EXPECT(pop(f) == -EPROTO);
+	virtqueue_unpop(f->vq);
+	EXPECT(pop(f) == -EPROTO && vr_used_idx(&f->m, 0) == 1);
+	teardown(f);
+}
+
 TEST(virtqueue_restore_gives_the_same_bytes)
 {
 	struct fixture *f = setup(true);
@@ -514,6 +537,7 @@ TEST_MAIN(T(virtqueue_map_checks_size_and_alignment),
 	  T(virtqueue_signal_obeys_used_event),
 	  T(virtqueue_set_notify_sees_what_came_before),
 	  T(virtqueue_pop_moves_avail_event_when_empty),
+	  T(virtqueue_unpop_finds_the_chain_again),
 	  T(virtqueue_restore_gives_the_same_bytes),
 	  T(virtqueue_restore_checks_rings),
 	  T(iov_copies_stop_at_the_end))
