@@ -185,7 +185,8 @@ int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len)
 	if (((uintptr_t)hva ^ off) & (LOAD_PAGE_SIZE - 1) || head >= len)
 		return load_read(f, hva, len, off);
 	pages = (len - head) & ~(LOAD_PAGE_SIZE - 1);
-	if (!pages || !map_pages(f, hva + head, pages, off + head))
+	if (!pages || gmem_add_file(f->gmem, gpa + head, pages) ||
+	    !map_pages(f, hva + head, pages, off + head))
 		return load_read(f, hva, len, off);
 	err = load_read(f, hva, head, off);
 	if (err)

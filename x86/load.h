@@ -26,7 +26,7 @@
 struct load_file {
 	const char *what;
 	const char *path;
-	const struct gmem *gmem;
+	struct gmem *gmem;
 	struct report *r;
 	int fd;
 	u64 size;

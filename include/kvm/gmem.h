@@ -6,6 +6,7 @@
 #include "kvm/types.h"
 
 #define GMEM_MAX_REGIONS 8
+#define GMEM_MAX_FILES 32
 
 /**
  * struct gmem_region - a stretch of guest RAM
@@ -19,14 +20,23 @@ struct gmem_region {
 	u8 *hva;
 };
 
+/** struct gmem_file - guest RAM whose pages come from a file, privately */
+struct gmem_file {
+	u64 gpa;
+	u64 size;
+};
+
 /**
  * struct gmem - guest RAM, all of it; immutable while vCPUs run
  * @region: sorted by gpa, none overlaps or touches the end of the gpa space
  * @nr: how many
+ * @file: stretches that gmem_add_file() was told of, @nr_files of them
  */
 struct gmem {
 	struct gmem_region region[GMEM_MAX_REGIONS];
 	unsigned int nr;
+	struct gmem_file file[GMEM_MAX_FILES];
+	unsigned int nr_files;
 };
 
 /**
@@ -67,5 +77,32 @@ int gmem_write(const struct gmem *g, u64 gpa, const void *src, size_t len);
  */
 int gmem_iov(const struct gmem *g, u64 gpa, size_t len, struct iovec *iov,
 	     int max);
+
+/**
+ * gmem_add_file() - [@gpa, @gpa + @size) is a private mapping of a file
+ *
+ * Return: 0, -EFAULT when it is not RAM, -ENOSPC.
+ */
+int gmem_add_file(struct gmem *g, u64 gpa, u64 size);
+
+/**
+ * gmem_discard() - give whole pages of RAM back to the host
+ * @gpa, @len: only pages that are wholly inside are given back
+ * @zero: the guest counts on reading zeroes: pages of files, which would show
+ *	the file again, stay as they are
+ *
+ * The address stays usable: a page comes back when it is touched, with zeroes,
+ * or with what the file has.
+ * Return: bytes given back; -EFAULT, with nothing done, when not all is RAM.
+ * Context: any thread.
+ */
+s64 gmem_discard(const struct gmem *g, u64 gpa, u64 len, bool zero);
+
+/**
+ * gmem_gpa() - the guest's address of a host address inside of RAM
+ *
+ * Return: ~0 when it is not.
+ */
+u64 gmem_gpa(const struct gmem *g, const void *hva);
 
 #endif

@@ -12,6 +12,7 @@ typedef __UINT8_TYPE__ u8;
 typedef __UINT16_TYPE__ u16;
 typedef __UINT32_TYPE__ u32;
 typedef __UINT64_TYPE__ u64;
+typedef __INT64_TYPE__ s64;
 
 /* Names that the kernel's headers have and libc's have not. */
 #ifndef __aligned
