@@ -189,9 +189,53 @@ int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
 
 /** virtio_classes - every class, ends with NULL; virtio/classes.c */
 extern const struct virtio_class *const virtio_classes[];
+extern const struct virtio_class virtio_balloon_class;
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
 extern const struct virtio_class virtio_rng_class;
+
+/** struct virtio_balloon_opts - @reporting: offer free page reporting */
+struct virtio_balloon_opts {
+	bool reporting;
+};
+
+#define VIRTIO_BALLOON_STATS 16
+
+/**
+ * struct virtio_balloon_stats - what the driver said of its memory
+ * @seq: how often it did, 0 when it has not yet
+ * @valid: bit N: @value[N] was in its last answer
+ * @value: by VIRTIO_BALLOON_S_*, virtio 1.2 s5.5.6.3; unchecked
+ */
+struct virtio_balloon_stats {
+	u64 seq;
+	u32 valid;
+	u64 value[VIRTIO_BALLOON_STATS];
+};
+
+/**
+ * virtio_balloon_set_target() - how much memory the guest is to give up
+ * @bytes: in all, not in addition; rounded down to 4 KiB
+ *
+ * Returns at once. The driver moves towards it at its own pace, as far as it
+ * can or likes to: see virtio_balloon_actual().
+ * Context: any thread, no lock held; in any state of the VM.
+ * Return: 0, -EINVAL when it is more than the guest has.
+ */
+int virtio_balloon_set_target(struct virtio_device *dev, u64 bytes);
+/** virtio_balloon_actual() - bytes given up by now, as the driver says */
+u64 virtio_balloon_actual(struct virtio_device *dev);
+/**
+ * virtio_balloon_request_stats() - ask the driver for new statistics
+ *
+ * They have come when seq of virtio_balloon_get_stats() has changed.
+ * Context: any thread, no lock held.
+ * Return: 0; -EAGAIN while the driver has not answered the last request;
+ * -ENOTCONN without a driver that gives statistics, or while paused.
+ */
+int virtio_balloon_request_stats(struct virtio_device *dev);
+void virtio_balloon_get_stats(struct virtio_device *dev,
+			      struct virtio_balloon_stats *stats);
 
 /** struct virtio_blk_opts - @disk: ownership passes on success of create */
 struct virtio_blk_opts {

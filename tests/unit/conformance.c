@@ -58,6 +58,14 @@ static int create_blk(struct rig *r)
 	return err;
 }
 
+static int create_balloon(struct rig *r)
+{
+	struct virtio_balloon_opts o = { .reporting = true };
+
+	return virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				    NULL);
+}
+
 static void drop_output(void *opaque, const void *d, size_t len)
 {
 	(void)opaque;
@@ -77,6 +85,15 @@ static int create_plain(struct rig *r)
 {
 	return virtio_device_create(&r->dev, r->class, "dut", NULL, &r->env,
 				    NULL);
+}
+
+/* A page that is nobody's */
+static void request_balloon(struct vr_mem *m, unsigned int q)
+{
+	__le32 pfn = htole32((VR_DATA + 0x4000) >> 12);
+
+	gmem_write(&m->g, VR_DATA, &pfn, sizeof(pfn));
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, sizeof(pfn), 0, 0);
 }
 
 static void request_blk(struct vr_mem *m, unsigned int q)
@@ -100,6 +117,7 @@ static void request_in(struct vr_mem *m, unsigned int q)
 }
 
 static const struct recipe recipes[] = {
+	{ "balloon", 0, create_balloon, request_balloon },
 	{ "blk", 0, create_blk, request_blk },
 	{ "console", 1, create_console, request_out },
 	{ "rng", 0, create_plain, request_in },
