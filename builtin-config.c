@@ -179,6 +179,7 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->kernel = o->kernel ? o->kernel : c->kernel;
 	m->initrd = o->initrd;
 	m->rng = o->rng;
+	m->balloon = o->balloon;
 	m->nodefaults = o->nodefaults;
 	err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
@@ -226,9 +227,9 @@ static void config_print_json(const struct machine *m)
 		   true);
 	json_field("transport", m->transport == TRANSPORT_MMIO ? "mmio" : "pci",
 		   true);
-	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n",
+	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n  \"balloon\": %s,\n",
 	       m->nr_cpus, (unsigned long long)m->mem,
-	       m->rng ? "true" : "false");
+	       m->rng ? "true" : "false", m->balloon ? "true" : "false");
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {
 		printf("%s\n    { \"path\": ", i ? "," : "");

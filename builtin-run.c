@@ -85,6 +85,8 @@ const struct option_desc run_options[] = {
 	RUN_OPT("console", 0, OPT_STRING, "serial|virtio", console,
 		"where the console is"),
 	RUN_OPT("rng", 0, OPT_FLAG, NULL, rng, "add a virtio-rng device"),
+	RUN_OPT("balloon", 0, OPT_FLAG, NULL, balloon,
+		"add a virtio-balloon: unused memory goes back to the host"),
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
@@ -197,6 +199,7 @@ static int add_devices(struct kvm *kvm, struct report *r)
 		.output = kvm->console.output,
 		.opaque = kvm->console.opaque,
 	};
+	const struct virtio_balloon_opts balloon = { .reporting = true };
 	int err = arch_platform_init(kvm, r);
 
 	if (!err && m->console == CONSOLE_VIRTIO)
@@ -206,6 +209,9 @@ static int add_devices(struct kvm *kvm, struct report *r)
 		err = add_disks(kvm, r);
 	if (!err && m->rng)
 		err = add_virtio(kvm, &virtio_rng_class, "rng", NULL, r);
+	if (!err && m->balloon)
+		err = add_virtio(kvm, &virtio_balloon_class, "balloon",
+				 &balloon, r);
 	return err ? err : arch_platform_finish(kvm, r);
 }
 

@@ -70,6 +70,7 @@ struct run_options {
 	long loglevel;
 	long timeout;
 	bool rng;
+	bool balloon;
 	bool nodefaults;
 	bool dry_run;
 	bool json;

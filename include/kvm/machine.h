@@ -31,6 +31,7 @@ struct machine {
 	enum machine_console console;
 	enum machine_transport transport;
 	bool rng;
+	bool balloon;
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
