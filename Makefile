@@ -40,6 +40,7 @@ endif
 
 lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
+lib-y += virtio/stream.c
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
 lib-y += $(sort $(wildcard $(arch)/*.c))
