@@ -20,6 +20,15 @@
 
 #define MEM_MIN (16 * SZ_1M)
 
+const char *const stream_kinds[] = {
+	[STREAM_FILE] = "file",
+	[STREAM_READ] = "read",
+	[STREAM_PIPE] = "pipe",
+	[STREAM_FD] = "fd",
+	[STREAM_UNIX] = "unix",
+	[STREAM_PTY] = "pty",
+};
+
 static u64 default_mem(void)
 {
 	struct sysinfo si;
@@ -146,6 +155,25 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 	return 0;
 }
 
+static int resolve_ports(struct machine *m, const struct run_options *o,
+			 struct report *r)
+{
+	m->nr_ports = o->nr_ports;
+	for (unsigned int i = 0; i < o->nr_ports; i++) {
+		const char *name = o->port[i].name;
+
+		m->port[i] = o->port[i];
+		if (strlen(name) >= VIRTIO_CONSOLE_NAME_MAX)
+			return report_error(r, 0, "port %s: longer than %d characters",
+					    name, VIRTIO_CONSOLE_NAME_MAX - 1);
+		for (unsigned int n = 0; n < i; n++)
+			if (!strcmp(name, o->port[n].name))
+				return report_error(r, 0, "port %s: given twice",
+						    name);
+	}
+	return 0;
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -170,6 +198,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	err = resolve_choices(m, o, r);
 	if (!err)
 		err = resolve_disks(m, o, r);
+	if (!err)
+		err = resolve_ports(m, o, r);
 	if (!err && !o->kernel)
 		err = default_kernel(c, r);
 	if (!err)
@@ -216,6 +246,23 @@ static void json_field(const char *name, const char *value, bool comma)
 	printf("%s\n", comma ? "," : "");
 }
 
+static void json_ports(const struct machine *m)
+{
+	printf("  \"ports\": [");
+	for (unsigned int i = 0; i < m->nr_ports; i++) {
+		const struct machine_port *p = &m->port[i];
+
+		printf("%s\n    { \"name\": ", i ? "," : "");
+		json_string(p->name);
+		printf(", \"console\": %s, \"kind\": \"%s\", \"arg\": ",
+		       p->console ? "true" : "false",
+		       stream_kinds[p->stream.kind]);
+		json_string(p->stream.arg ? p->stream.arg : "");
+		printf(" }");
+	}
+	printf("%s]\n", m->nr_ports ? "\n  " : "");
+}
+
 static void config_print_json(const struct machine *m)
 {
 	printf("{\n");
@@ -240,7 +287,9 @@ static void config_print_json(const struct machine *m)
 		json_string(m->disk[i].serial ? m->disk[i].serial : "");
 		printf(" }");
 	}
-	printf("%s]\n}\n", m->nr_disks ? "\n  " : "");
+	printf("%s],\n", m->nr_disks ? "\n  " : "");
+	json_ports(m);
+	printf("}\n");
 }
 
 void config_print(const struct run_config *c, bool json)
@@ -258,4 +307,8 @@ void config_print(const struct run_config *c, bool json)
 	for (unsigned int i = 0; i < m->nr_disks; i++)
 		printf("disk     %s%s\n", m->disk[i].opts.path,
 		       m->disk[i].opts.readonly ? ",ro" : "");
+	for (unsigned int i = 0; i < m->nr_ports; i++)
+		printf("port     %s=%s:%s\n", m->port[i].name,
+		       stream_kinds[m->port[i].stream.kind],
+		       m->port[i].stream.arg ? m->port[i].stream.arg : "");
 }

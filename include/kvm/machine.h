@@ -3,8 +3,10 @@
 #define KVM__MACHINE_H
 
 #include "kvm/disk.h"
+#include "kvm/stream.h"
 
 #define MACHINE_MAX_DISKS 64
+#define MACHINE_MAX_PORTS 15
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -13,6 +15,13 @@ enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 struct machine_disk {
 	struct disk_opts opts;
 	const char *serial;
+};
+
+/** struct machine_port - one --port; strings are the configuration's */
+struct machine_port {
+	const char *name;
+	bool console;
+	struct stream_opts stream;
 };
 
 /**
@@ -35,6 +44,8 @@ struct machine {
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
+	struct machine_port port[MACHINE_MAX_PORTS];
+	unsigned int nr_ports;
 };
 
 #endif
