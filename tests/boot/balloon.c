@@ -5,13 +5,14 @@
  * Runs a guest with a balloon and plays the host that sets its target, which no
  * command does yet. The machine is put together as lkvm run does it. The guest
  * (guest/balloon.sh) takes commands on the serial port, one line each, and
- * answers "DONE COMMAND". What the process has of memory is in /proc/self/statm.
- * Prints KTAP.
+ * answers "DONE COMMAND". What the process has of memory is in /proc/self/statm,
+ * opened before the process is sealed. Prints KTAP.
  *
  *	balloon KERNEL INITRD inflate|report|oom
  *
  * The main thread does it all; vCPUs append to a buffer of what the guest said.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 
 #define MIB SZ_1M
 #define PATIENCE 200
+
+static int statm_fd;
 
 struct host {
 	struct kvm *kvm;
@@ -66,12 +69,14 @@ static void nap(void)
 static u64 resident(void)
 {
 	unsigned long size, rss = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+	char text[128];
+	ssize_t n = pread(statm_fd, text, sizeof(text) - 1, 0);
 
-	if (f && fscanf(f, "%lu %lu", &size, &rss) != 2)
-		rss = 0;
-	if (f)
-		fclose(f);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	if (sscanf(text, "%lu %lu", &size, &rss) != 2)
+		return 0;
 	return rss * 4096ULL;
 }
 
@@ -278,7 +283,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGUSR1, ignore);
 	pthread_mutex_init(&h.lock, NULL);
-	if (argc != 4)
+	statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (argc != 4 || statm_fd < 0)
 		return 125;
 	m.kernel = argv[1];
 	m.initrd = argv[2];
