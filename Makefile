@@ -40,7 +40,7 @@ endif
 
 lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
-lib-y += virtio/vhost.c
+lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += virtio/vsock.c virtio/vsock-unix.c virtio/vhost-vsock.c

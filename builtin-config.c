@@ -20,6 +20,15 @@
 
 #define MEM_MIN (16 * SZ_1M)
 
+const char *const stream_kinds[] = {
+	[STREAM_FILE] = "file",
+	[STREAM_READ] = "read",
+	[STREAM_PIPE] = "pipe",
+	[STREAM_FD] = "fd",
+	[STREAM_UNIX] = "unix",
+	[STREAM_PTY] = "pty",
+};
+
 static u64 default_mem(void)
 {
 	struct sysinfo si;
@@ -184,6 +193,25 @@ static int resolve_vsock(struct run_config *c, const struct run_options *o,
 	return 0;
 }
 
+static int resolve_ports(struct machine *m, const struct run_options *o,
+			 struct report *r)
+{
+	m->nr_ports = o->nr_ports;
+	for (unsigned int i = 0; i < o->nr_ports; i++) {
+		const char *name = o->port[i].name;
+
+		m->port[i] = o->port[i];
+		if (strlen(name) >= VIRTIO_CONSOLE_NAME_MAX)
+			return report_error(r, 0, "port %s: longer than %d characters",
+					    name, VIRTIO_CONSOLE_NAME_MAX - 1);
+		for (unsigned int n = 0; n < i; n++)
+			if (!strcmp(name, o->port[n].name))
+				return report_error(r, 0, "port %s: given twice",
+						    name);
+	}
+	return 0;
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -208,6 +236,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	err = resolve_choices(m, o, r);
 	if (!err)
 		err = resolve_disks(m, o, r);
+	if (!err)
+		err = resolve_ports(m, o, r);
 	if (!err && !o->kernel)
 		err = default_kernel(c, r);
 	if (!err)
@@ -274,6 +304,23 @@ static void vsock_print_json(const struct machine_vsock *v)
 	printf(" },\n");
 }
 
+static void json_ports(const struct machine *m)
+{
+	printf("  \"ports\": [");
+	for (unsigned int i = 0; i < m->nr_ports; i++) {
+		const struct machine_port *p = &m->port[i];
+
+		printf("%s\n    { \"name\": ", i ? "," : "");
+		json_string(p->name);
+		printf(", \"console\": %s, \"kind\": \"%s\", \"arg\": ",
+		       p->console ? "true" : "false",
+		       stream_kinds[p->stream.kind]);
+		json_string(p->stream.arg ? p->stream.arg : "");
+		printf(" }");
+	}
+	printf("%s]\n", m->nr_ports ? "\n  " : "");
+}
+
 static void config_print_json(const struct machine *m)
 {
 	printf("{\n");
@@ -304,7 +351,9 @@ static void config_print_json(const struct machine *m)
 		printf("%s\n    ", i ? "," : "");
 		network_print_json(&m->net[i]);
 	}
-	printf("%s]\n}\n", m->nr_nets ? "\n  " : "");
+	printf("%s],\n", m->nr_nets ? "\n  " : "");
+	json_ports(m);
+	printf("}\n");
 }
 
 void config_print(const struct run_config *c, bool json)
@@ -327,4 +376,8 @@ void config_print(const struct run_config *c, bool json)
 		       m->vsock.vhost ? "vhost" : m->vsock.path);
 	for (unsigned int i = 0; i < m->nr_nets; i++)
 		network_print(&m->net[i]);
+	for (unsigned int i = 0; i < m->nr_ports; i++)
+		printf("port     %s=%s:%s\n", m->port[i].name,
+		       stream_kinds[m->port[i].stream.kind],
+		       m->port[i].stream.arg ? m->port[i].stream.arg : "");
 }

@@ -3,8 +3,9 @@
  * The guest's console on this process's stdin and stdout.
  *
  * Theory of operation: vCPU threads append to a bounded buffer, the main
- * thread writes it out; when the reader of stdout is slow the buffer fills
- * and vCPUs wait, until console_shut(). What passes is also looked at line by
+ * thread writes it out; when the reader of stdout is slow the buffer fills.
+ * Then the serial port's bytes hold the vCPU up, until console_shut(); those of
+ * a virtio console stay in its queue. What passes is also looked at line by
  * line for a panic message, which is how the end of a guest without pvpanic
  * is told from an orderly one. Input is read by the main thread, at most a
  * buffer ahead of what the guest takes. A terminal is put in raw mode only
@@ -98,36 +99,67 @@ static void console_scan(struct console *c, const u8 *d, size_t len)
 	}
 }
 
+void console_wake(void *opaque)
+{
+	struct console *c = opaque;
+	u64 one = 1;
+
+	/* A full counter means that main has yet to look: as good. */
+	if (write(c->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* Return: how many bytes found room. */
+static size_t console_append(struct console *c, const u8 *d, size_t len)
+{
+	size_t n = MIN(len, sizeof(c->buf) - c->len);
+
+	console_scan(c, d, n);
+	memcpy(c->buf + c->len, d, n);
+	if (!c->len)
+		console_wake(c);
+	c->len += n;
+	return n;
+}
+
 void console_output(void *opaque, const void *data, size_t len)
 {
 	struct console *c = opaque;
 	const u8 *d = data;
-	u64 one = 1;
 
 	pthread_mutex_lock(&c->lock);
-	console_scan(c, d, len);
 	while (len) {
-		size_t n = MIN(len, sizeof(c->buf) - c->len);
+		size_t n = console_append(c, d, len);
 
-		if (!n && c->closing)
+		if (!n && c->closing) {
+			console_scan(c, d, len);
 			break;
-		if (!n) {
-			pthread_cond_wait(&c->space, &c->lock);
-			continue;
 		}
-		memcpy(c->buf + c->len, d, n);
-		if (!c->len && write(c->wake_fd, &one, sizeof(one)) < 0)
-			n = MIN(n, len);
-		c->len += n;
+		if (!n)
+			pthread_cond_wait(&c->space, &c->lock);
 		d += n;
 		len -= n;
 	}
 	pthread_mutex_unlock(&c->lock);
 }
 
+size_t console_offer(void *opaque, const void *data, size_t len)
+{
+	struct console *c = opaque;
+	size_t n;
+
+	pthread_mutex_lock(&c->lock);
+	n = console_append(c, data, len);
+	if (n < len)
+		c->refused = true;
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
 int console_drain(struct console *c)
 {
 	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	size_t budget = sizeof(c->buf);
 	u8 out[4096];
 	ssize_t n;
 	u64 v;
@@ -143,13 +175,14 @@ int console_drain(struct console *c)
 		pthread_mutex_unlock(&c->lock);
 		if (!len)
 			return 0;
-		if (poll(&p, 1, 0) <= 0)
+		if (!budget || poll(&p, 1, 0) <= 0)
 			return -EAGAIN;
 		n = write(STDOUT_FILENO, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			n = len;	/* nobody reads any more */
+		budget -= MIN(budget, (size_t)n);
 		pthread_mutex_lock(&c->lock);
 		memmove(c->buf, c->buf + n, c->len - n);
 		c->len -= n;
@@ -202,18 +235,50 @@ int console_input(struct console *c)
 	return 0;
 }
 
+/* Half a buffer of room is worth a look at the guest's queue. */
+static bool console_has_room(struct console *c)
+{
+	bool room;
+
+	pthread_mutex_lock(&c->lock);
+	room = c->refused && c->len <= sizeof(c->buf) / 2;
+	if (room)
+		c->refused = false;
+	pthread_mutex_unlock(&c->lock);
+	return room;
+}
+
 void console_feed(struct console *c, struct kvm *kvm)
 {
 	size_t n;
 
+	if (kvm->console_virtio && console_has_room(c))
+		virtio_console_resume(kvm->console_virtio, 0);
 	if (!c->in_len)
 		return;
 	if (kvm->console_virtio)
-		n = virtio_console_input(kvm->console_virtio, c->in, c->in_len);
+		n = virtio_console_input(kvm->console_virtio, 0, c->in,
+					 c->in_len);
 	else
 		n = serial_input(kvm->console_serial, c->in, c->in_len);
 	memmove(c->in, c->in + n, c->in_len - n);
 	c->in_len -= n;
+}
+
+void console_flush(struct console *c, struct kvm *kvm)
+{
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	int ret;
+
+	do {
+		c->stuck = false;
+		ret = console_drain(c);
+		if (kvm->console_virtio && console_has_room(c)) {
+			virtio_console_resume(kvm->console_virtio, 0);
+			ret = -EAGAIN;
+		}
+		c->stuck = ret == -EAGAIN;
+	} while (c->stuck && poll(&p, 1, 2000) > 0);
 }
 
 void console_shut(struct console *c)
@@ -232,7 +297,8 @@ void console_close(struct console *c)
 		return;
 	c->opened = false;
 	console_shut(c);
-	while (console_drain(c) == -EAGAIN && poll(&p, 1, 2000) > 0)
+	while (console_drain(c) == -EAGAIN && !c->stuck &&
+	       poll(&p, 1, 2000) > 0)
 		;
 	terminal_restore();
 	close(c->wake_fd);

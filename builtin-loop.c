@@ -5,7 +5,8 @@
  * Theory of operation: the main thread polls the VM's end, the console's
  * output, stdin, a signalfd and the timeout. poll(2), not epoll, since stdin
  * may be a plain file. While the guest has no room for input stdin is not
- * read, and the guest is asked again every few milliseconds.
+ * read, until the device says that there is. While the reader of stdout is slow
+ * its readiness is waited for.
  */
 #include <errno.h>
 #include <poll.h>
@@ -45,26 +46,26 @@ static void loop_signal(struct kvm *kvm, int fd)
 		kvm_end(kvm, VM_END_USER, si.ssi_signo);
 }
 
-static int loop_wait(const struct console *c, u64 deadline, bool blocked)
+static int loop_wait(u64 deadline)
 {
 	u64 now = now_ns();
-	int ms = c->in_len || blocked ? 5 : -1;
 
-	if (deadline && ms < 0)
-		ms = deadline <= now ? 0 :
-		     MIN((deadline - now) / 1000000 + 1, 1000000ULL);
-	return ms;
+	if (!deadline)
+		return -1;
+	return deadline <= now ? 0 :
+	       MIN((deadline - now) / 1000000 + 1, 1000000ULL);
 }
 
 int run_loop(struct kvm *kvm, struct console *c, long timeout,
 	     struct report *r)
 {
 	u64 deadline = timeout ? now_ns() + timeout * 1000000000ULL : 0;
-	struct pollfd p[4] = {
+	struct pollfd p[5] = {
 		{ .fd = kvm->end_fd, .events = POLLIN },
 		{ .fd = c->wake_fd, .events = POLLIN },
 		{ .events = POLLIN },
 		{ .events = POLLIN },
+		{ .events = POLLOUT },
 	};
 	bool blocked = false;
 	sigset_t set;
@@ -80,15 +81,15 @@ int run_loop(struct kvm *kvm, struct console *c, long timeout,
 	loop_resize(kvm);
 	while (kvm->end == VM_END_NONE) {
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
-		if (poll(p, 4, loop_wait(c, deadline, blocked)) < 0 &&
-		    errno != EINTR)
+		p[4].fd = blocked ? STDOUT_FILENO : -1;
+		if (poll(p, 5, loop_wait(deadline)) < 0 && errno != EINTR)
 			break;
 		if (p[2].revents & POLLIN)
 			loop_signal(kvm, p[2].fd);
 		if (p[3].fd >= 0 && p[3].revents && console_input(c))
 			kvm_end(kvm, VM_END_USER, 0);
-		console_feed(c, kvm);
 		blocked = console_drain(c) == -EAGAIN;
+		console_feed(c, kvm);
 		if (deadline && now_ns() >= deadline)
 			kvm_end(kvm, VM_END_TIMEOUT, 0);
 	}

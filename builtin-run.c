@@ -100,6 +100,80 @@ static int opt_vsock(void *opts, const char *value, struct report *r)
 	return 0;
 }
 
+/* "N" or "IN,OUT" */
+static int port_fds(struct stream_opts *s, const char *arg)
+{
+	char *end;
+
+	errno = 0;
+	s->in_fd = strtol(arg, &end, 10);
+	s->out_fd = s->in_fd;
+	if (*end == ',' && end != arg) {
+		arg = end + 1;
+		s->out_fd = strtol(arg, &end, 10);
+	}
+	return *end || end == arg || errno || s->in_fd < 0 || s->out_fd < 0 ?
+	       -EINVAL : 0;
+}
+
+static int port_stream(struct machine_port *p, char *kind, struct report *r)
+{
+	char *arg = strchr(kind, ':');
+
+	if (arg)
+		*arg++ = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(stream_kinds); i++) {
+		if (strcmp(kind, stream_kinds[i]))
+			continue;
+		p->stream.kind = i;
+		p->stream.arg = arg;
+		if (i != STREAM_PTY && (!arg || !*arg))
+			return report_error(r, 0, "port %s: %s needs an argument",
+					    p->name, kind);
+		if (i == STREAM_FD && port_fds(&p->stream, arg))
+			return report_error(r, 0, "port %s: fd:%s is not N or IN,OUT",
+					    p->name, arg);
+		return 0;
+	}
+	return report_error(r, 0,
+		"port %s: %s is not file, read, pipe, fd, unix or pty",
+		p->name, kind);
+}
+
+static int opt_port(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+	char *kind = strdup(value), *word;
+	struct machine_port *p;
+
+	if (!kind)
+		return report_error(r, ENOMEM, "--port");
+	if (o->nr_ports == MACHINE_MAX_PORTS) {
+		free(kind);
+		return report_error(r, 0, "--port: more than %d ports",
+				    MACHINE_MAX_PORTS);
+	}
+	p = &o->port[o->nr_ports++];
+	word = strsep(&kind, "=");
+	p->name = strsep(&word, ",");
+	if (!kind || !*p->name)
+		return report_error(r, 0, "--port: %s is not NAME=KIND[:ARG]",
+				    value);
+	if (word && strcmp(word, "console"))
+		return report_error(r, 0, "port %s: unknown word \"%s\"",
+				    p->name, word);
+	p->console = word;
+	return port_stream(p, kind, r);
+}
+
+/* All strings of a port are words of a copy that begins with the name. */
+static void free_ports(struct run_options *o)
+{
+	for (unsigned int i = 0; i < o->nr_ports; i++)
+		free((char *)o->port[i].name);
+	o->nr_ports = 0;
+}
+
 #define RUN_OPT(n, l, t, a, f, h) \
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
@@ -124,6 +198,9 @@ const struct option_desc run_options[] = {
 	  opt_network },
 	{ "vsock", 0, OPT_CALL, "CID[,path=P][,vhost]",
 	  "add a virtio socket device with that address", 0, opt_vsock },
+	{ "port", 0, OPT_CALL, "NAME[,console]=KIND[:ARG]",
+	  "a virtio port to file:, read:, pipe:, fd:, unix: or pty; repeatable",
+	  0, opt_port },
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
@@ -198,6 +275,19 @@ static void limits_init(void)
 	setrlimit(RLIMIT_NOFILE, &l);
 }
 
+static int place_virtio(struct kvm *kvm, struct virtio_device *dev,
+			struct report *r)
+{
+	int err = arch_add_virtio(kvm, dev, r);
+
+	if (err) {
+		virtio_device_free(dev);
+		return err;
+	}
+	kvm_add_device(kvm, &dev->dev);
+	return 0;
+}
+
 static int add_virtio(struct kvm *kvm, const struct virtio_class *class,
 		      const char *name, const void *opts, struct report *r)
 {
@@ -208,13 +298,61 @@ static int add_virtio(struct kvm *kvm, const struct virtio_class *class,
 				   r);
 	if (err)
 		return report_error(r, -err, "%s", name);
-	err = arch_add_virtio(kvm, dev, r);
+	return place_virtio(kvm, dev, r);
+}
+
+static int open_ports(struct kvm *kvm, struct virtio_console_port *port,
+		      struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	int err = 0;
+
+	for (unsigned int i = 0; i < m->nr_ports && !err; i++) {
+		const char *name = m->port[i].name;
+
+		port[i].name = name;
+		port[i].console = m->port[i].console;
+		err = stream_open(&port[i].stream, name, &m->port[i].stream, r);
+		if (!err && stream_path(port[i].stream))
+			vm_log(&kvm->log, "port %s: %s", name,
+			       stream_path(port[i].stream));
+	}
+	return err;
+}
+
+/* Port 0 is the console, if that is where it is. */
+static int add_ports(struct kvm *kvm, struct report *r)
+{
+	struct virtio_console_port port[MACHINE_MAX_PORTS + 1] = { 0 };
+	struct virtio_console_opts o = { .port = port };
+	const struct machine *m = kvm->machine;
+	struct virtio_device *dev;
+	int err;
+
+	if (m->console == CONSOLE_VIRTIO)
+		port[o.nr_ports++] = (struct virtio_console_port){
+			.console = true,
+			.output = kvm->console.offer,
+			.wake = kvm->console.wake,
+			.opaque = kvm->console.opaque,
+		};
+	err = open_ports(kvm, port + o.nr_ports, r);
+	o.nr_ports += m->nr_ports;
+	if (!o.nr_ports)
+		return 0;
+	if (!err)
+		err = virtio_device_create(&dev, &virtio_console_class,
+					   "console", &o, &kvm->virtio_env, r);
 	if (err) {
-		virtio_device_free(dev);
+		for (unsigned int i = 0; i < o.nr_ports; i++)
+			stream_close(port[i].stream);
 		return err;
 	}
-	kvm_add_device(kvm, &dev->dev);
-	if (class == &virtio_console_class)
+	err = place_virtio(kvm, dev, r);
+	if (err)
+		return err;
+	kvm->ports = dev;
+	if (m->console == CONSOLE_VIRTIO)
 		kvm->console_virtio = dev;
 	return 0;
 }
@@ -279,16 +417,11 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 static int add_devices(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
-	struct virtio_console_opts console = {
-		.output = kvm->console.output,
-		.opaque = kvm->console.opaque,
-	};
 	const struct virtio_balloon_opts balloon = { .reporting = true };
 	int err = arch_platform_init(kvm, r);
 
-	if (!err && m->console == CONSOLE_VIRTIO)
-		err = add_virtio(kvm, &virtio_console_class, "console",
-				 &console, r);
+	if (!err)
+		err = add_ports(kvm, r);
 	if (!err)
 		err = add_disks(kvm, r);
 	if (!err)
@@ -403,12 +536,25 @@ static void times_print(const struct run_times *t, const struct kvm *kvm)
 		(unsigned long long)kvm->cpus[0].exits);
 }
 
+/* Who reads slowly gets all that the guest sent, if the guest chose the end. */
+static void finish_output(struct kvm *kvm, struct console *c)
+{
+	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
+
+	kvm_halt(kvm);
+	console_flush(c, kvm);
+	if (kvm->ports)
+		virtio_console_flush(kvm->ports, chosen ? 2000 : 100);
+}
+
 static int run_vm(const struct run_config *config, struct console *c,
 		  const struct run_options *o, struct outcome *out,
 		  struct report *r)
 {
 	const struct vm_log log = { log_emit, NULL };
-	const struct console_ops console = { console_output, c };
+	const struct console_ops console = {
+		console_output, console_offer, console_wake, c,
+	};
 	struct run_times t = { .exec = now_ns() };
 	struct kvm *kvm;
 	int err;
@@ -431,6 +577,7 @@ static int run_vm(const struct run_config *config, struct console *c,
 	if (!err)
 		err = run_loop(kvm, c, o->timeout, r);
 	console_shut(c);
+	finish_output(kvm, c);
 	kvm_stop(kvm);
 	t.end = now_ns();
 	if (!err)
@@ -463,6 +610,7 @@ int cmd_run(int argc, char **argv)
 		config_print(&config, o.json);
 		config_free(&config);
 		free_disks(&o);
+		free_ports(&o);
 		return 0;
 	}
 	signals_init();
@@ -482,5 +630,6 @@ int cmd_run(int argc, char **argv)
 	status_write(status, &out, o.status);
 	config_free(&config);
 	free_disks(&o);
+	free_ports(&o);
 	return out.status;
 }

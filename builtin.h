@@ -50,6 +50,8 @@ int parse_number(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
+/** stream_kinds - by enum stream_kind, as they are spelled */
+extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
@@ -80,6 +82,8 @@ struct run_options {
 	unsigned int nr_disks;
 	struct net_opts net[MACHINE_MAX_NETS];
 	unsigned int nr_nets;
+	struct machine_port port[MACHINE_MAX_PORTS];
+	unsigned int nr_ports;
 };
 
 /**
@@ -115,7 +119,7 @@ void json_string(const char *s);
 
 /**
  * struct console - one guest console on this process's stdin and stdout
- * @lock: guards @buf, @len, @closing; leaf
+ * @lock: guards @buf, @len, @closing, @refused; leaf
  */
 struct console {
 	pthread_mutex_t lock;
@@ -123,6 +127,8 @@ struct console {
 	u8 buf[65536];
 	size_t len;
 	bool closing;
+	bool refused;
+	bool stuck;
 	bool opened;
 	int wake_fd;
 	int tty_fd;
@@ -139,12 +145,21 @@ struct console {
 int console_open(struct console *c, struct report *r);
 /** console_output() - a vCPU's bytes; waits when the reader is slow */
 void console_output(void *console, const void *d, size_t len);
+/**
+ * console_offer() - bytes for which there may be no room; any thread
+ * Return: how many were taken. console_feed() asks for the rest.
+ */
+size_t console_offer(void *console, const void *d, size_t len);
+/** console_wake() - the main thread is to call console_feed(); any thread */
+void console_wake(void *console);
 /** console_drain() - main thread: pass on what is there. -EAGAIN if blocked */
 int console_drain(struct console *c);
 /** console_input() - main thread: stdin is readable. 1 when ^A x was typed */
 int console_input(struct console *c);
-/** console_feed() - offer waiting input to the guest */
+/** console_feed() - offer waiting input to the guest, and room for output */
 void console_feed(struct console *c, struct kvm *kvm);
+/** console_flush() - vCPUs are halted: what the guest sent is passed on */
+void console_flush(struct console *c, struct kvm *kvm);
 /** console_shut() - vCPUs are not held back any more */
 void console_shut(struct console *c);
 /** console_close() - the rest goes out, the terminal is as it was */

@@ -319,12 +319,24 @@ int kvm_resume(struct kvm *kvm)
 	return err;
 }
 
+void kvm_halt(struct kvm *kvm)
+{
+	pthread_mutex_lock(&kvm->lock);
+	if (kvm->state == KVM_RUNNING) {
+		kvm->halted = true;
+		kvm_set_state(kvm, KVM_STOPPED);
+		kvm_cpus_stop(kvm);
+	}
+	pthread_mutex_unlock(&kvm->lock);
+}
+
 int kvm_stop(struct kvm *kvm)
 {
 	bool running;
 
 	pthread_mutex_lock(&kvm->lock);
-	running = kvm->state == KVM_RUNNING;
+	running = kvm->state == KVM_RUNNING || kvm->halted;
+	kvm->halted = false;
 	if (kvm->state != KVM_STOPPED)
 		kvm_set_state(kvm, KVM_STOPPED);
 	kvm_cpus_stop(kvm);

@@ -71,6 +71,7 @@ struct serial {
 	pthread_mutex_t lock;	/* guards all below */
 	bool level;
 	unsigned int polls;	/* reads of LSR with nothing in between */
+	bool starved;		/* input was offered that did not fit */
 	struct serial_regs r;
 };
 
@@ -265,6 +266,28 @@ static bool serial_send(struct serial *s, u8 v)
 	return !loop;
 }
 
+/* The host's bytes stay outside while nobody or the chip itself listens. */
+static unsigned int serial_room(const struct serial *s)
+{
+	unsigned int max = serial_rx_capacity(s);
+
+	if (s->r.mcr & UART_MCR_LOOP)
+		return 0;
+	if (!(s->r.ier & UART_IER_RDI) && s->polls < 2)
+		return 0;
+	return s->r.rx_count < max ? max - s->r.rx_count : 0;
+}
+
+/* Input waits outside, and all that was inside has been read. */
+static void serial_wake(struct serial *s)
+{
+	if (!s->starved || s->r.rx_count || !serial_room(s))
+		return;
+	s->starved = false;
+	if (s->opts.wake)
+		s->opts.wake(s->opts.opaque);
+}
+
 static int serial_io_read(void *o, u64 off, void *d, unsigned int len)
 {
 	struct serial *s = o;
@@ -274,6 +297,7 @@ static int serial_io_read(void *o, u64 off, void *d, unsigned int len)
 	s->polls = off == UART_LSR ? MIN(s->polls + 1, 2U) : 0;
 	v = serial_read_reg(s, off);
 	serial_update_irq(s);
+	serial_wake(s);
 	pthread_mutex_unlock(&s->lock);
 	memset(d, 0xff, len);
 	*(u8 *)d = v;
@@ -295,6 +319,7 @@ static int serial_io_write(void *o, u64 off, const void *d, unsigned int len)
 		out = serial_send(s, v);
 	else
 		serial_write_reg(s, off, v);
+	serial_wake(s);
 	pthread_mutex_unlock(&s->lock);
 	if (out && s->opts.output)
 		s->opts.output(s->opts.opaque, &v, 1);
@@ -413,18 +438,6 @@ err_free:
 	return err;
 }
 
-/* The host's bytes stay outside while nobody or the chip itself listens. */
-static unsigned int serial_room(const struct serial *s)
-{
-	unsigned int max = serial_rx_capacity(s);
-
-	if (s->r.mcr & UART_MCR_LOOP)
-		return 0;
-	if (!(s->r.ier & UART_IER_RDI) && s->polls < 2)
-		return 0;
-	return s->r.rx_count < max ? max - s->r.rx_count : 0;
-}
-
 size_t serial_input(struct device *dev, const void *d, size_t len)
 {
 	struct serial *s = container_of(dev, struct serial, dev);
@@ -435,6 +448,7 @@ size_t serial_input(struct device *dev, const void *d, size_t len)
 	for (size_t i = 0; i < n; i++)
 		serial_rx_push(s, ((const u8 *)d)[i]);
 	serial_update_irq(s);
+	s->starved = n < len;
 	pthread_mutex_unlock(&s->lock);
 	return n;
 }

@@ -177,6 +177,7 @@ static int x86_add_serial(struct kvm *kvm)
 			.port = com[i].port,
 			.gsi = com[i].gsi,
 			.output = i ? NULL : kvm->console.output,
+			.wake = i ? NULL : kvm->console.wake,
 			.opaque = kvm->console.opaque,
 		};
 		struct device *dev;

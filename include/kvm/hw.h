@@ -45,12 +45,15 @@ struct serial;
  * struct serial_opts - one 16550A
  * @output: guest sent @len bytes, called with no lock of the device held;
  *	may be NULL, then they are dropped
+ * @wake: the guest made room after serial_input() took less than it was
+ *	offered; any thread, a lock of the device held; may be NULL
  */
 struct serial_opts {
 	const char *name;
 	u16 port;
 	unsigned int gsi;
 	void (*output)(void *opaque, const void *d, size_t len);
+	void (*wake)(void *opaque);
 	void *opaque;
 };
 

@@ -13,9 +13,16 @@ enum kvm_state { KVM_CREATED, KVM_RUNNING, KVM_PAUSED, KVM_STOPPED };
 struct kvm_cpu;
 struct arch_vm;
 
-/** struct console_ops - where the console's bytes go; any thread, no lock */
+/**
+ * struct console_ops - where the console's bytes go; any thread
+ * @output: takes all, waits if need be; no lock held
+ * @offer: takes as many as there is room for, returns how many; never waits
+ * @wake: input may find room again, or output wants to be offered
+ */
 struct console_ops {
 	void (*output)(void *opaque, const void *d, size_t len);
+	size_t (*offer)(void *opaque, const void *d, size_t len);
+	void (*wake)(void *opaque);
 	void *opaque;
 };
 
@@ -25,9 +32,11 @@ struct console_ops {
  * @end_fd: eventfd, readable once the VM wants to end
  * @end, @end_code, @end_text: why; set once, under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
+ * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @removable: directory of a socket that goes with the VM, or NULL
  * @console_serial, @console_virtio: the console's devices, or NULL
+ * @ports: the device with the console's and other ports, or NULL
  */
 struct kvm {
 	pthread_mutex_t lock;
@@ -56,8 +65,10 @@ struct kvm {
 	enum kvm_state cpu_wish;
 	unsigned int cpus_alive;
 	unsigned int cpus_parked;
+	bool halted;
 	struct device *console_serial;
 	struct virtio_device *console_virtio;
+	struct virtio_device *ports;
 	struct arch_vm *arch;
 	const char *removable;
 	struct hw_env hw_env;
@@ -80,6 +91,12 @@ int kvm_seal(struct kvm *kvm, struct report *r);
 int kvm_start(struct kvm *kvm, struct report *r);
 int kvm_pause(struct kvm *kvm);
 int kvm_resume(struct kvm *kvm);
+/**
+ * kvm_halt() - vCPUs are gone on return, devices still work
+ *
+ * For what is to be done between the end of a guest and kvm_stop().
+ */
+void kvm_halt(struct kvm *kvm);
 /** kvm_stop() - vCPUs and device threads are gone on return; idempotent */
 int kvm_stop(struct kvm *kvm);
 void kvm_destroy(struct kvm *kvm);

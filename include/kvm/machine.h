@@ -4,9 +4,11 @@
 
 #include "kvm/disk.h"
 #include "kvm/net.h"
+#include "kvm/stream.h"
 
 #define MACHINE_MAX_DISKS 64
 #define MACHINE_MAX_NETS 8
+#define MACHINE_MAX_PORTS 15
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -15,6 +17,13 @@ enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 struct machine_disk {
 	struct disk_opts opts;
 	const char *serial;
+};
+
+/** struct machine_port - one --port; strings are the configuration's */
+struct machine_port {
+	const char *name;
+	bool console;
+	struct stream_opts stream;
 };
 
 /**
@@ -54,6 +63,8 @@ struct machine {
 	unsigned int nr_disks;
 	struct net_opts net[MACHINE_MAX_NETS];
 	unsigned int nr_nets;
+	struct machine_port port[MACHINE_MAX_PORTS];
+	unsigned int nr_ports;
 };
 
 #endif

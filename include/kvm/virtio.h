@@ -14,6 +14,7 @@
 #include "kvm/irq.h"
 #include "kvm/pci.h"
 #include "kvm/report.h"
+#include "kvm/stream.h"
 #include "kvm/virtqueue.h"
 
 #define VIRTIO_MAX_QUEUES 48
@@ -282,22 +283,58 @@ struct virtio_vsock_opts {
 	u64 cid;
 	const char *path;
 };
+#define VIRTIO_CONSOLE_MAX_PORTS 16
+#define VIRTIO_CONSOLE_NAME_MAX 64
 
 /**
- * struct virtio_console_opts - where bytes go
- * @output: guest wrote @len bytes; takes all; any thread
+ * struct virtio_console_port - one port and its other side
+ * @name: what the guest finds it by, shorter than VIRTIO_CONSOLE_NAME_MAX, or
+ *	NULL; outlives the device
+ * @console: the guest makes a terminal of it (hvc0 ...), else it is a plain
+ *	stream of bytes
+ * @stream: the other side is this; ownership passes on success of create
+ * @output: or the guest's bytes go here. Takes as many as there is room for
+ *	and returns how many; after less than all, virtio_console_resume() is
+ *	due when there is room. Any thread, a lock of the device held. Without
+ *	@stream and @output bytes are dropped
+ * @wake: with @output: input may find room again, or output waits that was
+ *	not offered: virtio_console_input() and virtio_console_resume() are
+ *	due, from another thread's own stack. May be NULL
  */
-struct virtio_console_opts {
-	void (*output)(void *opaque, const void *d, size_t len);
+struct virtio_console_port {
+	const char *name;
+	bool console;
+	struct stream *stream;
+	size_t (*output)(void *opaque, const void *d, size_t len);
+	void (*wake)(void *opaque);
 	void *opaque;
 };
 
+/** struct virtio_console_opts - copied; port 0 is hvc0 if it is a console */
+struct virtio_console_opts {
+	const struct virtio_console_port *port;
+	unsigned int nr_ports;
+};
+
 /**
- * virtio_console_input() - hand bytes to the guest, from the main thread
- * Return: how many were taken; the rest is to be offered again later.
+ * virtio_console_input() - hand bytes to the guest, of a port without a stream
+ *
+ * Context: one thread per port, no lock held.
+ * Return: how many were taken; @wake tells when to offer the rest.
  */
-size_t virtio_console_input(struct virtio_device *dev, const void *d,
-			    size_t len);
+size_t virtio_console_input(struct virtio_device *dev, unsigned int port,
+			    const void *d, size_t len);
+/** virtio_console_resume() - the output function has room again */
+void virtio_console_resume(struct virtio_device *dev, unsigned int port);
+/** virtio_console_resize() - the size of port 0's terminal */
 void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows);
+/**
+ * virtio_console_flush() - let streams take what the guest has sent
+ * @patience_ms: how long without a byte moving is too long
+ *
+ * Context: the main thread, vCPUs stopped, the device not paused yet.
+ * Return: whether all is gone.
+ */
+bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * One suite over every row of virtio_classes[]: what virtio 1.2 s2 and s3 ask
  * of any device, driven through the core by a transport that only counts. A
- * class adds its row to recipes[]: options, and one request that it completes.
+ * class adds its row to recipes[], or several: options, and one request that it
+ * completes.
  * The main thread plays vCPU and driver; a class may have threads of its own,
  * so that effects are waited for, two seconds at most.
  */
@@ -75,16 +76,19 @@ static int create_balloon(struct rig *r)
 				    NULL);
 }
 
-static void drop_output(void *opaque, const void *d, size_t len)
+static size_t drop_output(void *opaque, const void *d, size_t len)
 {
 	(void)opaque;
 	(void)d;
-	(void)len;
+	return len;
 }
 
 static int create_console(struct rig *r)
 {
-	struct virtio_console_opts o = { .output = drop_output };
+	struct virtio_console_port port = {
+		.console = true, .output = drop_output,
+	};
+	struct virtio_console_opts o = { &port, 1 };
 
 	return virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
 				    NULL);
@@ -99,6 +103,30 @@ static int create_vsock(struct rig *r)
 	o.path = path;
 	return virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
 				    NULL);
+}
+
+static int create_ports(struct rig *r)
+{
+	static const struct stream_opts s = {
+		.kind = STREAM_FILE, .arg = "/dev/null",
+	};
+	struct virtio_console_port port[3] = {
+		{ .console = true, .output = drop_output },
+		{ .name = "one" }, { .name = "two" },
+	};
+	struct virtio_console_opts o = { port, 3 };
+	int err = stream_open(&port[1].stream, "one", &s, NULL);
+
+	if (!err)
+		err = stream_open(&port[2].stream, "two", &s, NULL);
+	if (!err)
+		err = virtio_device_create(&r->dev, r->class, "dut", &o,
+					   &r->env, NULL);
+	if (err) {
+		stream_close(port[1].stream);
+		stream_close(port[2].stream);
+	}
+	return err;
 }
 
 static int create_plain(struct rig *r)
@@ -187,6 +215,7 @@ static const struct recipe recipes[] = {
 	{ "balloon", 0, create_balloon, request_balloon, NULL },
 	{ "blk", 0, create_blk, request_blk, NULL },
 	{ "console", 1, create_console, request_out, NULL },
+	{ "console", 5, create_ports, request_out, NULL },
 	{ "net", 1, create_net, request_out, NULL },
 	{ "rng", 0, create_plain, request_in, NULL },
 	{ "vsock", 1, create_vsock, request_vsock, NULL },
@@ -228,29 +257,35 @@ static void rig_destroy(struct rig *r)
 	r->dev = NULL;
 }
 
-static struct rig *rig_setup(const struct virtio_class *class)
+static const struct virtio_class *class_find(const char *name)
+{
+	for (unsigned int i = 0; virtio_classes[i]; i++) {
+		if (!strcmp(name, virtio_classes[i]->name))
+			return virtio_classes[i];
+	}
+	return NULL;
+}
+
+static struct rig *rig_setup(const struct recipe *recipe)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	int fd;
 
-	r->class = class;
+	r->recipe = recipe;
+	r->class = class_find(recipe->name);
 	vr_init(&r->m);
 	r->env.gmem = &r->m.g;
-	for (unsigned int i = 0; i < ARRAY_SIZE(recipes); i++) {
-		if (!strcmp(recipes[i].name, class->name))
-			r->recipe = &recipes[i];
-	}
 	snprintf(r->image, sizeof(r->image), "/tmp/lkvm-conformance-XXXXXX");
 	fd = mkostemp(r->image, O_CLOEXEC);
 	if (fd < 0 || ftruncate(fd, IMAGE_SIZE))
 		printf("# no temporary file\n");
 	if (fd >= 0)
 		close(fd);
-	r->absent = r->recipe && r->recipe->host && access(r->recipe->host, F_OK);
+	r->absent = recipe->host && access(recipe->host, F_OK);
 	if (r->absent)
 		return r;
-	if (!r->recipe || rig_create(r)) {
-		printf("# %s: cannot be created\n", class->name);
+	if (!r->class || rig_create(r)) {
+		printf("# %s: cannot be created\n", recipe->name);
 		r->dev = NULL;
 	}
 	return r;
@@ -332,13 +367,13 @@ static bool works(struct rig *r)
 	return wait_used(r, used + 1);
 }
 
-/* A test is a function of a rig; run_classes() runs it with each class. */
+/* A test is a function of a rig; run_classes() runs it with each recipe. */
 typedef void (*class_test_fn)(struct test *t, struct rig *r);
 
 static void run_classes(struct test *t, class_test_fn run)
 {
-	for (unsigned int i = 0; virtio_classes[i]; i++) {
-		struct rig *r = rig_setup(virtio_classes[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(recipes); i++) {
+		struct rig *r = rig_setup(&recipes[i]);
 
 		EXPECT(r->dev || r->absent);
 		if (r->absent)
@@ -359,6 +394,17 @@ static void run_classes(struct test *t, class_test_fn run)
 	static void name##_run(struct test *t, struct rig *r)
 
 static const u64 v1 = BIT_ULL(VIRTIO_F_VERSION_1);
+
+TEST(class_has_a_recipe)
+{
+	for (unsigned int i = 0; virtio_classes[i]; i++) {
+		unsigned int n = 0;
+
+		for (unsigned int k = 0; k < ARRAY_SIZE(recipes); k++)
+			n += !strcmp(recipes[k].name, virtio_classes[i]->name);
+		EXPECT(n);
+	}
+}
 
 CLASS_TEST(class_is_well_formed)
 {
@@ -613,7 +659,8 @@ CLASS_TEST(class_can_be_paused_and_resumed)
 	EXPECT(!virtio_device_pause(r->dev));
 }
 
-TEST_MAIN(T(class_is_well_formed),
+TEST_MAIN(T(class_has_a_recipe),
+	  T(class_is_well_formed),
 	  T(class_works_with_any_of_the_ring_features),
 	  T(class_refuses_features_never_offered),
 	  T(class_can_be_reset_with_requests_in_flight),

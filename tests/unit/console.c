@@ -1,35 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The console and the entropy device, on queues in a small guest memory. */
+/*
+ * Theory of operation
+ *
+ * The console and the entropy device, on queues in a small guest memory. The
+ * main thread is driver, vCPU and host; ports with a stream have the device's
+ * thread as well, so that effects are waited for.
+ */
 #include <errno.h>
-#include <semaphore.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <time.h>
+#include <linux/virtio_console.h>
 #include "kvm/virtio.h"
 #include "test.h"
 
 #define MEM_SIZE 0x40000
-#define QUEUE_STRIDE 0x4000
-#define DATA 0x10000
+#define QUEUES 8U
+#define QUEUE_STRIDE 0x3000
+#define DATA 0x18000
 #define QUEUE_SIZE 8
+#define CONTROL 0x30000
 
 struct fixture {
 	struct virtio_device dev;
 	struct gmem gmem;
 	u8 *mem;
-	u16 avail[2];
+	u16 avail[QUEUES];
+	u16 seen[QUEUES];
 	char out[64];
+	size_t room;
 	size_t nr_out;
 	unsigned int signals;
+	unsigned int wakes;
 };
 
-static void output(void *opaque, const void *d, size_t len)
+static size_t output(void *opaque, const void *d, size_t len)
 {
 	struct fixture *f = opaque;
 
-	if (len > sizeof(f->out) - f->nr_out)
-		return;
+	len = MIN(len, f->room - f->nr_out);
 	memcpy(f->out + f->nr_out, d, len);
 	f->nr_out += len;
+	return len;
+}
+
+static void wake(void *opaque)
+{
+	((struct fixture *)opaque)->wakes++;
 }
 
 static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
@@ -48,11 +70,27 @@ static const struct virtio_transport_ops transport = {
 	.signal_config = signal_config,
 };
 
-static void setup(struct fixture *f, const struct virtio_class *class)
+static void queue_setup(struct fixture *f, unsigned int i)
 {
-	struct virtio_console_opts opts = { output, f };
+	struct virtqueue *vq = &f->dev.queue[i];
 
+	vq->dev = &f->dev;
+	vq->gmem = &f->gmem;
+	vq->index = i;
+	vq->size = QUEUE_SIZE;
+	vq->size_max = QUEUE_SIZE;
+	vq->desc_gpa = QUEUE_STRIDE * i;
+	vq->avail_gpa = QUEUE_STRIDE * i + 0x1000;
+	vq->used_gpa = QUEUE_STRIDE * i + 0x2000;
+	vq->kick_fd = -1;
+	vq->ready = !virtqueue_map(vq);
+}
+
+static void setup_with(struct fixture *f, const struct virtio_class *class,
+		       const void *opts)
+{
 	memset(f, 0, sizeof(*f));
+	f->room = sizeof(f->out);
 	f->mem = calloc(1, MEM_SIZE);
 	gmem_add(&f->gmem, 0, MEM_SIZE, f->mem);
 	f->dev.class = class;
@@ -60,23 +98,22 @@ static void setup(struct fixture *f, const struct virtio_class *class)
 	f->dev.transport = &transport;
 	f->dev.nr_queues = class->nr_queues;
 	pthread_mutex_init(&f->dev.lock, NULL);
-	for (unsigned int i = 0; i < class->nr_queues; i++) {
-		struct virtqueue *vq = &f->dev.queue[i];
-
-		vq->dev = &f->dev;
-		vq->gmem = &f->gmem;
-		vq->index = i;
-		vq->size = QUEUE_SIZE;
-		vq->size_max = QUEUE_SIZE;
-		vq->desc_gpa = QUEUE_STRIDE * i;
-		vq->avail_gpa = QUEUE_STRIDE * i + 0x1000;
-		vq->used_gpa = QUEUE_STRIDE * i + 0x2000;
-		vq->kick_fd = -1;
-		vq->ready = !virtqueue_map(vq);
-	}
-	class->create(&f->dev, &opts, NULL);
+	class->create(&f->dev, opts, NULL);
+	for (unsigned int i = 0; i < MIN(f->dev.nr_queues, QUEUES); i++)
+		queue_setup(f, i);
+	f->dev.driver_features = class->features(&f->dev);
 	f->dev.active = true;
 	class->activate(&f->dev);
+}
+
+static void setup(struct fixture *f, const struct virtio_class *class)
+{
+	struct virtio_console_port port = {
+		.console = true, .output = output, .wake = wake, .opaque = f,
+	};
+	struct virtio_console_opts opts = { &port, 1 };
+
+	setup_with(f, class, &opts);
 }
 
 static void teardown(struct fixture *f)
@@ -135,16 +172,16 @@ TEST(console_input_fills_offered_buffers_only)
 	struct fixture f;
 
 	setup(&f, &virtio_console_class);
-	EXPECT(virtio_console_input(&f.dev, "abc", 3) == 0);
+	EXPECT(virtio_console_input(&f.dev, 0, "abc", 3) == 0);
 	offer(&f, 0, 0, 0, 2, true);
 	offer(&f, 0, 1, 16, 2, true);
-	EXPECT(virtio_console_input(&f.dev, "abcde", 5) == 4);
+	EXPECT(virtio_console_input(&f.dev, 0, "abcde", 5) == 4);
 	EXPECT(!memcmp(f.mem + DATA, "ab", 2));
 	EXPECT(!memcmp(f.mem + DATA + 16, "cd", 2));
 	EXPECT(used_idx(&f, 0) == 2 && used_len(&f, 0, 1) == 2);
 	f.dev.class->deactivate(&f.dev);
 	offer(&f, 0, 0, 0, 2, true);
-	EXPECT(virtio_console_input(&f.dev, "abc", 3) == 0);
+	EXPECT(virtio_console_input(&f.dev, 0, "abc", 3) == 0);
 	teardown(&f);
 }
 
@@ -157,7 +194,7 @@ TEST(console_gives_back_chains_of_wrong_direction)
 	f.dev.class->queue_notify(&f.dev, 1);
 	EXPECT(!f.nr_out && used_idx(&f, 1) == 1 && !used_len(&f, 1, 0));
 	offer(&f, 0, 0, 0, 4, false);
-	EXPECT(virtio_console_input(&f.dev, "x", 1) == 0);
+	EXPECT(virtio_console_input(&f.dev, 0, "x", 1) == 0);
 	EXPECT(used_idx(&f, 0) == 1 && !used_len(&f, 0, 0));
 	teardown(&f);
 }
@@ -187,6 +224,718 @@ TEST(console_size_and_emergency_write)
 	teardown(&f);
 }
 
+TEST(console_leaves_in_the_queue_what_finds_no_room)
+{
+	struct fixture f;
+
+	setup(&f, &virtio_console_class);
+	f.room = 7;
+	memcpy(f.mem + DATA, "hello world again", 17);
+	offer(&f, 1, 3, 0, 6, false);
+	offer(&f, 1, 1, 6, 5, false);
+	offer(&f, 1, 0, 11, 6, false);
+	f.dev.class->queue_notify(&f.dev, 1);
+	EXPECT(f.nr_out == 7 && used_idx(&f, 1) == 1);
+	virtio_console_resume(&f.dev, 0);
+	f.dev.class->queue_notify(&f.dev, 1);
+	EXPECT(f.nr_out == 7 && used_idx(&f, 1) == 1);
+	f.room = 8;
+	virtio_console_resume(&f.dev, 0);
+	EXPECT(f.nr_out == 8 && used_idx(&f, 1) == 1);
+	f.room = 11;
+	virtio_console_resume(&f.dev, 0);
+	EXPECT(f.nr_out == 11 && used_idx(&f, 1) == 2);
+	f.room = sizeof(f.out);
+	virtio_console_resume(&f.dev, 0);
+	EXPECT(f.nr_out == 17 && used_idx(&f, 1) == 3);
+	EXPECT(!memcmp(f.out, "hello world again", 17));
+
+	/* A chain that has shrunk meanwhile is done. */
+	f.room = f.nr_out + 3;
+	offer(&f, 1, 2, 0, 6, false);
+	f.dev.class->queue_notify(&f.dev, 1);
+	EXPECT(used_idx(&f, 1) == 3);
+	((struct vring_desc *)(f.mem + QUEUE_STRIDE))[2].len = htole32(2);
+	f.room = sizeof(f.out);
+	virtio_console_resume(&f.dev, 0);
+	EXPECT(used_idx(&f, 1) == 4 && f.nr_out == 20);
+	teardown(&f);
+}
+
+TEST(console_goes_on_in_the_middle_of_a_chain_after_restore)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	struct fixture f;
+
+	setup(&f, &virtio_console_class);
+	f.room = 4;
+	memcpy(f.mem + DATA, "hello world", 11);
+	offer(&f, 1, 3, 0, 11, false);
+	f.dev.class->queue_notify(&f.dev, 1);
+	f.dev.class->deactivate(&f.dev);
+	f.dev.class->save(&f.dev, &so);
+	f.dev.class->reset(&f.dev);
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(!f.dev.class->restore(&f.dev, &si) && si.pos == so.len);
+	f.room = sizeof(f.out);
+	f.dev.class->activate(&f.dev);
+	EXPECT(f.nr_out == 11 && !memcmp(f.out, "hello world", 11));
+	EXPECT(used_idx(&f, 1) == 1);
+	state_out_free(&so);
+	teardown(&f);
+}
+
+TEST(console_wakes_who_waits_for_receive_buffers)
+{
+	unsigned int wakes;
+	struct fixture f;
+
+	setup(&f, &virtio_console_class);
+	wakes = f.wakes;
+	EXPECT(wakes == 1);	/* the driver is there */
+	offer(&f, 0, 0, 0, 4, true);
+	f.dev.class->queue_notify(&f.dev, 0);
+	EXPECT(f.wakes == wakes);
+	EXPECT(virtio_console_input(&f.dev, 0, "abcdef", 6) == 4);
+	EXPECT(f.wakes == wakes);
+	offer(&f, 0, 1, 0, 4, true);
+	f.dev.class->queue_notify(&f.dev, 0);
+	f.dev.class->queue_notify(&f.dev, 0);
+	EXPECT(f.wakes == wakes + 1);
+	EXPECT(virtio_console_input(&f.dev, 0, "ef", 2) == 2);
+	EXPECT(virtio_console_input(&f.dev, 1, "ef", 2) == 0);
+	EXPECT(virtio_console_input(&f.dev, 99, "ef", 2) == 0);
+	teardown(&f);
+}
+
+/* Three ports: a console, a plain one with a name, one without. */
+static void setup_ports(struct fixture *f)
+{
+	struct virtio_console_port port[] = {
+		{ .console = true, .output = output, .wake = wake, .opaque = f },
+		{ .name = "org.lkvm.test", .output = output, .wake = wake,
+		  .opaque = f },
+		{ .output = output, .opaque = f },
+	};
+	struct virtio_console_opts opts = { port, ARRAY_SIZE(port) };
+
+	setup_with(f, &virtio_console_class, &opts);
+}
+
+static void control(struct fixture *f, u32 id, u16 event, u16 value)
+{
+	struct virtio_console_control m = {
+		htole32(id), htole16(event), htole16(value),
+	};
+
+	memcpy(f->mem + CONTROL, &m, sizeof(m));
+	offer(f, 3, 0, CONTROL - DATA, sizeof(m), false);
+	f->dev.class->queue_notify(&f->dev, 3);
+}
+
+/* Gives control buffers until one is left over; finds what was said. */
+static bool told(struct fixture *f, u32 id, u16 event, u16 value,
+		 const char *more)
+{
+	struct virtio_console_control m;
+	u16 seen = f->seen[2]++;
+	u8 *at = f->mem + CONTROL + 0x1000;
+	u32 len = sizeof(m) + (more ? strlen(more) : 0);
+
+	if (used_idx(f, 2) == seen) {
+		memset(at, 0, 0x100);
+		offer(f, 2, 0, at - f->mem - DATA, 0x100, true);
+		f->dev.class->queue_notify(&f->dev, 2);
+	}
+	if (used_idx(f, 2) != (u16)(seen + 1) ||
+	    used_len(f, 2, seen % QUEUE_SIZE) != len)
+		return false;
+	memcpy(&m, at, sizeof(m));
+	return le32toh(m.id) == id && le16toh(m.event) == event &&
+	       le16toh(m.value) == value &&
+	       (!more || !memcmp(at + sizeof(m), more, strlen(more)));
+}
+
+static bool told_nothing(struct fixture *f)
+{
+	return used_idx(f, 2) == f->seen[2];
+}
+
+TEST(console_introduces_its_ports)
+{
+	struct fixture f;
+	u32 ports;
+
+	setup_ports(&f);
+	EXPECT(f.dev.nr_queues == 8);
+	f.dev.class->config_read(&f.dev, 4, &ports, 4);
+	EXPECT(le32toh(ports) == 3);
+	EXPECT(told_nothing(&f));
+	control(&f, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	for (u32 i = 0; i < 3; i++)
+		EXPECT(told(&f, i, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+	control(&f, 0, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_CONSOLE_PORT, 1, NULL));
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+	control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_NAME, 0, "org.lkvm.test"));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+	control(&f, 2, VIRTIO_CONSOLE_PORT_READY, 0);
+	offer(&f, 2, 1, CONTROL - DATA, 64, true);
+	EXPECT(told_nothing(&f));
+	teardown(&f);
+}
+
+TEST(console_keeps_what_it_could_not_tell)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	struct fixture f;
+
+	setup_ports(&f);
+	control(&f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	for (u32 i = 0; i < 100; i++)
+		control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(used_idx(&f, 3) == 101 && told_nothing(&f));
+	f.dev.class->deactivate(&f.dev);
+	f.dev.class->save(&f.dev, &so);
+	f.dev.class->reset(&f.dev);
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(!f.dev.class->restore(&f.dev, &si));
+	f.dev.class->activate(&f.dev);
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_NAME, 0, "org.lkvm.test"));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+	EXPECT(told(&f, 2, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+	EXPECT(told_nothing(&f));
+	state_out_free(&so);
+	teardown(&f);
+}
+
+TEST(console_survives_bad_control_messages)
+{
+	struct fixture f;
+
+	setup_ports(&f);
+	for (u32 len = 0; len < 8; len++) {
+		memset(f.mem + CONTROL, 0, 8);
+		offer(&f, 3, 0, CONTROL - DATA, len, false);
+		f.dev.class->queue_notify(&f.dev, 3);
+	}
+	offer(&f, 3, 0, CONTROL - DATA, 8, true);
+	f.dev.class->queue_notify(&f.dev, 3);
+	EXPECT(used_idx(&f, 3) == 9 && told_nothing(&f));
+	for (u32 event = 0; event < 20; event++) {
+		control(&f, 3, event, 1);
+		control(&f, ~0U, event ? event : 99, 0xffff);
+		control(&f, 0x80000000, event ? event : 98, 0);
+	}
+	control(&f, 3, VIRTIO_CONSOLE_PORT_READY, 1);
+	/* DEVICE_READY was among them: three ports, and nothing else. */
+	for (u32 i = 0; i < 3; i++)
+		EXPECT(told(&f, i, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+	EXPECT(told_nothing(&f));
+
+	/* A buffer that is too short gets what fits. */
+	control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	offer(&f, 2, 0, CONTROL - DATA, 3, true);
+	offer(&f, 2, 1, CONTROL - DATA, 3, false);
+	f.dev.class->queue_notify(&f.dev, 2);
+	EXPECT(used_len(&f, 2, f.seen[2] % QUEUE_SIZE) == 3);
+	EXPECT(used_len(&f, 2, (f.seen[2] + 1) % QUEUE_SIZE) == 0);
+	EXPECT(!f.dev.status);
+	offer(&f, 3, QUEUE_SIZE, 0, 8, false);
+	f.dev.class->queue_notify(&f.dev, 3);
+	EXPECT(f.dev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	teardown(&f);
+}
+
+TEST(console_tells_the_size_by_message)
+{
+	struct fixture f;
+
+	setup_ports(&f);
+	virtio_console_resize(&f.dev, 0x2120, 0x2322);
+	EXPECT(told_nothing(&f));
+	control(&f, 0, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_CONSOLE_PORT, 1, NULL));
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_RESIZE, 0, " !\"#"));
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+	virtio_console_resize(&f.dev, 0x2524, 0x2726);
+	virtio_console_resize(&f.dev, 0x2928, 0x2b2a);
+	EXPECT(told(&f, 0, VIRTIO_CONSOLE_RESIZE, 0, "()*+"));
+	EXPECT(told_nothing(&f));
+	teardown(&f);
+}
+
+TEST(console_gives_input_to_open_ports_only)
+{
+	unsigned int wakes;
+	struct fixture f;
+
+	setup_ports(&f);
+	wakes = f.wakes;
+	offer(&f, 4, 0, 0, 64, true);
+	f.dev.class->queue_notify(&f.dev, 4);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+	control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	EXPECT(f.wakes == wakes + 1);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 3);
+	EXPECT(!memcmp(f.mem + DATA, "abc", 3));
+	control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	offer(&f, 4, 0, 0, 64, true);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+
+	memcpy(f.mem + DATA, "from two", 8);
+	offer(&f, 7, 0, 0, 8, false);
+	f.dev.class->queue_notify(&f.dev, 7);
+	EXPECT(f.nr_out == 8 && !memcmp(f.out, "from two", 8));
+
+	/* Without the feature there is one port, and no control queue. */
+	f.dev.class->deactivate(&f.dev);
+	f.dev.driver_features = 0;
+	f.dev.class->activate(&f.dev);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+	control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+	offer(&f, 0, 0, 0, 64, true);
+	EXPECT(virtio_console_input(&f.dev, 0, "xyz", 3) == 3);
+	EXPECT(told_nothing(&f));
+	teardown(&f);
+}
+
+TEST(console_refuses_bad_options)
+{
+	static const struct virtio_console_port port[17] = {
+		{ .name = "a name that is longer than what a buffer for one takes"
+			  " by not very much" },
+	};
+	struct virtio_console_opts o = { port, 1 };
+	struct virtio_device dev = { .class = &virtio_console_class };
+	struct report r = { "" };
+
+	EXPECT(dev.class->create(&dev, &o, &r) == -EINVAL && r.msg[0]);
+	EXPECT(!dev.priv);
+	o.nr_ports = 0;
+	EXPECT(dev.class->create(&dev, &o, NULL) == -EINVAL);
+	o = (struct virtio_console_opts){ port + 1, 17 };
+	EXPECT(dev.class->create(&dev, &o, NULL) == -EINVAL);
+	o.nr_ports = 16;
+	EXPECT(!dev.class->create(&dev, &o, NULL) && dev.nr_queues == 34);
+	dev.class->destroy(&dev);
+	dev.class->destroy(&dev);
+	dev.class->reset(&dev);
+}
+
+TEST(console_forgets_the_driver_at_a_reset)
+{
+	struct fixture f;
+
+	setup_ports(&f);
+	control(&f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	f.room = 3;
+	offer(&f, 1, 0, 0, 6, false);
+	f.dev.class->queue_notify(&f.dev, 1);
+	f.dev.class->deactivate(&f.dev);
+	f.dev.class->reset(&f.dev);
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		memset(f.mem + QUEUE_STRIDE * i, 0, QUEUE_STRIDE);
+		virtqueue_reset(&f.dev.queue[i]);
+		queue_setup(&f, i);
+		f.avail[i] = 0;
+	}
+	f.room = sizeof(f.out);
+	f.dev.class->activate(&f.dev);
+	offer(&f, 4, 0, 0, 64, true);
+	EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+	offer(&f, 2, 0, 0, 64, true);
+	f.dev.class->queue_notify(&f.dev, 2);
+	EXPECT(used_idx(&f, 2) == 0);
+	memcpy(f.mem + DATA, "complete", 8);
+	f.nr_out = 0;
+	offer(&f, 1, 0, 0, 8, false);
+	f.dev.class->queue_notify(&f.dev, 1);
+	EXPECT(f.nr_out == 8 && !memcmp(f.out, "complete", 8));
+	teardown(&f);
+}
+
+TEST(console_restore_checks_what_it_reads)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	struct fixture f;
+
+	setup_ports(&f);
+	f.dev.class->deactivate(&f.dev);
+	f.dev.class->save(&f.dev, &so);
+	for (size_t len = 0; len < so.len; len++) {
+		si = (struct state_in){ .buf = so.buf, .len = len };
+		EXPECT(f.dev.class->restore(&f.dev, &si));
+	}
+	/* A port without a stream has nothing under way to one. */
+	for (size_t i = 8; i < so.len; i++) {
+		u8 old = so.buf[i];
+
+		so.buf[i] = 0xff;
+		si = (struct state_in){ .buf = so.buf, .len = so.len };
+		f.dev.class->restore(&f.dev, &si);
+		so.buf[i] = old;
+	}
+	so.buf[8]++;
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(f.dev.class->restore(&f.dev, &si) == -EPROTO);
+	so.buf[8]--;
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(!f.dev.class->restore(&f.dev, &si));
+	state_out_free(&so);
+	teardown(&f);
+}
+
+/* Streams: port 0 is a plain port with one, and is open. */
+
+static bool setup_stream(struct fixture *f, const struct stream_opts *s)
+{
+	struct virtio_console_port port = { .name = "s" };
+	struct virtio_console_opts opts = { &port, 1 };
+	struct report r = { "" };
+
+	if (stream_open(&port.stream, "s", s, &r)) {
+		printf("# %s\n", r.msg);
+		return false;
+	}
+	setup_with(f, &virtio_console_class, &opts);
+	control(f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(f, 0, VIRTIO_CONSOLE_PORT_READY, 1);
+	control(f, 0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	return told(f, 0, VIRTIO_CONSOLE_PORT_ADD, 0, NULL) &&
+	       told(f, 0, VIRTIO_CONSOLE_PORT_NAME, 0, "s");
+}
+
+static bool wait_used(struct fixture *f, unsigned int queue, u16 want)
+{
+	for (unsigned int i = 0; i < 50000; i++) {
+		if (__atomic_load_n((u16 *)(f->mem + QUEUE_STRIDE * queue +
+					    0x2002), __ATOMIC_ACQUIRE) == want)
+			return true;
+		nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+	}
+	return false;
+}
+
+/* Waits for a message: PORT_OPEN of port 0. */
+static bool told_open(struct fixture *f, u16 value)
+{
+	u16 seen = f->seen[2];
+
+	memset(f->mem + CONTROL + 0x1000, 0, 0x100);
+	offer(f, 2, 0, CONTROL + 0x1000 - DATA, 0x100, true);
+	f->dev.class->queue_notify(&f->dev, 2);
+	return wait_used(f, 2, seen + 1) &&
+	       told(f, 0, VIRTIO_CONSOLE_PORT_OPEN, value, NULL);
+}
+
+/* Sends @len bytes from DATA on, in one chain. */
+static void send_chain(struct fixture *f, u32 len)
+{
+	offer(f, 1, f->avail[1] % QUEUE_SIZE, 0, len, false);
+	f->dev.class->queue_notify(&f->dev, 1);
+}
+
+static bool says(struct fixture *f, const char *text)
+{
+	memcpy(f->mem + DATA, text, strlen(text));
+	send_chain(f, strlen(text));
+	return wait_used(f, 1, f->avail[1]);
+}
+
+/* Receives @text, which may come in pieces. */
+static bool hears(struct fixture *f, const char *text)
+{
+	size_t len = strlen(text), have = 0;
+
+	while (have < len) {
+		offer(f, 0, 0, 0x1000, 64, true);
+		f->dev.class->queue_notify(&f->dev, 0);
+		if (!wait_used(f, 0, f->avail[0]))
+			return false;
+		if (memcmp(f->mem + DATA + 0x1000, text + have,
+			   used_len(f, 0, (f->avail[0] - 1) % QUEUE_SIZE)))
+			return false;
+		have += used_len(f, 0, (f->avail[0] - 1) % QUEUE_SIZE);
+	}
+	return have == len;
+}
+
+static bool reads(int fd, const char *text)
+{
+	size_t len = strlen(text), have = 0;
+	char d[256];
+
+	while (have < len) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		ssize_t n = poll(&p, 1, 10000) > 0 ?
+			    read(fd, d + have, len - have) : 0;
+
+		if (n <= 0)
+			return false;
+		have += n;
+	}
+	return !memcmp(d, text, len);
+}
+
+TEST(stream_socket_carries_both_ways)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	struct fixture f;
+	int fd[2];
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	s.in_fd = fd[0];
+	s.out_fd = fd[0];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	close(fd[0]);
+	EXPECT(says(&f, "to the host") && reads(fd[1], "to the host"));
+	EXPECT(write(fd[1], "to the guest", 12) == 12);
+	EXPECT(hears(&f, "to the guest"));
+	/* A paused device keeps its hands off. */
+	f.dev.class->deactivate(&f.dev);
+	EXPECT(write(fd[1], "later", 5) == 5);
+	f.dev.class->activate(&f.dev);
+	EXPECT(hears(&f, "later"));
+	EXPECT(says(&f, "more") && reads(fd[1], "more"));
+	/* What was sent before a hang-up comes before it. */
+	EXPECT(write(fd[1], "bye", 3) == 3);
+	close(fd[1]);
+	EXPECT(hears(&f, "bye") && told_open(&f, 0));
+	EXPECT(says(&f, "nobody hears"));
+	teardown(&f);
+}
+
+TEST(stream_with_a_slow_reader_loses_nothing)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	unsigned int sum = 0, want = 0;
+	struct fixture f;
+	ssize_t n;
+	size_t got = 0, sent = 0;
+	int fd[2];
+	static u8 d[0x8000];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC));
+	s.in_fd = fd[0];
+	s.out_fd = fd[1];
+	EXPECT(setup_stream(&f, &s));
+	/* Our own pipe would feed our own input: the guest has it closed. */
+	control(&f, 0, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	close(fd[1]);
+	for (u32 i = 0; i < 0x8000; i++)
+		f.mem[DATA + i] = i * 7 + i / 251;
+	/* Until the queue stands: a pipe, a buffer and a ring are full. */
+	for (unsigned int i = 0; i < 64 &&
+	     (u16)(f.avail[1] - used_idx(&f, 1)) < QUEUE_SIZE; i++) {
+		send_chain(&f, 0x8000);
+		sent += 0x8000;
+		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	}
+	EXPECT((u16)(f.avail[1] - used_idx(&f, 1)) == QUEUE_SIZE);
+	EXPECT(sent <= 0x10000 + 0x10000 + 0x8000 * (QUEUE_SIZE + 1));
+	EXPECT(!virtio_console_flush(&f.dev, 50));
+	while (got < sent && (n = read(fd[0], d, sizeof(d))) > 0) {
+		for (ssize_t i = 0; i < n; i++, got++) {
+			u32 at = got % 0x8000;
+
+			sum += d[i] != (u8)(at * 7 + at / 251);
+		}
+		want += n;
+	}
+	EXPECT(got == sent && want == sent && !sum);
+	EXPECT(wait_used(&f, 1, f.avail[1]));
+	EXPECT(virtio_console_flush(&f.dev, 10000));
+	close(fd[0]);
+	teardown(&f);
+}
+
+TEST(stream_without_a_reader_drops)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	int fd[2], other[2];
+	struct fixture f;
+
+	EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
+	s.in_fd = other[0];
+	s.out_fd = fd[1];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	close(fd[1]);
+	close(fd[0]);
+	close(other[0]);
+	/* The one direction ends, the other goes on. */
+	for (unsigned int i = 0; i < 40; i++) {
+		send_chain(&f, 0x8000);
+		EXPECT(wait_used(&f, 1, f.avail[1]));
+	}
+	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(write(other[1], "still", 5) == 5 && hears(&f, "still"));
+	close(other[1]);
+	EXPECT(told_open(&f, 0));
+	teardown(&f);
+}
+
+TEST(stream_command_carries_both_ways)
+{
+	struct stream_opts s = {
+		.kind = STREAM_PIPE,
+		.arg = "read a; echo got $a; exec tr a-z A-Z",
+	};
+	struct fixture f;
+
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(says(&f, "one\n") && hears(&f, "got one\n"));
+	EXPECT(says(&f, ""));
+	teardown(&f);
+	s.arg = "echo done";
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(hears(&f, "done\n") && told_open(&f, 0));
+	teardown(&f);
+}
+
+TEST(stream_files_are_written_and_read)
+{
+	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
+	struct stream_opts s = { .kind = STREAM_FILE, .arg = path };
+	struct fixture f;
+	int fd;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/file", dir);
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(says(&f, "first ") && says(&f, "second"));
+	EXPECT(virtio_console_flush(&f.dev, 10000));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	EXPECT(fd >= 0 && reads(fd, "first second"));
+	close(fd);
+	teardown(&f);
+
+	s.kind = STREAM_READ;
+	EXPECT(setup_stream(&f, &s));
+	EXPECT(told_open(&f, 1) && says(&f, "dropped"));
+	EXPECT(hears(&f, "first second") && told_open(&f, 0));
+	EXPECT(says(&f, "dropped"));
+	teardown(&f);
+	unlink(path);
+	rmdir(dir);
+}
+
+static int client(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+TEST(stream_unix_takes_one_client_after_another)
+{
+	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
+	struct stream_opts s = { .kind = STREAM_UNIX, .arg = path };
+	struct stream *other;
+	struct fixture f;
+	struct stat st;
+	int a, b;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	EXPECT(setup_stream(&f, &s));
+	EXPECT(!stat(path, &st) && (st.st_mode & 07777) == 0600);
+	EXPECT(stream_open(&other, "t", &s, NULL) == -EADDRINUSE);
+	EXPECT(says(&f, "to nobody"));
+	a = client(path);
+	EXPECT(a >= 0 && told_open(&f, 1));
+	b = client(path);
+	EXPECT(b >= 0 && write(b, "second", 6) == 6);
+	EXPECT(says(&f, "hello") && reads(a, "hello"));
+	EXPECT(write(a, "first", 5) == 5 && hears(&f, "first"));
+	/* One that has ended its half may still read. */
+	EXPECT(!shutdown(a, SHUT_WR));
+	EXPECT(says(&f, "again") && reads(a, "again"));
+	close(a);
+	EXPECT(told_open(&f, 0) && told_open(&f, 1));
+	EXPECT(hears(&f, "second"));
+	EXPECT(says(&f, "hello too") && reads(b, "hello too"));
+	teardown(&f);
+	EXPECT(read(b, dir, 0) == 0 && stat(path, &st));
+	close(b);
+
+	/* What a dead process left is taken over. */
+	a = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	EXPECT(!bind(a, (struct sockaddr *)&un, sizeof(un)));
+	close(a);
+	EXPECT(!stream_open(&other, "t", &s, NULL));
+	stream_close(other);
+	rmdir(dir);
+}
+
+TEST(stream_pty_comes_and_goes)
+{
+	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
+	struct stream_opts s = { .kind = STREAM_PTY, .arg = path };
+	struct fixture f;
+	struct stat st;
+	int fd;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/tty", dir);
+	EXPECT(setup_stream(&f, &s) && told_nothing(&f));
+	EXPECT(says(&f, "to nobody"));
+	for (unsigned int i = 0; i < 5; i++) {
+		fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+		EXPECT(fd >= 0 && told_open(&f, 1));
+		EXPECT(says(&f, "raw\n\3") && reads(fd, "raw\n\3"));
+		EXPECT(write(fd, "\r\n\4", 3) == 3 && hears(&f, "\r\n\4"));
+		EXPECT(write(fd, "last", 4) == 4);
+		close(fd);
+		EXPECT(hears(&f, "last") && told_open(&f, 0));
+	}
+	EXPECT(says(&f, "to nobody"));
+	teardown(&f);
+	EXPECT(lstat(path, &st));
+	rmdir(dir);
+}
+
+TEST(stream_refuses_what_it_cannot_open)
+{
+	static const struct stream_opts bad[] = {
+		{ .kind = STREAM_FILE, .arg = "/nowhere/file" },
+		{ .kind = STREAM_FILE, .arg = "/tmp" },
+		{ .kind = STREAM_READ, .arg = "/tmp" },
+		{ .kind = STREAM_READ, .arg = "/nowhere/file" },
+		{ .kind = STREAM_FD, .in_fd = 999, .out_fd = 999 },
+		{ .kind = STREAM_FD, .in_fd = 0, .out_fd = 999 },
+		{ .kind = STREAM_UNIX, .arg = "/nowhere/socket" },
+		{ .kind = STREAM_UNIX, .arg = "/dev/null" },
+		{ .kind = STREAM_PTY, .arg = "/nowhere/tty" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct report r = { "" };
+		struct stream *s;
+
+		EXPECT(stream_open(&s, "p", &bad[i], &r) < 0);
+		EXPECT(!strncmp(r.msg, "port p: ", 8));
+	}
+	stream_close(NULL);
+}
+
 TEST(rng_fills_bounded_part_of_a_chain)
 {
 	static const u8 zero[64];
@@ -207,61 +956,27 @@ TEST(rng_fills_bounded_part_of_a_chain)
 	teardown(&f);
 }
 
-struct slow {
-	struct fixture f;
-	sem_t waits;
-	sem_t room;
-};
-
-static void slow_output(void *opaque, const void *d, size_t len)
-{
-	struct slow *s = opaque;
-
-	(void)d;
-	(void)len;
-	sem_post(&s->waits);
-	sem_wait(&s->room);
-}
-
-static void *slow_vcpu(void *opaque)
-{
-	struct slow *s = opaque;
-
-	s->f.dev.class->queue_notify(&s->f.dev, 1);
-	return NULL;
-}
-
-/* The main thread makes room; it must not wait for who waits for room. */
-TEST(console_takes_input_while_output_waits)
-{
-	struct virtio_console_opts opts = { .output = slow_output };
-	pthread_t vcpu;
-	struct slow s;
-
-	setup(&s.f, &virtio_console_class);
-	s.f.dev.class->destroy(&s.f.dev);
-	opts.opaque = &s;
-	s.f.dev.class->create(&s.f.dev, &opts, NULL);
-	s.f.dev.class->activate(&s.f.dev);
-	sem_init(&s.waits, 0, 0);
-	sem_init(&s.room, 0, 0);
-	offer(&s.f, 1, 0, 0, 8, false);
-	offer(&s.f, 0, 0, 0x100, 8, true);
-	EXPECT(!pthread_create(&vcpu, NULL, slow_vcpu, &s));
-	sem_wait(&s.waits);
-	EXPECT(virtio_console_input(&s.f.dev, "abc", 3) == 3);
-	virtio_console_resize(&s.f.dev, 80, 25);
-	sem_post(&s.room);
-	pthread_join(vcpu, NULL);
-	EXPECT(used_idx(&s.f, 1) == 1 && used_idx(&s.f, 0) == 1);
-	sem_destroy(&s.room);
-	sem_destroy(&s.waits);
-	teardown(&s.f);
-}
-
 TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_input_fills_offered_buffers_only),
 	  T(console_gives_back_chains_of_wrong_direction),
 	  T(console_size_and_emergency_write),
-	  T(console_takes_input_while_output_waits),
+	  T(console_leaves_in_the_queue_what_finds_no_room),
+	  T(console_goes_on_in_the_middle_of_a_chain_after_restore),
+	  T(console_wakes_who_waits_for_receive_buffers),
+	  T(console_introduces_its_ports),
+	  T(console_keeps_what_it_could_not_tell),
+	  T(console_survives_bad_control_messages),
+	  T(console_tells_the_size_by_message),
+	  T(console_gives_input_to_open_ports_only),
+	  T(console_refuses_bad_options),
+	  T(console_forgets_the_driver_at_a_reset),
+	  T(console_restore_checks_what_it_reads),
+	  T(stream_socket_carries_both_ways),
+	  T(stream_with_a_slow_reader_loses_nothing),
+	  T(stream_without_a_reader_drops),
+	  T(stream_command_carries_both_ways),
+	  T(stream_files_are_written_and_read),
+	  T(stream_unix_takes_one_client_after_another),
+	  T(stream_pty_comes_and_goes),
+	  T(stream_refuses_what_it_cannot_open),
 	  T(rng_fills_bounded_part_of_a_chain))

@@ -15,6 +15,7 @@ struct fixture {
 	unsigned int edges;
 	char out[64];
 	size_t nr_out;
+	unsigned int wakes;
 };
 
 static int set_line(void *opaque, unsigned int gsi, bool level)
@@ -40,9 +41,14 @@ static void output(void *opaque, const void *d, size_t len)
 	f->nr_out += len;
 }
 
+static void wake(void *opaque)
+{
+	((struct fixture *)opaque)->wakes++;
+}
+
 static void setup(struct fixture *f)
 {
-	struct serial_opts opts = { "serial0", PORT, GSI, output, f };
+	struct serial_opts opts = { "serial0", PORT, GSI, output, wake, f };
 	struct hw_env env = { .pio = &f->bus };
 
 	memset(f, 0, sizeof(*f));
@@ -205,6 +211,35 @@ TEST(serial_input_waits_for_a_listener)
 	teardown(&f);
 }
 
+TEST(serial_wakes_who_waits_for_room)
+{
+	struct fixture f;
+
+	setup(&f);
+	out(&f, UART_IER, UART_IER_RDI);
+	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	EXPECT(serial_input(f.dev, "0123456789abcdef", 16) == 16);
+	EXPECT(in(&f, UART_RX) == '0' && !f.wakes);
+	EXPECT(serial_input(f.dev, "gh", 2) == 1);
+	for (unsigned int i = 0; i < 15; i++)
+		in(&f, UART_RX);
+	EXPECT(!f.wakes);
+	EXPECT(in(&f, UART_RX) == 'g' && f.wakes == 1);
+	in(&f, UART_RX);
+	EXPECT(f.wakes == 1);
+	/* Not while the chip talks to itself. */
+	out(&f, UART_MCR, UART_MCR_LOOP);
+	EXPECT(serial_input(f.dev, "h", 1) == 0);
+	in(&f, UART_RX);
+	EXPECT(f.wakes == 1);
+	out(&f, UART_MCR, 0);
+	EXPECT(f.wakes == 2);
+	EXPECT(serial_input(f.dev, "0123456789abcdefg", 17) == 16);
+	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
+	EXPECT(f.wakes == 3);
+	teardown(&f);
+}
+
 TEST(serial_divisor_latch_hides_data_registers)
 {
 	struct fixture f;
@@ -265,5 +300,6 @@ TEST_MAIN(T(serial_thre_interrupt_rises_on_enable_and_falls_on_iir),
 	  T(serial_fifo_overrun_sets_oe_once_and_keeps_old_bytes),
 	  T(serial_input_takes_what_fits),
 	  T(serial_input_waits_for_a_listener),
+	  T(serial_wakes_who_waits_for_room),
 	  T(serial_divisor_latch_hides_data_registers),
 	  T(serial_state_survives_save_and_restore))

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * libFuzzer entry: the input is what a guest does to a console with three ports,
+ * and what the host does meanwhile. The first bytes choose features and queues;
+ * then steps follow, each a byte and its arguments: descriptors, kicks, control
+ * messages, configuration writes, resets, input, room for output, pause, and
+ * saving and restoring. One thread; no port has a stream. The sanitizers see
+ * what goes wrong.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <linux/virtio_console.h>
+#include "kvm/virtio.h"
+
+#define MEM 0x20000ULL
+#define QUEUES 8
+#define NUM 8
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
+
+static size_t room;
+
+static size_t output(void *opaque, const void *d, size_t len)
+{
+	static volatile u8 sink;
+	size_t n = MIN(len, room);
+
+	(void)opaque;
+	for (size_t i = 0; i < n; i++)
+		sink = ((const u8 *)d)[i];
+	(void)sink;
+	room -= n;
+	return n;
+}
+
+static void wake(void *opaque)
+{
+	(void)opaque;
+}
+
+static u64 ring(unsigned int q)
+{
+	return 0x1000ULL * q;
+}
+
+static void bring_up(struct virtio_device *dev, struct state_in *in)
+{
+	u64 features = state_get_u64(in) | BIT_ULL(VIRTIO_F_VERSION_1);
+	u8 queues = state_get_u8(in);
+
+	virtio_set_status(dev, 0);
+	virtio_set_status(dev, 3);
+	for (unsigned int i = 0; i < 2; i++) {
+		dev->driver_feature_select = i;
+		virtio_set_features(dev, (features & dev->offered) >> (32 * i));
+	}
+	virtio_set_status(dev, 11);
+	for (unsigned int q = 0; q < QUEUES; q++) {
+		struct virtqueue *vq = &dev->queue[q];
+
+		vq->size = NUM;
+		vq->desc_gpa = ring(q);
+		vq->avail_gpa = ring(q) + 0x400;
+		vq->used_gpa = ring(q) + 0x800;
+		if (queues & BIT(q))
+			virtio_queue_enable(dev, vq, true);
+	}
+	virtio_set_status(dev, 15);
+}
+
+static void publish(const struct gmem *g, unsigned int q, u16 head)
+{
+	u16 idx;
+	__le16 v = htole16(head);
+
+	gmem_read(g, ring(q) + 0x402, &idx, 2);
+	gmem_write(g, ring(q) + 0x404 + 2 * (le16toh(idx) % NUM), &v, 2);
+	v = htole16(le16toh(idx) + 1);
+	gmem_write(g, ring(q) + 0x402, &v, 2);
+}
+
+static void offer(const struct gmem *g, struct state_in *in)
+{
+	unsigned int q = state_get_u8(in) % QUEUES;
+	u8 slot = state_get_u8(in);
+	struct vring_desc d;
+
+	state_get(in, &d, sizeof(d));
+	d.addr &= htole64(MEM - 1);
+	d.len &= htole32(0x7fff);
+	gmem_write(g, ring(q) + 16 * (slot % NUM), &d, sizeof(d));
+	if (slot & 0x80)
+		publish(g, q, slot % (NUM + 1));
+}
+
+static void control(struct virtio_device *dev, struct state_in *in)
+{
+	struct vring_desc d = {
+		.addr = htole64(0x10000), .len = htole32(8),
+	};
+	struct virtio_console_control m = {
+		.id = htole32(state_get_u8(in) % 5),
+		.event = htole16(state_get_u8(in) % 9),
+		.value = htole16(state_get_u8(in) & 1),
+	};
+
+	gmem_write(dev->gmem, 0x10000, &m, sizeof(m));
+	gmem_write(dev->gmem, ring(3), &d, sizeof(d));
+	publish(dev->gmem, 3, 0);
+	virtio_notify(dev, 3);
+}
+
+static void roundtrip(struct virtio_device *dev, struct state_in *in)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	u16 at = state_get_u16(in);
+	u8 flip = state_get_u8(in);
+
+	virtio_device_pause(dev);
+	virtio_device_save(dev, &so);
+	if (so.len && at < so.len)
+		so.buf[at] ^= flip;
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	if (!virtio_device_restore(dev, &si))
+		virtio_device_resume(dev);
+	state_out_free(&so);
+}
+
+static void step(struct virtio_device *dev, struct state_in *in)
+{
+	static const u8 bytes[300];
+	u8 b[8];
+
+	switch (state_get_u8(in) % 10) {
+	case 0:
+		offer(dev->gmem, in);
+		break;
+	case 1:
+		virtio_notify(dev, state_get_u8(in) % (QUEUES + 1));
+		break;
+	case 2:
+		control(dev, in);
+		break;
+	case 3:
+		state_get(in, b, sizeof(b));
+		virtio_config_write(dev, b[0] % 16, b + 1, 1 + b[1] % 4);
+		break;
+	case 4:
+		virtio_console_input(dev, state_get_u8(in) % 4, bytes,
+				     state_get_u8(in));
+		break;
+	case 5:
+		room = state_get_u16(in);
+		virtio_console_resume(dev, state_get_u8(in) % 4);
+		break;
+	case 6:
+		virtio_console_resize(dev, state_get_u16(in), state_get_u16(in));
+		break;
+	case 7:
+		roundtrip(dev, in);
+		break;
+	case 8:
+		virtio_device_pause(dev);
+		virtio_device_resume(dev);
+		break;
+	case 9:
+		bring_up(dev, in);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+{
+	const struct virtio_console_port port[] = {
+		{ .console = true, .output = output, .wake = wake },
+		{ .name = "one", .output = output, .wake = wake },
+		{ .name = "two" },
+	};
+	const struct virtio_console_opts o = { port, 3 };
+	struct state_in in = { .buf = data, .len = len };
+	struct gmem g = { .nr = 0 };
+	struct virtio_env env = { .gmem = &g };
+	u8 *mem = calloc(1, MEM);
+	struct virtio_device *dev;
+
+	gmem_add(&g, 0, MEM / 2, mem);
+	gmem_add(&g, MEM / 2, MEM / 2, mem + MEM / 2);
+	room = 0;
+	if (virtio_device_create(&dev, &virtio_console_class, "console", &o,
+				 &env, NULL))
+		abort();
+	bring_up(dev, &in);
+	while (!in.err)
+		step(dev, &in);
+	virtio_device_free(dev);
+	free(mem);
+	return 0;
+}

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * The host's side of a console port. Whatever it is, it comes down to a
+ * descriptor to read from and one to write to, perhaps the same, each of which
+ * may end by itself; and for those whose other side comes and goes, a second
+ * descriptor that tells when somebody comes: a socket that listens, or an
+ * inotify that sees the terminal being opened, since a pty tells only that
+ * somebody left.
+ *
+ * No descriptor blocks. Those that were inherited are opened again through
+ * /proc, so that O_NONBLOCK is not forced upon whom we share them with; a socket
+ * cannot be opened again and is used with MSG_DONTWAIT. A regular file waits for
+ * its disk, as long as that takes.
+ *
+ * What has a name in the file system is removed at the end by a shell that waits
+ * for us to close a pipe: a sealed process cannot, and a killed one does not.
+ *
+ * A client of a socket may end its half and still read: this is not seen by the
+ * guest. What is read is not looked at. No locks, no threads; one thread at a
+ * time. No guest reaches this but by the bytes that are written.
+ *
+ * Not supported: several clients at once (the next one waits its turn), modem
+ * lines, window sizes, breaks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+#include "kvm/stream.h"
+
+#define CHILD_PATIENCE_MS 2000
+
+/**
+ * struct stream - see stream.h
+ * @in_fd, @out_fd: -1 when there is none or it has ended; may be equal
+ * @come_fd: a listening socket or an inotify, -1 when nobody can come
+ * @in_ended: nothing more to read, though @in_fd may be open for writing
+ * @socket: @in_fd and @out_fd are sockets that may block
+ * @pid: of the command, or of the shell that removes @opts.arg; 0 without
+ * @gone_fd: that shell waits for this to be closed
+ */
+struct stream {
+	struct stream_opts opts;
+	const char *name;
+	int in_fd;
+	int out_fd;
+	int come_fd;
+	bool in_ended;
+	bool socket;
+	pid_t pid;
+	int gone_fd;
+	char path[64];
+	bool linked;
+};
+
+static void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void stream_end_out(struct stream *s)
+{
+	if (s->out_fd != s->in_fd)
+		fd_close(&s->out_fd);
+	else if (s->in_ended && s->opts.kind != STREAM_PTY)
+		fd_close(&s->in_fd);
+	s->out_fd = -1;
+}
+
+static void stream_end_in(struct stream *s)
+{
+	/* The terminal is the same for all who come, a client's socket is not. */
+	if (s->opts.kind == STREAM_PTY)
+		s->out_fd = -1;
+	else if (s->out_fd != s->in_fd)
+		fd_close(&s->in_fd);
+	s->in_ended = true;
+}
+
+static int open_file(struct stream *s, struct report *r)
+{
+	bool in = s->opts.kind == STREAM_READ;
+	int flags = in ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
+	struct stat st;
+	int fd;
+
+	fd = open(s->opts.arg, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		  0666);
+	if (fd < 0)
+		return report_error(r, errno, "port %s: %s: cannot open",
+				    s->name, s->opts.arg);
+	if (in)
+		s->in_fd = fd;
+	else
+		s->out_fd = fd;
+	if (fstat(fd, &st) < 0 || S_ISDIR(st.st_mode))
+		return report_error(r, EISDIR, "port %s: %s", s->name,
+				    s->opts.arg);
+	return 0;
+}
+
+/* Return: 0 or a positive errno. */
+static int spawn_shell(struct stream *s, const char *command, int child_in,
+		       int child_out)
+{
+	char *const argv[] = {
+		"sh", "-c", (char *)command, (char *)s->opts.arg, NULL,
+	};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, pipe;
+	int err;
+
+	sigemptyset(&none);
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, child_in, STDIN_FILENO);
+	posix_spawn_file_actions_adddup2(&files, child_out, STDOUT_FILENO);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
+				 POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &pipe);
+	err = posix_spawn(&s->pid, "/bin/sh", &files, &attr, argv, environ);
+	if (err)
+		s->pid = 0;
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	return err;
+}
+
+static int open_pipe(struct stream *s, struct report *r)
+{
+	int to[2] = { -1, -1 }, from[2] = { -1, -1 };
+	int err = 0;
+
+	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
+		err = errno;
+	s->out_fd = to[1];
+	s->in_fd = from[0];
+	if (!err)
+		err = spawn_shell(s, s->opts.arg, to[0], from[1]);
+	fd_close(&to[0]);
+	fd_close(&from[1]);
+	if (!err && (fcntl(s->out_fd, F_SETFL, O_NONBLOCK) < 0 ||
+		     fcntl(s->in_fd, F_SETFL, O_NONBLOCK) < 0))
+		err = errno;
+	return err ? report_error(r, err, "port %s: %s", s->name,
+				  s->opts.arg) : 0;
+}
+
+/* @opts.arg is ours: it goes when we go, whatever way that is. */
+static int remove_later(struct stream *s, struct report *r)
+{
+	static const char wait[] =
+		"trap '' HUP INT QUIT TERM; read -r x; rm -f -- \"$0\"";
+	int p[2], err;
+
+	s->linked = true;
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return report_error(r, errno, "port %s: pipe", s->name);
+	s->gone_fd = p[1];
+	err = spawn_shell(s, wait, p[0], p[0]);
+	close(p[0]);
+	return err ? report_error(r, err, "port %s: sh", s->name) : 0;
+}
+
+static int reopen(struct stream *s, int fd, int mode)
+{
+	char path[32];
+	struct stat st;
+	int n;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (S_ISSOCK(st.st_mode))
+		s->socket = true;
+	if (S_ISSOCK(st.st_mode) || S_ISREG(st.st_mode))
+		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return n;
+}
+
+static int open_fd(struct stream *s, struct report *r)
+{
+	bool same = s->opts.in_fd == s->opts.out_fd;
+
+	s->in_fd = reopen(s, s->opts.in_fd, same ? O_RDWR : O_RDONLY);
+	if (s->in_fd < 0)
+		return report_error(r, errno, "port %s: descriptor %d",
+				    s->name, s->opts.in_fd);
+	s->out_fd = same ? s->in_fd : reopen(s, s->opts.out_fd, O_WRONLY);
+	if (s->out_fd < 0)
+		return report_error(r, errno, "port %s: descriptor %d",
+				    s->name, s->opts.out_fd);
+	return 0;
+}
+
+/* Return: whether a socket is left there that nobody listens on. */
+static bool socket_is_stale(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
+	bool stale;
+
+	if (fd < 0)
+		return false;
+	stale = !lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) &&
+		connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 &&
+		errno == ECONNREFUSED;
+	close(fd);
+	return stale;
+}
+
+static int open_unix(struct stream *s, struct report *r)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int err;
+
+	if (strlen(s->opts.arg) >= sizeof(a.sun_path))
+		return report_error(r, ENAMETOOLONG, "port %s: %s", s->name,
+				    s->opts.arg);
+	strcpy(a.sun_path, s->opts.arg);
+	s->come_fd = socket(AF_UNIX,
+			    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->come_fd < 0)
+		return report_error(r, errno, "port %s: socket", s->name);
+	if (socket_is_stale(&a))
+		unlink(a.sun_path);
+	/* Nobody but us may connect; bind() honours the mode of the socket. */
+	fchmod(s->come_fd, 0600);
+	err = bind(s->come_fd, (struct sockaddr *)&a, sizeof(a));
+	s->linked = !err;
+	if (!err)
+		err = listen(s->come_fd, 8);
+	return err < 0 ? report_error(r, errno, "port %s: %s", s->name,
+				      s->opts.arg) : remove_later(s, r);
+}
+
+/* Who opened it may have left again, but not without what it wrote. */
+static void pty_look(struct stream *s)
+{
+	struct pollfd p = { .fd = s->in_fd };
+	bool there = poll(&p, 1, 0) == 0 || !(p.revents & POLLHUP);
+
+	s->out_fd = there ? s->in_fd : -1;
+	s->in_ended = false;
+}
+
+static void pty_set_raw(int fd)
+{
+	struct termios t;
+
+	if (!tcgetattr(fd, &t)) {
+		cfmakeraw(&t);
+		tcsetattr(fd, TCSANOW, &t);
+	}
+}
+
+static int open_pty(struct stream *s, struct report *r)
+{
+	int slave = -1, err = 0;
+
+	s->in_fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	s->come_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s->in_fd < 0 || s->come_fd < 0 || grantpt(s->in_fd) < 0 ||
+	    unlockpt(s->in_fd) < 0 ||
+	    ptsname_r(s->in_fd, s->path, sizeof(s->path)))
+		err = errno;
+	if (!err)
+		slave = open(s->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (!err && slave < 0)
+		err = errno;
+	if (!err && inotify_add_watch(s->come_fd, s->path, IN_OPEN) < 0)
+		err = errno;
+	if (err)
+		report_error(r, err, "port %s: pty", s->name);
+	else if (s->opts.arg && symlink(s->path, s->opts.arg) < 0)
+		err = -report_error(r, errno, "port %s: %s", s->name,
+				    s->opts.arg);
+	else if (s->opts.arg)
+		err = -remove_later(s, r);
+	if (slave >= 0)
+		pty_set_raw(slave);
+	/* A terminal that was never open does not say that it is not. */
+	fd_close(&slave);
+	s->in_ended = true;
+	return -err;
+}
+
+int stream_open(struct stream **out, const char *name,
+		const struct stream_opts *opts, struct report *r)
+{
+	static int (*const open_kind[])(struct stream *s, struct report *r) = {
+		[STREAM_FILE] = open_file,
+		[STREAM_READ] = open_file,
+		[STREAM_PIPE] = open_pipe,
+		[STREAM_FD] = open_fd,
+		[STREAM_UNIX] = open_unix,
+		[STREAM_PTY] = open_pty,
+	};
+	struct stream *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return report_error(r, ENOMEM, "port %s", name);
+	s->opts = *opts;
+	s->name = name;
+	s->in_fd = -1;
+	s->out_fd = -1;
+	s->come_fd = -1;
+	s->gone_fd = -1;
+	err = open_kind[opts->kind](s, r);
+	if (err) {
+		stream_close(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+static void child_wait(pid_t pid)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	p.fd = syscall(SYS_pidfd_open, pid, 0);
+	if (p.fd >= 0) {
+		while (poll(&p, 1, CHILD_PATIENCE_MS) < 0 && errno == EINTR)
+			;
+		close(p.fd);
+	}
+	waitpid(pid, NULL, WNOHANG);
+}
+
+void stream_close(struct stream *s)
+{
+	if (!s)
+		return;
+	stream_end_out(s);
+	fd_close(&s->in_fd);
+	fd_close(&s->come_fd);
+	fd_close(&s->gone_fd);
+	if (s->linked && !s->pid)
+		unlink(s->opts.arg);
+	if (s->pid)
+		child_wait(s->pid);
+	free(s);
+}
+
+const char *stream_path(const struct stream *s)
+{
+	return s->path[0] ? s->path : NULL;
+}
+
+bool stream_readable(const struct stream *s)
+{
+	return s->in_fd >= 0 && !s->in_ended;
+}
+
+bool stream_connected(const struct stream *s)
+{
+	return s->out_fd >= 0 || stream_readable(s);
+}
+
+void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
+		 bool in, bool out)
+{
+	bool one = s->in_fd == s->out_fd;
+
+	p[0] = (struct pollfd){ .fd = -1 };
+	p[1] = (struct pollfd){ .fd = -1 };
+	if (!stream_connected(s)) {
+		p[0].fd = s->come_fd;
+		p[0].events = POLLIN;
+		return;
+	}
+	if (stream_readable(s) && (in || one)) {
+		p[0].fd = s->in_fd;
+		p[0].events = in ? POLLIN : 0;
+	}
+	/* Also without a wish to write, to hear of those who left. */
+	if (s->out_fd >= 0) {
+		p[1].fd = s->out_fd;
+		p[1].events = out ? POLLOUT : 0;
+	} else if (s->opts.kind == STREAM_PTY) {
+		p[1].fd = s->come_fd;
+		p[1].events = POLLIN;
+	}
+}
+
+static void stream_come(struct stream *s)
+{
+	char event[4096];
+	int fd;
+
+	if (s->opts.kind == STREAM_PTY) {
+		while (read(s->come_fd, event, sizeof(event)) > 0)
+			;
+		pty_look(s);
+		return;
+	}
+	fd = accept4(s->come_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	fd_close(&s->in_fd);
+	s->in_fd = fd;
+	s->out_fd = fd;
+	s->in_ended = false;
+}
+
+void stream_polled(struct stream *s, const struct pollfd p[STREAM_POLL])
+{
+	if (!stream_connected(s)) {
+		if (p[0].revents)
+			stream_come(s);
+		return;
+	}
+	if (p[1].fd >= 0 && p[1].fd == s->come_fd) {
+		if (p[1].revents)
+			stream_come(s);
+		return;
+	}
+	/* What was sent before is still there to be read: only then it ends. */
+	if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL))
+		stream_end_out(s);
+}
+
+ssize_t stream_read(struct stream *s, void *d, size_t len)
+{
+	ssize_t n;
+
+	if (!stream_readable(s))
+		return 0;
+	do {
+		n = s->socket ? recv(s->in_fd, d, len, MSG_DONTWAIT) :
+				read(s->in_fd, d, len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return -EAGAIN;
+	if (n > 0)
+		return n;
+	stream_end_in(s);
+	return 0;
+}
+
+ssize_t stream_write(struct stream *s, const void *d, size_t len)
+{
+	ssize_t n;
+	int err;
+
+	if (s->opts.kind == STREAM_READ)
+		return len;
+	if (s->out_fd < 0)
+		return -EPIPE;
+	do {
+		n = s->socket ? send(s->out_fd, d, len,
+				     MSG_DONTWAIT | MSG_NOSIGNAL) :
+				write(s->out_fd, d, len);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return n;
+	err = n ? errno : EAGAIN;
+	if (err != EAGAIN)
+		stream_end_out(s);
+	return -err;
+}
