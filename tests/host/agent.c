@@ -19,12 +19,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -508,6 +510,23 @@ static void loop(const sigset_t *unblocked)
 	}
 }
 
+/*
+ * When the first vCPU comes and the last one goes, KVM patches the kernel's code
+ * (static keys), and TCG with several processors gets stuck at that now and then,
+ * for good. One vCPU that is never entered stays: the keys are set once. Without
+ * KVM there is nothing to hold, and whoever needs it says so.
+ */
+static void hold_vcpu(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm;
+
+	if (kvm < 0)
+		return;
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (vm >= 0 && !ioctl(vm, KVM_CREATE_IRQCHIP, 0))
+		ioctl(vm, KVM_CREATE_VCPU, 0);
+}
+
 int main(void)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -530,5 +549,6 @@ int main(void)
 		fprintf(stderr, "lkvm-host: FAILED: no virtio-serial port\n");
 		return 1;
 	}
+	hold_vcpu();
 	loop(&old);
 }
