@@ -440,12 +440,14 @@ static void console_queue_notify(struct virtio_device *dev, unsigned int queue)
 	pthread_mutex_lock(&c->lock);
 	if (!queue_usable(c, &dev->queue[queue]))
 		goto out_unlock;
-	if (queue == CONSOLE_RX_CONTROL)
+	if (queue == CONSOLE_RX_CONTROL) {
 		control_send(c);
-	else if (queue == CONSOLE_TX_CONTROL)
+		console_wake(c);
+	} else if (queue == CONSOLE_TX_CONTROL) {
 		control_receive(c);
-	else
+	} else {
 		port_notify(c, &c->port[i], queue & 1);
+	}
 out_unlock:
 	pthread_mutex_unlock(&c->lock);
 }
@@ -517,6 +519,12 @@ static void stream_serve(struct console *c, struct port *p,
 	stream_look(c, p);
 }
 
+/* Whoever comes next has to wait until the guest knows that one has left. */
+static bool hangup_is_news(const struct port *p)
+{
+	return p->ready && p->told_open && !p->host_open;
+}
+
 static void console_wait(struct console *c, struct pollfd *p)
 {
 	u64 v;
@@ -526,7 +534,7 @@ static void console_wait(struct console *c, struct pollfd *p)
 		const struct port *port = &c->port[i];
 		struct pollfd *at = &p[1 + STREAM_POLL * i];
 
-		if (port->opts.stream)
+		if (port->opts.stream && !hangup_is_news(port))
 			stream_poll(port->opts.stream, at,
 				    stream_pull_wanted(c, port), port->out_len);
 		else

@@ -213,10 +213,13 @@ static int open_fd(struct stream *s, struct report *r)
 	return 0;
 }
 
-/* Return: whether a socket is left there that nobody listens on. */
+/*
+ * Return: whether a socket is left there that nobody listens on. Asked with a
+ * socket of another type, which is no client to one who does listen.
+ */
 static bool socket_is_stale(const struct sockaddr_un *a)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct stat st;
 	bool stale;
 

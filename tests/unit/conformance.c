@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_console.h>
 #include <linux/virtio_vsock.h>
 #include "kvm/disk.h"
 #include "kvm/net.h"
@@ -41,6 +42,7 @@ struct rig {
 /**
  * struct recipe - @queue takes what @request puts at descriptors 0..
  * @host: a file of the host that the class cannot do without, or NULL
+ * @need: features without which @queue is not used
  */
 struct recipe {
 	const char *name;
@@ -48,6 +50,7 @@ struct recipe {
 	int (*create)(struct rig *r);
 	void (*request)(struct vr_mem *m, unsigned int q);
 	const char *host;
+	u64 need;
 };
 
 static int create_blk(struct rig *r)
@@ -212,14 +215,16 @@ static void request_in(struct vr_mem *m, unsigned int q)
 }
 
 static const struct recipe recipes[] = {
-	{ "balloon", 0, create_balloon, request_balloon, NULL },
-	{ "blk", 0, create_blk, request_blk, NULL },
-	{ "console", 1, create_console, request_out, NULL },
-	{ "console", 5, create_ports, request_out, NULL },
-	{ "net", 1, create_net, request_out, NULL },
-	{ "rng", 0, create_plain, request_in, NULL },
-	{ "vsock", 1, create_vsock, request_vsock, NULL },
-	{ "vhost-vsock", 1, create_vsock, request_vsock, "/dev/vhost-vsock" },
+	{ "balloon", 0, create_balloon, request_balloon, NULL, 0 },
+	{ "blk", 0, create_blk, request_blk, NULL, 0 },
+	{ "console", 1, create_console, request_out, NULL, 0 },
+	{ "console", 5, create_ports, request_out, NULL,
+	  BIT_ULL(VIRTIO_CONSOLE_F_MULTIPORT) },
+	{ "net", 1, create_net, request_out, NULL, 0 },
+	{ "rng", 0, create_plain, request_in, NULL, 0 },
+	{ "vsock", 1, create_vsock, request_vsock, NULL, 0 },
+	{ "vhost-vsock", 1, create_vsock, request_vsock, "/dev/vhost-vsock",
+	  0 },
 };
 
 static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
@@ -313,7 +318,7 @@ static void negotiate(struct rig *r, u64 features)
 
 static void bring_up(struct rig *r, u64 features)
 {
-	negotiate(r, features);
+	negotiate(r, features | r->recipe->need);
 	for (unsigned int q = 0; q < r->dev->nr_queues; q++) {
 		struct virtqueue *vq;
 
