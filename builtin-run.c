@@ -9,6 +9,7 @@
  * under a private mapping of guest memory raises SIGBUS in whoever touches
  * it: the page is replaced by zeroes.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -304,18 +305,22 @@ static int add_virtio(struct kvm *kvm, const struct virtio_class *class,
 static int open_ports(struct kvm *kvm, struct virtio_console_port *port,
 		      struct report *r)
 {
+	struct seal_exceptions *except = &kvm->unsealed;
 	const struct machine *m = kvm->machine;
 	int err = 0;
 
+	static_assert(MACHINE_MAX_PORTS <= SEAL_READABLE_MAX, "any may be a pty");
 	for (unsigned int i = 0; i < m->nr_ports && !err; i++) {
-		const char *name = m->port[i].name;
+		const char *name = m->port[i].name, *path;
 
 		port[i].name = name;
 		port[i].console = m->port[i].console;
 		err = stream_open(&port[i].stream, name, &m->port[i].stream, r);
-		if (!err && stream_path(port[i].stream))
-			vm_log(&kvm->log, "port %s: %s", name,
-			       stream_path(port[i].stream));
+		path = err ? NULL : stream_path(port[i].stream);
+		if (!path)
+			continue;
+		vm_log(&kvm->log, "port %s: %s", name, path);
+		except->readable[except->nr_readable++] = path;
 	}
 	return err;
 }
@@ -410,7 +415,7 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 		return report_error(r, errno, "vsock: cannot make %s", m->dir);
 	if (m->vhost)
 		class = &virtio_vhost_vsock_class;
-	kvm->removable = m->dir;
+	kvm->unsealed.removable = m->dir;
 	return add_virtio(kvm, class, "vsock", &o, r);
 }
 

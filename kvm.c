@@ -26,7 +26,6 @@
 #include "kvm/abi.h"
 #include "kvm/arch.h"
 #include "kvm/kvm.h"
-#include "kvm/seal.h"
 
 int kvm_check_extension(struct kvm *kvm, int cap)
 {
@@ -266,7 +265,7 @@ void kvm_add_device(struct kvm *kvm, struct device *dev)
 
 int kvm_seal(struct kvm *kvm, struct report *r)
 {
-	return process_seal(arch_audit(), kvm->removable, r);
+	return process_seal(arch_audit(), &kvm->unsealed, r);
 }
 
 int kvm_start(struct kvm *kvm, struct report *r)

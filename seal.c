@@ -82,25 +82,36 @@ static bool instrumented(void)
 #endif
 }
 
-/* The one thing left to do by a path: a socket goes when its VM does. */
-static int allow_removal(int ruleset, const char *dir, struct report *r)
+static int allow(int ruleset, const char *path, u64 access, struct report *r)
 {
-	struct landlock_path_beneath_attr rule = {
-		.allowed_access = LANDLOCK_ACCESS_FS_REMOVE_FILE,
-	};
+	struct landlock_path_beneath_attr rule = { .allowed_access = access };
 	int err = 0;
 
-	rule.parent_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd < 0)
-		return report_error(r, errno, "%s", dir);
+		return report_error(r, errno, "%s", path);
 	if (syscall(__NR_landlock_add_rule, ruleset,
 		    LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-		err = report_error(r, errno, "landlock_add_rule %s", dir);
+		err = report_error(r, errno, "landlock_add_rule %s", path);
 	close(rule.parent_fd);
 	return err;
 }
 
-static int deny_paths(const char *removable, struct report *r)
+static int allow_exceptions(int ruleset, const struct seal_exceptions *e,
+			    struct report *r)
+{
+	int err = 0;
+
+	if (e->removable)
+		err = allow(ruleset, e->removable,
+			    LANDLOCK_ACCESS_FS_REMOVE_FILE, r);
+	for (unsigned int i = 0; i < e->nr_readable && !err; i++)
+		err = allow(ruleset, e->readable[i],
+			    LANDLOCK_ACCESS_FS_READ_FILE, r);
+	return err;
+}
+
+static int deny_paths(const struct seal_exceptions *except, struct report *r)
 {
 	struct landlock_ruleset_attr attr = { 0 };
 	long abi = syscall(__NR_landlock_create_ruleset, NULL, 0,
@@ -121,8 +132,8 @@ static int deny_paths(const char *removable, struct report *r)
 		     sizeof(attr.handled_access_fs), 0);
 	if (fd < 0)
 		return report_error(r, errno, "landlock_create_ruleset");
-	if (removable)
-		err = allow_removal(fd, removable, r);
+	if (except)
+		err = allow_exceptions(fd, except, r);
 	if (!err && syscall(__NR_landlock_restrict_self, fd, 0) < 0)
 		err = report_error(r, errno, "landlock_restrict_self");
 	close(fd);
@@ -165,7 +176,8 @@ static int deny_calls(u32 audit_arch, struct report *r)
 	return report_error(r, ret < 0 ? errno : EBUSY, "seccomp");
 }
 
-int process_seal(u32 audit_arch, const char *removable, struct report *r)
+int process_seal(u32 audit_arch, const struct seal_exceptions *except,
+		 struct report *r)
 {
 	int err;
 
@@ -173,6 +185,6 @@ int process_seal(u32 audit_arch, const char *removable, struct report *r)
 		return report_error(r, errno, "PR_SET_NO_NEW_PRIVS");
 	if (instrumented())
 		return 0;
-	err = deny_paths(removable, r);
+	err = deny_paths(except, r);
 	return err ? err : deny_calls(audit_arch, r);
 }

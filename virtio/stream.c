@@ -32,16 +32,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 #include "kvm/stream.h"
 
 #define CHILD_PATIENCE_MS 2000
+#define PTY_PATIENCE_MS 500
 
 /**
  * struct stream - see stream.h
@@ -352,10 +355,35 @@ static void child_wait(pid_t pid)
 	waitpid(pid, NULL, WNOHANG);
 }
 
+/*
+ * What is in a terminal goes with its master: a reader that is there gets a while
+ * for it, counted from the last byte that it took. poll() is what makes the
+ * kernel move on bytes that are under way.
+ */
+static void pty_wait_read(struct stream *s)
+{
+	struct pollfd p = { .events = POLLIN };
+	int before = -1, left = 0;
+
+	p.fd = open(s->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	for (unsigned int ms = 0; p.fd >= 0 && ms < PTY_PATIENCE_MS; ms += 5) {
+		if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN))
+			break;
+		/* Landlock may not have it: then it is half a second in all. */
+		if (!ioctl(p.fd, FIONREAD, &left) && left != before)
+			ms = 0;
+		before = left;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+	fd_close(&p.fd);
+}
+
 void stream_close(struct stream *s)
 {
 	if (!s)
 		return;
+	if (s->opts.kind == STREAM_PTY && s->out_fd >= 0)
+		pty_wait_read(s);
 	stream_end_out(s);
 	fd_close(&s->in_fd);
 	fd_close(&s->come_fd);

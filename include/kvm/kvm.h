@@ -6,6 +6,7 @@
 #include "kvm/hw.h"
 #include "kvm/machine.h"
 #include "kvm/report.h"
+#include "kvm/seal.h"
 #include "kvm/virtio.h"
 
 enum kvm_state { KVM_CREATED, KVM_RUNNING, KVM_PAUSED, KVM_STOPPED };
@@ -34,7 +35,7 @@ struct console_ops {
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
- * @removable: directory of a socket that goes with the VM, or NULL
+ * @unsealed: what the VM still does by a path: a socket goes with it
  * @console_serial, @console_virtio: the console's devices, or NULL
  * @ports: the device with the console's and other ports, or NULL
  */
@@ -70,7 +71,7 @@ struct kvm {
 	struct virtio_device *console_virtio;
 	struct virtio_device *ports;
 	struct arch_vm *arch;
-	const char *removable;
+	struct seal_exceptions unsealed;
 	struct hw_env hw_env;
 	struct virtio_env virtio_env;
 	pthread_mutex_t end_lock;

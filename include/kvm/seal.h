@@ -4,16 +4,30 @@
 
 #include "kvm/report.h"
 
+#define SEAL_READABLE_MAX 16
+
+/**
+ * struct seal_exceptions - what may still be done by a path; all may be empty
+ * @removable: a directory in which files may be removed, or NULL
+ * @readable: files that may be opened for reading
+ */
+struct seal_exceptions {
+	const char *removable;
+	const char *readable[SEAL_READABLE_MAX];
+	unsigned int nr_readable;
+};
+
 /**
  * process_seal() - give up what a running VM has no use for
  * @audit_arch: the AUDIT_ARCH_ value of system calls that are ours
- * @removable: a directory in which files may still be removed, or NULL
+ * @except: what stays allowed, or NULL
  *
  * From here on nothing can be opened by a path (Landlock, where the kernel has
  * it) nor executed, traced, mounted or loaded (seccomp), by any thread.
  * Context: once, before vCPU threads exist; cannot be undone.
  * Return: 0, or -errno with the reason in @r.
  */
-int process_seal(u32 audit_arch, const char *removable, struct report *r);
+int process_seal(u32 audit_arch, const struct seal_exceptions *except,
+		 struct report *r);
 
 #endif

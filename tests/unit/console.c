@@ -886,8 +886,21 @@ TEST(stream_unix_takes_one_client_after_another)
 	rmdir(dir);
 }
 
+static void *read_late(void *fd)
+{
+	static char got[64];
+	ssize_t n;
+
+	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	n = read(*(int *)fd, got, sizeof(got) - 1);
+	got[n > 0 ? n : 0] = 0;
+	return got;
+}
+
 TEST(stream_pty_comes_and_goes)
 {
+	pthread_t reader;
+	void *got;
 	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
 	struct stream_opts s = { .kind = STREAM_PTY, .arg = path };
 	struct fixture f;
@@ -908,7 +921,14 @@ TEST(stream_pty_comes_and_goes)
 		EXPECT(hears(&f, "last") && told_open(&f, 0));
 	}
 	EXPECT(says(&f, "to nobody"));
+	/* What is on its way at the end is read, if slowly. */
+	fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	EXPECT(fd >= 0 && told_open(&f, 1));
+	EXPECT(says(&f, "farewell"));
+	EXPECT(!pthread_create(&reader, NULL, read_late, &fd));
 	teardown(&f);
+	EXPECT(!pthread_join(reader, &got) && !strcmp(got, "farewell"));
+	close(fd);
 	EXPECT(lstat(path, &st));
 	rmdir(dir);
 }
