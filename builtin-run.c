@@ -325,41 +325,56 @@ static int open_ports(struct kvm *kvm, struct virtio_console_port *port,
 	return err;
 }
 
-/* Port 0 is the console, if that is where it is. */
-static int add_ports(struct kvm *kvm, struct report *r)
+/*
+ * A device of its own, without ports: those are announced by messages, which
+ * Linux handles at its leisure. Its init may well be there first, and finds no
+ * /dev/console.
+ */
+static int add_console(struct kvm *kvm, struct report *r)
 {
-	struct virtio_console_port port[MACHINE_MAX_PORTS + 1] = { 0 };
-	struct virtio_console_opts o = { .port = port };
-	const struct machine *m = kvm->machine;
+	struct virtio_console_port port = {
+		.console = true,
+		.output = kvm->console.offer,
+		.wake = kvm->console.wake,
+		.opaque = kvm->console.opaque,
+	};
+	struct virtio_console_opts o = { &port, 1 };
 	struct virtio_device *dev;
 	int err;
 
-	if (m->console == CONSOLE_VIRTIO)
-		port[o.nr_ports++] = (struct virtio_console_port){
-			.console = true,
-			.output = kvm->console.offer,
-			.wake = kvm->console.wake,
-			.opaque = kvm->console.opaque,
-		};
-	err = open_ports(kvm, port + o.nr_ports, r);
-	o.nr_ports += m->nr_ports;
+	if (kvm->machine->console != CONSOLE_VIRTIO)
+		return 0;
+	err = virtio_device_create(&dev, &virtio_console_class, "console", &o,
+				   &kvm->virtio_env, r);
+	if (!err)
+		err = place_virtio(kvm, dev, r);
+	if (!err)
+		kvm->console_virtio = dev;
+	return err;
+}
+
+static int add_ports(struct kvm *kvm, struct report *r)
+{
+	struct virtio_console_port port[MACHINE_MAX_PORTS] = { 0 };
+	struct virtio_console_opts o = { port, kvm->machine->nr_ports };
+	struct virtio_device *dev;
+	int err;
+
 	if (!o.nr_ports)
 		return 0;
+	err = open_ports(kvm, port, r);
 	if (!err)
-		err = virtio_device_create(&dev, &virtio_console_class,
-					   "console", &o, &kvm->virtio_env, r);
+		err = virtio_device_create(&dev, &virtio_console_class, "ports",
+					   &o, &kvm->virtio_env, r);
 	if (err) {
 		for (unsigned int i = 0; i < o.nr_ports; i++)
 			stream_close(port[i].stream);
 		return err;
 	}
 	err = place_virtio(kvm, dev, r);
-	if (err)
-		return err;
-	kvm->ports = dev;
-	if (m->console == CONSOLE_VIRTIO)
-		kvm->console_virtio = dev;
-	return 0;
+	if (!err)
+		kvm->ports = dev;
+	return err;
 }
 
 static int add_disks(struct kvm *kvm, struct report *r)
@@ -425,6 +440,8 @@ static int add_devices(struct kvm *kvm, struct report *r)
 	const struct virtio_balloon_opts balloon = { .reporting = true };
 	int err = arch_platform_init(kvm, r);
 
+	if (!err)
+		err = add_console(kvm, r);
 	if (!err)
 		err = add_ports(kvm, r);
 	if (!err)

@@ -37,7 +37,7 @@ struct console_ops {
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
  * @console_serial, @console_virtio: the console's devices, or NULL
- * @ports: the device with the console's and other ports, or NULL
+ * @ports: the device with the ports, or NULL
  */
 struct kvm {
 	pthread_mutex_t lock;
