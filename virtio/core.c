@@ -381,7 +381,8 @@ void virtio_notify(struct virtio_device *dev, u32 queue)
 	if (queue >= dev->nr_queues)
 		return;
 	pthread_mutex_lock(&dev->notify_lock);
-	live = dev->active && !dev->paused && dev->queue[queue].ready;
+	live = dev->active && !dev->paused && dev->queue[queue].ready &&
+	       !(virtio_get_status(dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
 	if (live && !dev->class->has_thread && dev->class->queue_notify)
 		dev->class->queue_notify(dev, queue);
 	pthread_mutex_unlock(&dev->notify_lock);

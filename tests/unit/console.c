@@ -925,6 +925,7 @@ TEST(stream_pty_comes_and_goes)
 	fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	EXPECT(fd >= 0 && told_open(&f, 1));
 	EXPECT(says(&f, "farewell"));
+	EXPECT(virtio_console_flush(&f.dev, 10000));
 	EXPECT(!pthread_create(&reader, NULL, read_late, &fd));
 	teardown(&f);
 	EXPECT(!pthread_join(reader, &got) && !strcmp(got, "farewell"));
