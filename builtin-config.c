@@ -163,8 +163,8 @@ static int vsock_dirname(struct run_config *c, const char *path)
 
 	if (len >= sizeof(c->vsock_dir))
 		return -ENAMETOOLONG;
-	memcpy(c->vsock_dir, path, len);
-	strcpy(c->vsock_dir + len, len ? "" : ".");
+	snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%.*s", len ? (int)len : 1,
+		 len ? path : ".");
 	return 0;
 }
 

@@ -163,8 +163,8 @@ static int passt_start(const struct args *a, int fd, struct report *r)
 	err = spawn(a, fd, said[1], &pid);
 	close(said[1]);
 	if (err == ENOENT)
-		err = report_error(r, 0,
-			"network user: passt is missing: install package passt");
+		err = report_error(r, 0, "network user: passt is missing: %s",
+				   "install package passt");
 	else if (err)
 		err = report_error(r, err, "network user: cannot run passt");
 	else

@@ -293,7 +293,7 @@ static int tap_bring_up(struct tap *t, struct report *r)
 
 static int tap_script(struct tap *t, const char *script, struct report *r)
 {
-	char *argv[] = { (char *)script, t->ifname, NULL };
+	char *const argv[] = { (char *)script, t->ifname, NULL };
 	pid_t pid;
 	int err, status = 0;
 

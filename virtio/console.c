@@ -538,7 +538,7 @@ static void console_wait(struct console *c, struct pollfd *p)
 			stream_poll(port->opts.stream, at,
 				    stream_pull_wanted(c, port), port->out_len);
 		else
-			at[0].fd = at[1].fd = -1;
+			stream_poll_none(at);
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (poll(p, 1 + STREAM_POLL * c->nr_ports, -1) < 0)
@@ -663,7 +663,7 @@ static int console_ports(struct console *c,
 
 	for (unsigned int i = 0; i < o->nr_ports && !err; i++) {
 		err = port_create(&c->port[i], &o->port[i]);
-		c->has_streams |= o->port[i].stream != NULL;
+		c->has_streams |= !!o->port[i].stream;
 		c->nr_ports++;
 	}
 	if (!err && c->has_streams) {

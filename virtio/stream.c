@@ -243,7 +243,7 @@ static int open_unix(struct stream *s, struct report *r)
 	if (strlen(s->opts.arg) >= sizeof(a.sun_path))
 		return report_error(r, ENAMETOOLONG, "port %s: %s", s->name,
 				    s->opts.arg);
-	strcpy(a.sun_path, s->opts.arg);
+	memcpy(a.sun_path, s->opts.arg, strlen(s->opts.arg) + 1);
 	s->come_fd = socket(AF_UNIX,
 			    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s->come_fd < 0)
@@ -410,13 +410,18 @@ bool stream_connected(const struct stream *s)
 	return s->out_fd >= 0 || stream_readable(s);
 }
 
+void stream_poll_none(struct pollfd p[STREAM_POLL])
+{
+	p[0] = (struct pollfd){ .fd = -1 };
+	p[1] = (struct pollfd){ .fd = -1 };
+}
+
 void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
 		 bool in, bool out)
 {
 	bool one = s->in_fd == s->out_fd;
 
-	p[0] = (struct pollfd){ .fd = -1 };
-	p[1] = (struct pollfd){ .fd = -1 };
+	stream_poll_none(p);
 	if (!stream_connected(s)) {
 		p[0].fd = s->come_fd;
 		p[0].events = POLLIN;

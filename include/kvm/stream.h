@@ -76,6 +76,8 @@ bool stream_readable(const struct stream *s);
  */
 void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
 		 bool in, bool out);
+/** stream_poll_none() - nothing, for now */
+void stream_poll_none(struct pollfd p[STREAM_POLL]);
 /** stream_polled() - tell what poll() found: who came, and who left */
 void stream_polled(struct stream *s, const struct pollfd p[STREAM_POLL]);
 

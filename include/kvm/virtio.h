@@ -283,6 +283,7 @@ struct virtio_vsock_opts {
 	u64 cid;
 	const char *path;
 };
+
 #define VIRTIO_CONSOLE_MAX_PORTS 16
 #define VIRTIO_CONSOLE_NAME_MAX 64
 

@@ -46,7 +46,7 @@ static socklen_t address(struct sockaddr_in6 *a, const char *host, int port)
 	snprintf(mapped, sizeof(mapped), "%s%s", strchr(host, ':') ? "" :
 		 "::ffff:", host);
 	if (inet_pton(AF_INET6, mapped, &a->sin6_addr) != 1) {
-		fprintf(stderr, "netpeer: bad address %s\n", host);
+		fprintf(stderr, "netpeer: not an IP number: %s\n", host);
 		exit(2);
 	}
 	return sizeof(*a);
@@ -259,7 +259,7 @@ static int dns(const char *answer)
 
 	if (inet_pton(AF_INET, answer, &in) != 1 ||
 	    bind(fd, (struct sockaddr *)&a, len)) {
-		perror("netpeer: dns");
+		perror("netpeer: port 53");
 		return 2;
 	}
 	memcpy(tail + 12, &in, 4);
@@ -305,7 +305,7 @@ static int tap_fd(const char *name, int want, char **argv)
 		.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
 	};
 
-	strncpy(ifr.ifr_name, name, IFNAMSIZ - 1);
+	snprintf(ifr.ifr_name, IFNAMSIZ, "%s", name);
 	if (fd < 0 || ioctl(fd, TUNSETIFF, &ifr)) {
 		perror("netpeer: tap");
 		return 2;

@@ -13,12 +13,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "kvm/virtio.h"
+#include "tests/fuzz/fuzz.h"
 
 #define HALF 0x20000ULL
 #define QUEUES 5
 #define NUM 8
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
 
 static u8 *mem;
 
@@ -114,7 +113,7 @@ static void step(struct virtio_device *dev, struct state_in *in)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+int fuzz_one(const u8 *data, size_t len)
 {
 	struct virtio_balloon_opts o = { .reporting = true };
 	struct state_in in = { .buf = data, .len = len };

@@ -16,12 +16,11 @@
 #include <unistd.h>
 #include "kvm/net.h"
 #include "kvm/virtio.h"
+#include "tests/fuzz/fuzz.h"
 
 #define RAM 0x8000
 #define RING(q) (0x1000ULL * (q))
 #define NUM 16
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
 
 static void set_features(struct virtio_device *dev, u64 features)
 {
@@ -73,11 +72,11 @@ static void save_and_restore(struct virtio_device *dev)
 	state_out_free(&out);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+int fuzz_one(const u8 *data, size_t len)
 {
 	struct state_in in = { .buf = data, .len = len };
 	struct net_opts n = { .kind = NET_FD };
-	struct virtio_net_opts o = { .mac = (const u8[6]){ 2 } };
+	struct virtio_net_opts o = { .mac = (const u8[6]) { 2 } };
 	struct gmem g = { 0 };
 	struct virtio_env env = { .gmem = &g };
 	struct virtio_device *dev;

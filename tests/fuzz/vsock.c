@@ -21,14 +21,13 @@
 #include <linux/virtio_vsock.h>
 #include "kvm/virtio.h"
 #include "tests/unit/vring.h"
+#include "tests/fuzz/fuzz.h"
 
 #define CID 42
 #define HDR sizeof(struct virtio_vsock_hdr)
 #define SOCKETS 4
 #define ACTIONS_MAX 64
 #define PATIENCE 200
-
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len);
 
 static struct vr_mem m;
 static struct virtio_env env;
@@ -189,7 +188,7 @@ static void lifecycle(struct state_in *in)
 	virtio_device_resume(dev);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+int fuzz_one(const u8 *data, size_t len)
 {
 	struct state_in in = { .buf = data, .len = len };
 	int fd;

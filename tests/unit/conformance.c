@@ -158,7 +158,7 @@ static int make_sink(void)
 static int create_net(struct rig *r)
 {
 	struct net_opts n = { .kind = NET_FD, .fd = make_sink() };
-	struct virtio_net_opts o = { .mac = (const u8[6]){ 2, 0, 0, 0, 0, 1 } };
+	struct virtio_net_opts o = { .mac = (const u8[6]) { 2, 0, 0, 0, 0, 1 } };
 	struct report why = { 0 };
 	int err = net_open(&o.backend, &n, &why);
 

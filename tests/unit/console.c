@@ -508,9 +508,10 @@ TEST(console_gives_input_to_open_ports_only)
 
 TEST(console_refuses_bad_options)
 {
+	static const char long_name[] =
+		"a name with more letters than there is room for in a message, it is";
 	static const struct virtio_console_port port[17] = {
-		{ .name = "a name that is longer than what a buffer for one takes"
-			  " by not very much" },
+		{ .name = long_name },
 	};
 	struct virtio_console_opts o = { port, 1 };
 	struct virtio_device dev = { .class = &virtio_console_class };

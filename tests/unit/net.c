@@ -272,10 +272,13 @@ static void nap(void)
 }
 
 #define WAIT(cond) ({ \
-	unsigned int i_; \
-	for (i_ = 0; i_ < 3000 && !(cond); i_++) \
-		nap(); \
-	!!(cond); })
+	bool true_ = false; \
+	for (unsigned int i_ = 0; i_ < 3000 && !true_; i_++) { \
+		true_ = (cond); \
+		if (!true_) \
+			nap(); \
+	} \
+	true_; })
 
 static bool needs_reset(struct fixture *f)
 {
@@ -337,7 +340,7 @@ struct bad_header {
 };
 
 #define FLAG_ VIRTIO_NET_HDR_F_NEEDS_CSUM
-#define TSO F(CSUM) | F(HOST_TSO4)
+#define TSO (F(CSUM) | F(HOST_TSO4))
 
 static const struct bad_header bad_headers[] = {
 	{ "checksum not negotiated", { .flags = FLAG_, .csum_start = 14 }, 60, 0 },
@@ -737,19 +740,19 @@ TEST(net_filters_what_the_driver_does_not_want)
 	setup_fake(&f, 1);
 	driver_ok(&f, CTRL);
 	ctrl_nr = 0;
-	EXPECT(comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	EXPECT(comes_through(&f, (const u8[6]) { 2, 9 }, 0));
 	command(&f, &(struct command){ .cmd = 0, .data = { 0 }, .len = 1 });
 	EXPECT(comes_through(&f, ours, 0) && comes_through(&f, all, 0));
-	EXPECT(!comes_through(&f, (const u8[6]){ other[0], other[1] }, 0));
-	EXPECT(!comes_through(&f, (const u8[6]){ group[0], group[1] }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]) { other[0], other[1] }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]) { group[0], group[1] }, 0));
 	EXPECT(!comes_through(&f, ours, 7) && comes_through(&f, ours, 0xe000));
 	command(&f, &(struct command){ .class = 2, .data = { 7 }, .len = 2 });
 	EXPECT(comes_through(&f, ours, 7) && !comes_through(&f, ours, 8));
 	command(&f, &(struct command){ .class = 1, .len = 20, .data = {
 		1, 0, 0, 0, 2, 9, 0, 0, 0, 0, 1, 0, 0, 0, 3, 3, 0, 0, 0, 0 } });
-	EXPECT(comes_through(&f, (const u8[6]){ 2, 9 }, 0));
-	EXPECT(comes_through(&f, (const u8[6]){ 3, 3 }, 0));
-	EXPECT(!comes_through(&f, (const u8[6]){ 3, 4 }, 0));
+	EXPECT(comes_through(&f, (const u8[6]) { 2, 9 }, 0));
+	EXPECT(comes_through(&f, (const u8[6]) { 3, 3 }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]) { 3, 4 }, 0));
 	command(&f, &(struct command){ .cmd = 5, .data = { 1 }, .len = 1 });
 	EXPECT(!comes_through(&f, all, 0));
 	teardown(&f);
@@ -820,6 +823,9 @@ TEST(net_pause_loses_and_repeats_nothing)
 
 TEST(net_state_survives_and_reset_forgets_it)
 {
+	struct command set_mac = {
+		.class = 1, .cmd = 1, .len = 6, .data = { 2, 7, 7, 7, 7, 7 },
+	};
 	struct state_out a = { 0 };
 	struct state_in in;
 	struct fixture f;
@@ -829,8 +835,7 @@ TEST(net_state_survives_and_reset_forgets_it)
 	driver_ok(&f, CTRL | F(STATUS));
 	ctrl_nr = 0;
 	command(&f, &(struct command){ .cmd = 0, .data = { 0 }, .len = 1 });
-	command(&f, &(struct command){ .class = 1, .cmd = 1, .len = 6,
-				       .data = { 2, 7, 7, 7, 7, 7 } });
+	command(&f, &set_mac);
 	virtio_device_pause(f.dev);
 	virtio_device_save(f.dev, &a);
 	virtio_device_free(f.dev);
@@ -844,10 +849,10 @@ TEST(net_state_survives_and_reset_forgets_it)
 	EXPECT(WAIT(config_status(&f) == 3) && WAIT(f.configs == 1));
 	EXPECT(!command(&f, &(struct command){ .class = 3 }));
 	EXPECT(config_status(&f) == 1);
-	EXPECT(!comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	EXPECT(!comes_through(&f, (const u8[6]) { 2, 9 }, 0));
 	driver_ok(&f, CTRL);
 	virtio_config_read(f.dev, 0, mac, 6);
-	EXPECT(mac[1] == 1 && comes_through(&f, (const u8[6]){ 2, 9 }, 0));
+	EXPECT(mac[1] == 1 && comes_through(&f, (const u8[6]) { 2, 9 }, 0));
 	/* Bytes of it wrong in turn: refused, or taken, and alive. */
 	for (size_t i = 0; i < a.len; i += i < 100 ? 1 : 17) {
 		a.buf[i] ^= 0xff;

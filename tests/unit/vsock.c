@@ -788,8 +788,8 @@ TEST(vsock_survives_a_storm_of_resets)
 TEST(vsock_bad_hello_is_closed)
 {
 	static const char *const bad[] = {
-		"CONNECT\n", "CONNECT \n", "CONNECT x\n", "CONNECT -1\n",
-		"CONNECT 4294967296\n", "CONNECT 1 \n", "connect 1\n", "\n",
+		"CONNECT\n", "CONNECT\x20\n", "CONNECT x\n", "CONNECT -1\n",
+		"CONNECT 4294967296\n", "CONNECT 1\x20\n", "connect 1\n", "\n",
 		"GET / HTTP/1.0\r\n", "CONNECT 00000000000000000000000000001\n",
 		"CONNECT 1\r\n",
 	};

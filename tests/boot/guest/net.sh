@@ -34,7 +34,10 @@ step_up() {
 	wait_link up || return 1
 	ip addr add "${1:-10.9.0.2/24}" dev $dev || return 1
 	echo 0 >/proc/sys/net/ipv6/conf/$dev/accept_dad
-	ip -6 addr add "${2:-fd09::2/64}" dev $dev || return 1
+	# colons of its own make it several arguments
+	[ $# = 0 ] || shift
+	addr6=$(IFS=:; echo "$*")
+	ip -6 addr add "${addr6:-fd09::2/64}" dev $dev || return 1
 	# until the address may be used
 	i=0
 	while ip -6 addr show dev $dev | grep -q tentative && [ $i -lt 50 ]; do
