@@ -190,6 +190,7 @@ int opt_network(void *opts, const char *value, struct report *r)
 	rest = strdup(value);
 	if (!rest)
 		return report_error(r, ENOMEM, "--network");
+	o->net_text[o->nr_nets] = rest;
 	n = &o->net[o->nr_nets++];
 	memset(n, 0, sizeof(*n));
 	n->fd = -1;

@@ -63,23 +63,17 @@ static int opt_disk(void *opts, const char *value, struct report *r)
 	return 0;
 }
 
-/* Paths and serials are words of a copy that begins with the path. */
-static void free_disks(struct run_options *o)
-{
-	for (unsigned int i = 0; i < o->nr_disks; i++)
-		free((char *)o->disk[i].opts.path);
-	o->nr_disks = 0;
-}
-
 static int opt_vsock(void *opts, const char *value, struct report *r)
 {
-	struct machine_vsock *v = &((struct run_options *)opts)->vsock;
-	char *copy = strdup(value);
-	char *word, *rest = copy;
+	struct run_options *o = opts;
+	struct machine_vsock *v = &o->vsock;
+	char *rest = strdup(value), *word;
 	long cid;
 
-	if (!copy)
+	if (!rest)
 		return report_error(r, ENOMEM, "--vsock");
+	free(o->vsock_text);
+	o->vsock_text = rest;
 	memset(v, 0, sizeof(*v));
 	word = strsep(&rest, ",");
 	if (parse_number(word, &cid) || cid < 3 || cid > 0xfffffffeL)
@@ -167,12 +161,16 @@ static int opt_port(void *opts, const char *value, struct report *r)
 	return port_stream(p, kind, r);
 }
 
-/* All strings of a port are words of a copy that begins with the name. */
-static void free_ports(struct run_options *o)
+/* The words of a disk, of a port, are in a copy that begins with the first. */
+static void free_options(struct run_options *o)
 {
+	for (unsigned int i = 0; i < o->nr_disks; i++)
+		free((char *)o->disk[i].opts.path);
+	for (unsigned int i = 0; i < o->nr_nets; i++)
+		free(o->net_text[i]);
 	for (unsigned int i = 0; i < o->nr_ports; i++)
 		free((char *)o->port[i].name);
-	o->nr_ports = 0;
+	free(o->vsock_text);
 }
 
 #define RUN_OPT(n, l, t, a, f, h) \
@@ -631,8 +629,7 @@ int cmd_run(int argc, char **argv)
 	if (n >= 0 && o.dry_run) {
 		config_print(&config, o.json);
 		config_free(&config);
-		free_disks(&o);
-		free_ports(&o);
+		free_options(&o);
 		return 0;
 	}
 	signals_init();
@@ -651,7 +648,6 @@ int cmd_run(int argc, char **argv)
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(status, &out, o.status);
 	config_free(&config);
-	free_disks(&o);
-	free_ports(&o);
+	free_options(&o);
 	return out.status;
 }

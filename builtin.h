@@ -57,7 +57,10 @@ int cmd_run(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
-/** struct run_options - what the command line of run says, as given */
+/**
+ * struct run_options - what the command line of run says, as given
+ * @net_text, @vsock_text: copies whose words @net, @vsock point to
+ */
 struct run_options {
 	const char *kernel;
 	const char *initrd;
@@ -74,6 +77,7 @@ struct run_options {
 	bool rng;
 	bool balloon;
 	struct machine_vsock vsock;
+	char *vsock_text;
 	bool nodefaults;
 	bool dry_run;
 	bool json;
@@ -81,6 +85,7 @@ struct run_options {
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
 	struct net_opts net[MACHINE_MAX_NETS];
+	char *net_text[MACHINE_MAX_NETS];
 	unsigned int nr_nets;
 	struct machine_port port[MACHINE_MAX_PORTS];
 	unsigned int nr_ports;
