@@ -8,8 +8,7 @@
  * to port 0xf4. The whole run of this process is what KVM and exec cost; what
  * lkvm takes beyond it with a kernel that does the same is lkvm's own. No
  * option parsing, devices, thread, file or teardown. Prints nothing but the
- * call that failed. Keep it in step when lkvm's calls change. With any argument
- * it does not enter the VM and keeps it until it is killed.
+ * call that failed. Keep it in step when lkvm's calls change.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -196,7 +195,7 @@ static void set_registers(int cpu)
 	CALL(cpu, KVM_SET_REGS, &regs);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	static const __u8 out[] = { 0xe6, EXIT_PORT, 0xf4 };
 	int dev = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm, cpu;
@@ -220,9 +219,6 @@ int main(int argc, char **argv)
 	set_features(dev, vm, cpu);
 	write_tables(ram);
 	set_registers(cpu);
-	(void)argv;
-	if (argc > 1)
-		pause();
 	CALL(cpu, KVM_RUN, 0);
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == EXIT_PORT ?
 		0 : 1;
