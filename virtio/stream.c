@@ -122,7 +122,8 @@ static int spawn_shell(struct stream *s, const char *command, int child_in,
 		       int child_out)
 {
 	char *const argv[] = {
-		"sh", "-c", (char *)command, (char *)s->opts.arg, NULL,
+		(char *)"sh", (char *)"-c", (char *)command,
+		(char *)s->opts.arg, NULL,
 	};
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;

@@ -470,7 +470,9 @@ static void rx_buffers(struct fixture *f, unsigned int first, unsigned int nr,
 	virtio_notify(f->dev, RXQ);
 }
 
-static u8 *give_frame(struct fixture *f, u32 len)
+/* From the first byte on; what @head does not say is a pattern. */
+static void give_headed(struct fixture *f, u32 len, const u8 *head,
+			u32 head_len)
 {
 	struct fake *k = f->fake;
 	unsigned int n;
@@ -482,8 +484,14 @@ static u8 *give_frame(struct fixture *f, u32 len)
 	frame = k->give[n];
 	memset(frame, 0, HDR);
 	memset(frame + HDR, (int)k->nr_to_give, len);
+	if (head)
+		memcpy(frame + HDR, head, head_len);
 	pthread_mutex_unlock(&k->lock);
-	return frame + HDR;
+}
+
+static void give_frame(struct fixture *f, u32 len)
+{
+	give_headed(f, len, NULL, 0);
 }
 
 static u16 num_buffers(struct fixture *f, unsigned int slot)
@@ -711,19 +719,13 @@ TEST(net_needs_reset_after_a_command_without_answer)
 static bool comes_through(struct fixture *f, const u8 mac[6], u16 vlan)
 {
 	static const u8 ours[] = { 2, 1, 2, 3, 4, 5 };
+	u8 tag[16] = { [12] = 0x81, [14] = vlan >> 8, [15] = vlan & 0xff };
 	u16 before = vr_used_idx(&f->m, RXQ);
-	u8 *frame;
 
 	rx_buffers(f, before, 2, 2048);
-	frame = give_frame(f, 60);
-	memcpy(frame, mac, 6);
-	if (vlan) {
-		frame[12] = 0x81;
-		frame[13] = 0;
-		frame[14] = vlan >> 8;
-		frame[15] = vlan & 0xff;
-	}
-	memcpy(give_frame(f, 61), ours, 6);
+	memcpy(tag, mac, 6);
+	give_headed(f, 60, tag, vlan ? 16 : 6);
+	give_headed(f, 61, ours, 6);
 	fake_event(f->fake);
 	if (!WAIT(vr_used_idx(&f->m, RXQ) != before &&
 		  used_len(f, RXQ, vr_used_idx(&f->m, RXQ) - 1U) == HDR + 61))
