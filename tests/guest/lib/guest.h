@@ -200,8 +200,19 @@ static inline void irq_disable(void)
 	asm volatile("cli" : : : "memory");
 }
 
-/** irq_wait() - enable interrupts and sleep until one came */
+/**
+ * irq_wait() - enable interrupts for a moment; called until what is awaited came
+ *
+ * Does not halt: QEMU's TCG takes an interrupt between sti and hlt when it left
+ * the guest in between, and the hlt then has nothing to wait for.
+ */
 static inline void irq_wait(void)
+{
+	asm volatile("sti; pause; pause; cli" : : : "memory");
+}
+
+/** irq_halt() - enable interrupts and sleep until one came */
+static inline void irq_halt(void)
 {
 	asm volatile("sti; hlt; cli" : : : "memory");
 }

@@ -64,7 +64,7 @@ static void ap(u32 id)
 	__atomic_add_fetch(&checked, 1, __ATOMIC_SEQ_CST);
 	/* Woken by what is sent to it, so that hundreds need no time. */
 	for (;;) {
-		irq_wait();
+		irq_halt();
 		if (sender == id) {
 			sender = ~0U;
 			apic_send(0, VECTOR);
