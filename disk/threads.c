@@ -18,10 +18,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "kvm/thread.h"
 #include "engine.h"
 
 #define NR_WORKERS 4
@@ -165,23 +165,15 @@ static void threads_destroy(struct disk_queue *base)
 
 static int start_workers(struct threads_queue *q)
 {
-	sigset_t all, old;
 	int ret = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (q->nr_workers < NR_WORKERS) {
-		pthread_t *t = &q->worker[q->nr_workers];
-
-		ret = pthread_create(t, NULL, worker_main, q);
-		if (ret)
-			break;
-		pthread_setname_np(*t, "lkvm-disk");
-		q->nr_workers++;
+	while (q->nr_workers < NR_WORKERS && !ret) {
+		ret = thread_start(&q->worker[q->nr_workers], worker_main, q,
+				   "lkvm-disk");
+		q->nr_workers += !ret;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	/* One worker is slow, but as good as four. */
-	return q->nr_workers ? 0 : -ret;
+	return q->nr_workers ? 0 : ret;
 }
 
 static int threads_create(struct disk *d, unsigned int depth,

@@ -26,12 +26,12 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "kvm/hw.h"
+#include "kvm/thread.h"
 
 #define RTC_PORT 0x70
 #define RTC_GSI 8
@@ -202,11 +202,7 @@ static void *rtc_thread(void *arg)
 {
 	struct rtc *c = arg;
 	struct timespec ts;
-	sigset_t all;
 
-	/* Signals are for the main thread and the vCPUs. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	pthread_mutex_lock(&c->lock);
 	while (!c->stop) {
 		if (c->paused ||
@@ -230,7 +226,8 @@ static void rtc_wake(struct rtc *c)
 {
 	if (!c->has_thread && c->running &&
 	    c->cell[RTC_REG_B] & (RTC_B_UIE | RTC_B_AIE))
-		c->has_thread = !pthread_create(&c->thread, NULL, rtc_thread, c);
+		c->has_thread = !thread_start(&c->thread, rtc_thread, c,
+					      "lkvm-rtc");
 	pthread_cond_signal(&c->wake);
 }
 

@@ -35,16 +35,15 @@
  */
 #include <errno.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include "kvm/disk.h"
+#include "kvm/thread.h"
 #include "kvm/virtio.h"
 
 #define BLK_STATE_VERSION 1
@@ -374,11 +373,8 @@ static void *blk_main(void *opaque)
 	struct blk *b = opaque;
 	int fds[BLK_MAX_QUEUES + 1];
 	unsigned int nr_fds = 0;
-	char name[16];
 	int ret;
 
-	snprintf(name, sizeof(name), "lkvm-%.10s", b->dev->dev.name);
-	prctl(PR_SET_NAME, name);
 	ret = disk_queue_create(b->disk, b->nr_reqs, &b->dq);
 	b->start_error = ret;
 	sem_post(&b->started);
@@ -397,13 +393,11 @@ static void *blk_main(void *opaque)
 
 static int start_thread(struct blk *b)
 {
-	sigset_t all, old;
+	char name[THREAD_NAME_MAX];
 	int ret;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = -pthread_create(&b->thread, NULL, blk_main, b);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	snprintf(name, sizeof(name), "lkvm-%.10s", b->dev->dev.name);
+	ret = thread_start(&b->thread, blk_main, b, name);
 	if (ret)
 		return ret;
 	while (sem_wait(&b->started) && errno == EINTR)

@@ -41,7 +41,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +49,7 @@
 #include <unistd.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include "kvm/thread.h"
 #include "kvm/virtio.h"
 
 #define CONSOLE_MAX_PORTS VIRTIO_CONSOLE_MAX_PORTS
@@ -567,26 +567,15 @@ static void *console_main(void *arg)
 	return NULL;
 }
 
-static int thread_start(struct console *c)
+static int console_start(struct console *c)
 {
-	sigset_t set, old;
-	int err;
+	int err = thread_start(&c->thread, console_main, c, "lkvm-console");
 
-	sigfillset(&set);
-	/* Guest memory may be of a file that has shrunk. */
-	sigdelset(&set, SIGBUS);
-	sigdelset(&set, SIGSEGV);
-	pthread_sigmask(SIG_SETMASK, &set, &old);
-	err = pthread_create(&c->thread, NULL, console_main, c);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		return -err;
-	pthread_setname_np(c->thread, "lkvm-console");
-	c->running = true;
-	return 0;
+	c->running = !err;
+	return err;
 }
 
-static void thread_stop(struct console *c)
+static void console_stop(struct console *c)
 {
 	if (!c->running)
 		return;
@@ -771,7 +760,7 @@ static int console_activate(struct virtio_device *dev)
 	}
 	control_receive(c);
 	pthread_mutex_unlock(&c->lock);
-	err = c->has_streams ? thread_start(c) : 0;
+	err = c->has_streams ? console_start(c) : 0;
 	if (err)
 		console_set_active(c, false);
 	return err;
@@ -781,7 +770,7 @@ static void console_deactivate(struct virtio_device *dev)
 {
 	struct console *c = dev->priv;
 
-	thread_stop(c);
+	console_stop(c);
 	console_set_active(c, false);
 }
 

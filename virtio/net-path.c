@@ -34,7 +34,6 @@
  * frame that comes while nobody is at the other end is dropped as well.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +44,7 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include "kvm/net-uso.h"
+#include "kvm/thread.h"
 #include "virtio/net.h"
 
 #define RX_BUDGET 64
@@ -562,20 +562,11 @@ static int watch_all(struct net_pair *p)
 
 static int start_thread(struct net_pair *p)
 {
-	char name[16];
-	sigset_t all, old;
-	int err;
+	char name[THREAD_NAME_MAX];
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&p->thread, NULL, pair_main, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		return err;
 	snprintf(name, sizeof(name), "lkvm-%.7s.%u", p->net->dev->dev.name,
 		 p->index % NET_MAX_PAIRS);
-	pthread_setname_np(p->thread, name);
-	return 0;
+	return thread_start(&p->thread, pair_main, p, name);
 }
 
 int net_pair_start(struct net_pair *p)

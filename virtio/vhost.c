@@ -25,13 +25,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <linux/vhost.h>
+#include "kvm/thread.h"
 #include "kvm/vhost.h"
 
 #define LOG_MAX 8
@@ -239,20 +239,6 @@ static void *relay_main(void *opaque)
 	}
 }
 
-static int relay_start(struct vhost *v)
-{
-	sigset_t all, old;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&v->relay, NULL, relay_main, v);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!err)
-		pthread_setname_np(v->relay, "lkvm-vhost");
-	return err;
-}
-
 static void relay_stop(struct vhost *v)
 {
 	const u64 one = 1;
@@ -283,7 +269,7 @@ int vhost_start(struct vhost *v, u64 features, unsigned int first,
 			err = set_ring_files(v, i);
 	}
 	if (!err)
-		err = relay_start(v);
+		err = thread_start(&v->relay, relay_main, v, "lkvm-vhost");
 	if (err)
 		goto err_close_rings;
 	v->running = true;

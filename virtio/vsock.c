@@ -44,7 +44,6 @@
  * claims to have, but has not, fills buffers of its own driver. Nothing is logged.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +55,7 @@
 #include <unistd.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_vsock.h>
+#include "kvm/thread.h"
 #include "kvm/virtio.h"
 #include "virtio/vsock.h"
 
@@ -1109,20 +1109,13 @@ static void *vsock_main(void *opaque)
 static int vsock_activate(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	char name[16];
-	sigset_t all, old;
+	char name[THREAD_NAME_MAX];
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(&v->thread, NULL, vsock_main, v);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
-		return err;
 	snprintf(name, sizeof(name), "lkvm-%.10s", dev->dev.name);
-	pthread_setname_np(v->thread, name);
-	v->running = true;
-	return 0;
+	err = thread_start(&v->thread, vsock_main, v, name);
+	v->running = !err;
+	return err;
 }
 
 static void vsock_deactivate(struct virtio_device *dev)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Threads of devices: their name and signals, and a SIGBUS in one of them. */
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include "kvm/thread.h"
+#include "kvm/types.h"
+#include "test.h"
+
+struct seen {
+	char name[THREAD_NAME_MAX];
+	sigset_t blocked;
+};
+
+static void *look(void *opaque)
+{
+	struct seen *s = opaque;
+
+	prctl(PR_GET_NAME, s->name);
+	pthread_sigmask(SIG_SETMASK, NULL, &s->blocked);
+	return s;
+}
+
+TEST(thread_has_a_name_and_no_signals)
+{
+	struct seen s = { 0 };
+	sigset_t before, after;
+	pthread_t thread;
+	void *ret;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	EXPECT(!thread_start(&thread, look, &s, "lkvm-a-name-too-long"));
+	EXPECT(!pthread_join(thread, &ret) && ret == &s);
+	EXPECT(!strcmp(s.name, "lkvm-a-name-too"));
+	EXPECT(sigismember(&s.blocked, SIGTERM) == 1);
+	EXPECT(sigismember(&s.blocked, SIGUSR1) == 1);
+	EXPECT(!sigismember(&s.blocked, SIGBUS));
+	EXPECT(!sigismember(&s.blocked, SIGSEGV));
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	EXPECT(sigismember(&after, SIGTERM) == sigismember(&before, SIGTERM));
+}
+
+static void replace_page(int sig, siginfo_t *info, void *context)
+{
+	u8 *page = (u8 *)((uintptr_t)info->si_addr & ~4095UL);
+
+	(void)sig;
+	(void)context;
+	if (mmap(page, 4096, PROT_READ | PROT_WRITE,
+		 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != page)
+		_exit(1);
+}
+
+static void *read_byte(void *at)
+{
+	return (void *)(uintptr_t)__atomic_load_n((u8 *)at, __ATOMIC_RELAXED);
+}
+
+/* Guest memory is of a file that was cut short, and a device reads it. */
+TEST(thread_survives_a_file_that_shrank)
+{
+	const struct sigaction bus = {
+		.sa_sigaction = replace_page, .sa_flags = SA_SIGINFO,
+	};
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+	struct sigaction old;
+	pthread_t thread;
+	void *ret;
+	u8 *at;
+
+	EXPECT(fd >= 0 && !ftruncate(fd, 4096));
+	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	EXPECT(at != MAP_FAILED && !ftruncate(fd, 0));
+	sigaction(SIGBUS, &bus, &old);
+	EXPECT(!thread_start(&thread, read_byte, at, "reader"));
+	EXPECT(!pthread_join(thread, &ret) && !ret);
+	sigaction(SIGBUS, &old, NULL);
+	munmap(at, 4096);
+	close(fd);
+}
+
+TEST_MAIN(T(thread_has_a_name_and_no_signals),
+	  T(thread_survives_a_file_that_shrank));

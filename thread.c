@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads.
+ *
+ * Theory of operation: signals are for the main thread, and SIGUSR1 for vCPUs.
+ * Any other thread has them blocked from its first instruction on, but for
+ * those that its own accesses raise: guest memory may be of a file that has
+ * shrunk, and a SIGBUS that is blocked is the end of the process.
+ *
+ * A thread names itself, since naming another one goes by a path in /proc,
+ * which is closed to a sealed process.
+ *
+ * No state, no locks. Not supported: detached threads, stack sizes.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#include "kvm/thread.h"
+
+/** struct start - what the new thread is to know; it frees it */
+struct start {
+	void *(*run)(void *arg);
+	void *arg;
+	char name[THREAD_NAME_MAX];
+};
+
+static void *thread_main(void *opaque)
+{
+	struct start s = *(struct start *)opaque;
+
+	free(opaque);
+	prctl(PR_SET_NAME, s.name);
+	return s.run(s.arg);
+}
+
+int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
+		 const char *name)
+{
+	struct start *s = malloc(sizeof(*s));
+	sigset_t block, old;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->run = run;
+	s->arg = arg;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	sigfillset(&block);
+	sigdelset(&block, SIGBUS);
+	sigdelset(&block, SIGSEGV);
+	pthread_sigmask(SIG_SETMASK, &block, &old);
+	err = pthread_create(t, NULL, thread_main, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		free(s);
+	return -err;
+}
