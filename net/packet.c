@@ -9,35 +9,31 @@
  * listens accepts the next, who connected tries again each second. Whoever
  * comes next finds out in the same way which of the two it is to be.
  *
- * The path is decided on under a lock of its directory, so that two that start
- * at once do not both listen; a socket that is left over from a machine that
- * died is replaced. Nothing is made or removed by a path once the VM runs,
+ * The path is decided on under a lock of its directory (unix.c), so that two that
+ * start at once do not both listen; a socket that is left over from a machine
+ * that died is replaced. Nothing is made or removed by a path once the VM runs,
  * since the process may be sealed by then: the socket stays behind.
  *
  * One thread uses the port, and makes and loses connections inside of recv()
- * and link(); @fd is -1 without a peer. A message that is too long for the caller is cut, and
- * its true length returned.
+ * and link(); @fd is -1 without a peer. A message that is too long for the
+ * caller is cut, and its true length returned; one that is too short for a frame
+ * is the caller's to drop, so that a peer that sends nothing else is not served
+ * without end.
  *
  * Not supported: headers for offloads, more than one peer at a time.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "kvm/net.h"
+#include "kvm/unix.h"
 
 #define SOCKET_BUFFER SZ_1M
-#define FRAME_MIN 14
 
 /**
  * struct packet - an instance
@@ -100,74 +96,32 @@ static void set_peer(struct packet *p, int fd)
 	set_timer(p, fd < 0 && p->listen_fd < 0);
 }
 
-static int new_socket(void)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
-			0);
-
-	return fd < 0 ? -errno : fd;
-}
-
 /* Return: 0 with a peer, -ECONNREFUSED or -ENOENT when nobody listens. */
 static int try_connect(struct packet *p)
 {
-	int fd = new_socket(), err;
+	int fd = unix_connect(&p->addr, SOCK_SEQPACKET);
 
 	if (fd < 0)
 		return fd;
-	if (connect(fd, (struct sockaddr *)&p->addr, sizeof(p->addr)) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
 	set_peer(p, fd);
 	return 0;
-}
-
-static int try_listen(struct packet *p)
-{
-	int fd = new_socket(), err;
-
-	if (fd < 0)
-		return fd;
-	unlink(p->addr.sun_path);
-	if (bind(fd, (struct sockaddr *)&p->addr, sizeof(p->addr)) < 0 ||
-	    listen(fd, 1) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	p->listen_fd = fd;
-	set_timer(p, false);
-	watch_fd(p, fd, EPOLLIN);
-	return 0;
-}
-
-/* Nothing but a socket is removed. */
-static bool may_replace(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) < 0 ? errno == ENOENT : S_ISSOCK(st.st_mode);
 }
 
 /* Connect, or be the one to listen. */
 static int meet(struct packet *p)
 {
-	char copy[sizeof(p->addr.sun_path)];
-	int dir, err;
+	int lock = unix_lock(&p->addr), err;
 
-	memcpy(copy, p->addr.sun_path, sizeof(copy));
-	dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	while (flock(dir, LOCK_EX) < 0 && errno == EINTR)
-		;
+	if (lock < 0)
+		return lock;
 	err = try_connect(p);
-	if (err == -ENOENT ||
-	    (err == -ECONNREFUSED && may_replace(p->addr.sun_path)))
-		err = try_listen(p);
-	close(dir);
+	if (err == -ENOENT || err == -ECONNREFUSED) {
+		p->listen_fd = unix_bind(&p->addr, SOCK_SEQPACKET, 1);
+		err = MIN(p->listen_fd, 0);
+	}
+	close(lock);
+	if (p->listen_fd >= 0)
+		set_timer(p, false);
 	return err;
 }
 
@@ -254,17 +208,16 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 		return -ENOLINK;
 	do {
 		n = recvmsg(p->fd, &m, MSG_DONTWAIT | MSG_TRUNC);
-	} while ((n < 0 && errno == EINTR) || (n > 0 && n < FRAME_MIN) ||
-		 (n == 0 && p->datagram));
-	if (n > 0)
+	} while (n < 0 && errno == EINTR);
+	if (n > 0 || (n == 0 && p->datagram))
 		return n;
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return -EAGAIN;
 	if (n < 0 && !is_lost(p, errno))
 		return -EAGAIN;
 	set_peer(p, -1);
-	/* Somebody may be waiting already. */
-	return look_for_peer(p) ? -ENOLINK : packet_recv(b, port, iov, nr);
+	/* Somebody may be waiting already, and is watched from now on. */
+	return look_for_peer(p) ? -ENOLINK : -EAGAIN;
 }
 
 static bool packet_link(struct net_backend *b)
@@ -349,17 +302,14 @@ int net_socket_open(struct net_backend **out, const struct net_opts *o,
 
 	if (!o->path || !*o->path)
 		return report_error(r, 0, "network socket: no path=");
-	if (strlen(o->path) >= sizeof(p->addr.sun_path))
-		return report_error(r, ENAMETOOLONG, "network socket %s",
-				    o->path);
 	p = packet_alloc("socket");
 	if (!p)
 		return report_error(r, ENOMEM, "network socket %s", o->path);
-	p->addr.sun_family = AF_UNIX;
-	memcpy(p->addr.sun_path, o->path, strlen(o->path) + 1);
 	p->timer_fd = timerfd_create(CLOCK_MONOTONIC,
 				     TFD_NONBLOCK | TFD_CLOEXEC);
-	err = p->timer_fd < 0 ? -errno : meet(p);
+	err = p->timer_fd < 0 ? -errno : unix_address(&p->addr, o->path);
+	if (!err)
+		err = meet(p);
 	if (err) {
 		report_error(r, -err, "network socket %s", o->path);
 		packet_close(&p->b);

@@ -36,12 +36,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include "kvm/stream.h"
+#include "kvm/unix.h"
 
 #define CHILD_PATIENCE_MS 2000
 #define PTY_PATIENCE_MS 500
@@ -217,48 +217,18 @@ static int open_fd(struct stream *s, struct report *r)
 	return 0;
 }
 
-/*
- * Return: whether a socket is left there that nobody listens on. Asked with a
- * socket of another type, which is no client to one who does listen.
- */
-static bool socket_is_stale(const struct sockaddr_un *a)
-{
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat st;
-	bool stale;
-
-	if (fd < 0)
-		return false;
-	stale = !lstat(a->sun_path, &st) && S_ISSOCK(st.st_mode) &&
-		connect(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 &&
-		errno == ECONNREFUSED;
-	close(fd);
-	return stale;
-}
-
 static int open_unix(struct stream *s, struct report *r)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int err;
+	struct sockaddr_un a;
+	int err = unix_address(&a, s->opts.arg);
 
-	if (strlen(s->opts.arg) >= sizeof(a.sun_path))
-		return report_error(r, ENAMETOOLONG, "port %s: %s", s->name,
-				    s->opts.arg);
-	memcpy(a.sun_path, s->opts.arg, strlen(s->opts.arg) + 1);
-	s->come_fd = socket(AF_UNIX,
-			    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->come_fd < 0)
-		return report_error(r, errno, "port %s: socket", s->name);
-	if (socket_is_stale(&a))
-		unlink(a.sun_path);
-	/* Nobody but us may connect; bind() honours the mode of the socket. */
-	fchmod(s->come_fd, 0600);
-	err = bind(s->come_fd, (struct sockaddr *)&a, sizeof(a));
-	s->linked = !err;
 	if (!err)
-		err = listen(s->come_fd, 8);
-	return err < 0 ? report_error(r, errno, "port %s: %s", s->name,
-				      s->opts.arg) : remove_later(s, r);
+		s->come_fd = unix_listen(&a, SOCK_STREAM, 8);
+	if (!err && s->come_fd < 0)
+		err = s->come_fd;
+	s->linked = !err;
+	return err ? report_error(r, -err, "port %s: %s", s->name,
+				  s->opts.arg) : remove_later(s, r);
 }
 
 /* Who opened it may have left again, but not without what it wrote. */

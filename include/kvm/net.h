@@ -83,9 +83,10 @@ struct net_backend;
  *	fewer than @nr when it is full, and an event follows once it is not.
  *	-ENOLINK when nobody is there: none was taken
  * @recv: one frame into @iov. Return: its length, more than @iov when it was
- *	cut; -EAGAIN, and an event follows; -ENOLINK. After -EAGAIN part of a
- *	frame may be in @iov: the next call begins with the same pieces, or
- *	@keep was called in between with them
+ *	cut, less than a frame has when the peer sent such; -EAGAIN, and an
+ *	event follows; -ENOLINK. After -EAGAIN part of a frame may be in @iov:
+ *	the next call begins with the same pieces, or @keep was called in
+ *	between with them
  * @keep: NULL when @recv never leaves a part
  * @link: find out whether somebody is there, or has come
  * @set_offloads: GUEST_* bits of VIRTIO_NET_F_*, a subset of info.offloads

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <linux/virtio_net.h>
 #include "kvm/net.h"
+#include "kvm/unix.h"
 #include "kvm/virtio.h"
 #include "test.h"
 #include "vring.h"
@@ -1062,6 +1063,42 @@ TEST(net_sockets_meet_and_meet_again)
 	EXPECT(!unlink(path) && !rmdir(dir));
 }
 
+/* Comes and goes, says what is no frame, and says it without end. */
+TEST(net_socket_survives_a_peer_that_is_no_vm)
+{
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[64];
+	struct sockaddr_un a;
+	struct fixture f;
+	u8 frame[100] = { 0 };
+	int fd = -1;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/wire", dir);
+	EXPECT(!unix_address(&a, path));
+	setup(&f, open_path(path));
+	driver_ok(&f, F(MRG_RXBUF) | F(STATUS));
+	rx_buffers(&f, 0, 16, 2048);
+	for (unsigned int i = 0; i < 50; i++) {
+		EXPECT(WAIT((fd = unix_connect(&a, SOCK_SEQPACKET)) >= 0));
+		if (i & 1)
+			EXPECT(send(fd, "", 0, MSG_NOSIGNAL) == 0);
+		close(fd);
+	}
+	EXPECT(WAIT((fd = unix_connect(&a, SOCK_SEQPACKET)) >= 0));
+	EXPECT(WAIT(config_status(&f) == 1));
+	for (unsigned int i = 0; i < 1000; i++)
+		send(fd, frame, 1 + i % 13, MSG_NOSIGNAL | MSG_DONTWAIT);
+	/* All of it was dropped, and the next frame is one. */
+	EXPECT(WAIT(send(fd, frame, sizeof(frame), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+		    sizeof(frame)));
+	EXPECT(wait_used(&f, RXQ, 1));
+	EXPECT(used_len(&f, RXQ, 0) == HDR + sizeof(frame));
+	close(fd);
+	EXPECT(WAIT(config_status(&f) == 0));
+	teardown(&f);
+	EXPECT(!unlink(path) && !rmdir(dir));
+}
+
 TEST(net_open_refuses)
 {
 	static const struct net_opts bad[] = {
@@ -1111,4 +1148,5 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_with_a_bad_length_is_gone),
 	  T(net_stream_that_is_full_keeps_frames_whole),
 	  T(net_sockets_meet_and_meet_again),
+	  T(net_socket_survives_a_peer_that_is_no_vm),
 	  T(net_open_refuses))
