@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Headers as of Linux 6.1: the newest words that disk/uring.c uses. */
+/*
+ * Theory of operation: a program that compiles with headers as of Linux 6.1,
+ * which have the newest words that disk/uring.c uses. It is never run; what the
+ * running kernel has is asked for by disk/uring.c.
+ */
 #include <sys/syscall.h>
 #include <linux/io_uring.h>
 

@@ -13,18 +13,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "kvm/virtio.h"
+#include "tests/fuzz/device.h"
 #include "tests/fuzz/fuzz.h"
 
 #define HALF 0x20000ULL
 #define QUEUES 5
-#define NUM 8
 
 static u8 *mem;
-
-static u64 ring(unsigned int q)
-{
-	return 0x1000ULL * q;
-}
 
 static void put(const struct gmem *g, u64 gpa, const void *p, size_t len)
 {
@@ -33,27 +28,9 @@ static void put(const struct gmem *g, u64 gpa, const void *p, size_t len)
 
 static void bring_up(struct virtio_device *dev, struct state_in *in)
 {
-	u64 features = state_get_u64(in) | BIT_ULL(VIRTIO_F_VERSION_1);
-	u8 queues = state_get_u8(in);
+	u64 features = state_get_u64(in);
 
-	virtio_set_status(dev, 0);
-	virtio_set_status(dev, 3);
-	for (unsigned int i = 0; i < 2; i++) {
-		dev->driver_feature_select = i;
-		virtio_set_features(dev, (features & dev->offered) >> (32 * i));
-	}
-	virtio_set_status(dev, 11);
-	for (unsigned int q = 0; q < QUEUES; q++) {
-		struct virtqueue *vq = &dev->queue[q];
-
-		vq->size = NUM;
-		vq->desc_gpa = ring(q);
-		vq->avail_gpa = ring(q) + 0x400;
-		vq->used_gpa = ring(q) + 0x800;
-		if (queues & BIT(q))
-			virtio_queue_enable(dev, vq, true);
-	}
-	virtio_set_status(dev, 15);
+	fuzz_bring_up(dev, features, state_get_u8(in), QUEUES);
 }
 
 /* A descriptor and its place in the available ring. */
@@ -67,11 +44,11 @@ static void offer(const struct gmem *g, struct state_in *in)
 	state_get(in, &d, sizeof(d));
 	d.addr &= htole64(2 * HALF - 1);
 	d.len &= htole32(0x1ffff);
-	put(g, ring(q) + 16 * (slot % NUM), &d, sizeof(d));
-	word = htole16(slot % NUM);
-	put(g, ring(q) + 0x404 + 2 * (slot / NUM % NUM), &word, 2);
+	put(g, fuzz_ring(q) + 16 * (slot % FUZZ_RING_NUM), &d, sizeof(d));
+	word = htole16(slot % FUZZ_RING_NUM);
+	put(g, fuzz_ring(q) + 0x404 + 2 * (slot / FUZZ_RING_NUM % FUZZ_RING_NUM), &word, 2);
 	word = htole16(state_get_u8(in));
-	put(g, ring(q) + 0x402, &word, 2);
+	put(g, fuzz_ring(q) + 0x402, &word, 2);
 }
 
 static void step(struct virtio_device *dev, struct state_in *in)

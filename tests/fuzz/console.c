@@ -13,11 +13,11 @@
 #include <string.h>
 #include <linux/virtio_console.h>
 #include "kvm/virtio.h"
+#include "tests/fuzz/device.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MEM 0x20000ULL
 #define QUEUES 8
-#define NUM 8
 
 static size_t room;
 
@@ -37,34 +37,11 @@ static void wake(void *opaque)
 	(void)opaque;
 }
 
-static u64 ring(unsigned int q)
-{
-	return 0x1000ULL * q;
-}
-
 static void bring_up(struct virtio_device *dev, struct state_in *in)
 {
-	u64 features = state_get_u64(in) | BIT_ULL(VIRTIO_F_VERSION_1);
-	u8 queues = state_get_u8(in);
+	u64 features = state_get_u64(in);
 
-	virtio_set_status(dev, 0);
-	virtio_set_status(dev, 3);
-	for (unsigned int i = 0; i < 2; i++) {
-		dev->driver_feature_select = i;
-		virtio_set_features(dev, (features & dev->offered) >> (32 * i));
-	}
-	virtio_set_status(dev, 11);
-	for (unsigned int q = 0; q < QUEUES; q++) {
-		struct virtqueue *vq = &dev->queue[q];
-
-		vq->size = NUM;
-		vq->desc_gpa = ring(q);
-		vq->avail_gpa = ring(q) + 0x400;
-		vq->used_gpa = ring(q) + 0x800;
-		if (queues & BIT(q))
-			virtio_queue_enable(dev, vq, true);
-	}
-	virtio_set_status(dev, 15);
+	fuzz_bring_up(dev, features, state_get_u8(in), QUEUES);
 }
 
 static void publish(const struct gmem *g, unsigned int q, u16 head)
@@ -72,10 +49,10 @@ static void publish(const struct gmem *g, unsigned int q, u16 head)
 	u16 idx;
 	__le16 v = htole16(head);
 
-	gmem_read(g, ring(q) + 0x402, &idx, 2);
-	gmem_write(g, ring(q) + 0x404 + 2 * (le16toh(idx) % NUM), &v, 2);
+	gmem_read(g, fuzz_ring(q) + 0x402, &idx, 2);
+	gmem_write(g, fuzz_ring(q) + 0x404 + 2 * (le16toh(idx) % FUZZ_RING_NUM), &v, 2);
 	v = htole16(le16toh(idx) + 1);
-	gmem_write(g, ring(q) + 0x402, &v, 2);
+	gmem_write(g, fuzz_ring(q) + 0x402, &v, 2);
 }
 
 static void offer(const struct gmem *g, struct state_in *in)
@@ -87,9 +64,9 @@ static void offer(const struct gmem *g, struct state_in *in)
 	state_get(in, &d, sizeof(d));
 	d.addr &= htole64(MEM - 1);
 	d.len &= htole32(0x7fff);
-	gmem_write(g, ring(q) + 16 * (slot % NUM), &d, sizeof(d));
+	gmem_write(g, fuzz_ring(q) + 16 * (slot % FUZZ_RING_NUM), &d, sizeof(d));
 	if (slot & 0x80)
-		publish(g, q, slot % (NUM + 1));
+		publish(g, q, slot % (FUZZ_RING_NUM + 1));
 }
 
 static void control(struct virtio_device *dev, struct state_in *in)
@@ -104,7 +81,7 @@ static void control(struct virtio_device *dev, struct state_in *in)
 	};
 
 	gmem_write(dev->gmem, 0x10000, &m, sizeof(m));
-	gmem_write(dev->gmem, ring(3), &d, sizeof(d));
+	gmem_write(dev->gmem, fuzz_ring(3), &d, sizeof(d));
 	publish(dev->gmem, 3, 0);
 	virtio_notify(dev, 3);
 }
