@@ -108,6 +108,10 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);
 void config_print(const struct run_config *c, bool json);
 void config_free(struct run_config *c);
+/** run_options_free() - copies that words of @o point into */
+void run_options_free(struct run_options *o);
+/** devices_add() - the platform and all devices of kvm->machine */
+int devices_add(struct kvm *kvm, struct report *r);
 
 /* builtin-net.c: -n and what it says. */
 
