@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "builtin.h"
@@ -180,6 +181,17 @@ static int add_networks(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+/* A connection of a guest is a descriptor here; 1024 of them are soon gone. */
+static void raise_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static int add_vsock(struct kvm *kvm, struct report *r)
 {
 	const struct machine_vsock *m = &kvm->machine->vsock;
@@ -190,6 +202,8 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 		return report_error(r, errno, "vsock: cannot make %s", m->dir);
 	if (m->vhost)
 		class = &virtio_vhost_vsock_class;
+	else
+		raise_limit();
 	kvm->unsealed.removable = m->dir;
 	return add_virtio(kvm, class, "vsock", &o, r);
 }

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,17 +63,6 @@ static void signals_init(void)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-/* A connection of a guest is a descriptor here; 1024 of them are soon gone. */
-static void limits_init(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= l.rlim_max)
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
 }
 
 /** struct outcome - how it ended, for stderr, --status and the exit status */
@@ -254,7 +242,6 @@ int cmd_run(int argc, char **argv)
 		return 0;
 	}
 	signals_init();
-	limits_init();
 	if (n >= 0)
 		n = status_open(&status, o.status, &r);
 	if (n >= 0)

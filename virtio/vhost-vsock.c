@@ -22,24 +22,18 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <linux/vhost.h>
 #include <linux/virtio_ids.h>
-#include <linux/virtio_vsock.h>
 #include "kvm/vhost.h"
+#include "virtio/vsock.h"
 
-#define VSOCK_STATE_VERSION 1
 #define VHOST_PATH "/dev/vhost-vsock"
 #define QUEUE_MAX 256
 
-/* The kernel serves the first two. */
-enum { VSOCK_RX, VSOCK_TX, VSOCK_EVENT, VSOCK_QUEUES };
-
-/** struct vhost_vsock - @tell_reset: the guest's connections are gone */
+/** struct vhost_vsock - the kernel serves the first two queues */
 struct vhost_vsock {
+	struct vsock_common common;
 	struct vhost vhost;
-	u64 cid;
-	bool tell_reset;
 };
 
 static int set_running(struct vhost_vsock *v, int on)
@@ -48,30 +42,15 @@ static int set_running(struct vhost_vsock *v, int on)
 			   "VHOST_VSOCK_SET_RUNNING", &on);
 }
 
-static void tell_reset(struct virtio_device *dev, struct vhost_vsock *v)
-{
-	const struct virtio_vsock_event e = {
-		.id = htole32(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
-	};
-	struct virtqueue *vq = &dev->queue[VSOCK_EVENT];
-	struct vq_chain chain;
-
-	v->tell_reset = false;
-	if (virtqueue_pop(vq, &chain) <= 0)
-		return;
-	virtqueue_push(vq, &chain,
-		       iov_write(chain.iov + chain.nr_out, chain.nr_in, 0, &e,
-				 sizeof(e)));
-	virtqueue_signal(vq);
-}
-
 static int vhost_vsock_activate(struct virtio_device *dev)
 {
 	struct vhost_vsock *v = dev->priv;
+	struct vq_chain chain;
 	int err;
 
-	if (v->tell_reset)
-		tell_reset(dev, v);
+	if (vsock_tell_reset(dev, &chain))
+		virtqueue_signal(&dev->queue[VSOCK_EVENT]);
+	v->common.tell_reset = false;
 	/* Without both queues the kernel does not start; nothing to carry. */
 	if (!dev->queue[VSOCK_RX].ready || !dev->queue[VSOCK_TX].ready)
 		return 0;
@@ -101,7 +80,7 @@ static void vhost_vsock_reset(struct virtio_device *dev)
 	struct vhost_vsock *v = dev->priv;
 
 	if (v)
-		v->tell_reset = false;
+		v->common.tell_reset = false;
 }
 
 static u64 vhost_vsock_features(struct virtio_device *dev)
@@ -109,15 +88,6 @@ static u64 vhost_vsock_features(struct virtio_device *dev)
 	const struct vhost_vsock *v = dev->priv;
 
 	return v->vhost.features & BIT_ULL(VIRTIO_VSOCK_F_SEQPACKET);
-}
-
-static void vhost_vsock_config_read(struct virtio_device *dev, u32 off, void *d,
-				    u32 len)
-{
-	const struct vhost_vsock *v = dev->priv;
-	struct virtio_vsock_config config = { .guest_cid = htole64(v->cid) };
-
-	memcpy(d, (const u8 *)&config + off, len);
 }
 
 static void vhost_vsock_destroy(struct virtio_device *dev)
@@ -142,15 +112,15 @@ static int vhost_vsock_create(struct virtio_device *dev, const void *opts,
 	if (!v)
 		return report_error(r, ENOMEM, "%s", dev->dev.name);
 	vhost_init(&v->vhost, dev);
-	v->cid = o->cid;
+	v->common.cid = o->cid;
 	dev->priv = v;
 	err = vhost_open(&v->vhost, VHOST_PATH, r);
 	if (!err) {
 		err = vhost_ioctl(&v->vhost, VHOST_VSOCK_SET_GUEST_CID, NULL,
-				  &v->cid);
+				  &v->common.cid);
 		if (err == -EADDRINUSE)
 			report_error(r, 0, "%s: CID %llu is in use",
-				     dev->dev.name, (unsigned long long)v->cid);
+				     dev->dev.name, (unsigned long long)v->common.cid);
 		else if (err)
 			report_error(r, -err, "%s: VHOST_VSOCK_SET_GUEST_CID",
 				     dev->dev.name);
@@ -158,22 +128,6 @@ static int vhost_vsock_create(struct virtio_device *dev, const void *opts,
 	if (err)
 		vhost_vsock_destroy(dev);
 	return err;
-}
-
-/* The address is that of the new machine: the guest asks for it after a reset. */
-static void vhost_vsock_save(struct virtio_device *dev, struct state_out *out)
-{
-	(void)dev;
-	state_put_u32(out, VSOCK_STATE_VERSION);
-}
-
-static int vhost_vsock_restore(struct virtio_device *dev, struct state_in *in)
-{
-	struct vhost_vsock *v = dev->priv;
-
-	state_get_version(in, VSOCK_STATE_VERSION);
-	v->tell_reset = true;
-	return in->err;
 }
 
 const struct virtio_class virtio_vhost_vsock_class = {
@@ -186,11 +140,11 @@ const struct virtio_class virtio_vhost_vsock_class = {
 	.has_thread = true,
 	.create = vhost_vsock_create,
 	.features = vhost_vsock_features,
-	.config_read = vhost_vsock_config_read,
+	.config_read = vsock_config_read,
 	.activate = vhost_vsock_activate,
 	.deactivate = vhost_vsock_deactivate,
 	.reset = vhost_vsock_reset,
-	.save = vhost_vsock_save,
-	.restore = vhost_vsock_restore,
+	.save = vsock_save,
+	.restore = vsock_restore,
 	.destroy = vhost_vsock_destroy,
 };

@@ -54,12 +54,10 @@
 #include <time.h>
 #include <unistd.h>
 #include <linux/virtio_ids.h>
-#include <linux/virtio_vsock.h>
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 #include "virtio/vsock.h"
 
-#define VSOCK_STATE_VERSION 1
 #define QUEUE_MAX 256
 #define HOST_CID 2
 #define HDR_LEN sizeof(struct virtio_vsock_hdr)
@@ -80,8 +78,6 @@
 
 #define NSEC_PER_MSEC 1000000ULL
 #define SHUTDOWN_ALL (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
-
-enum { VSOCK_RX, VSOCK_TX, VSOCK_EVENT, VSOCK_QUEUES };
 
 /* What epoll reports; larger values are connections. */
 enum { TAG_CONTROL, TAG_LISTENER, TAG_KICK };
@@ -174,20 +170,18 @@ TAILQ_HEAD(conn_queue, conn);
 
 /**
  * struct vsock - an instance; all from @now on is the thread's while it runs
- * @tell_reset: the guest is to be told that its connections are gone
  * @given: bytes of BUDGET; @signal: queues to signal at the end of the round
  * @accept_at: when to listen again, if descriptors ran out; else 0
  */
 struct vsock {
+	struct vsock_common common;
 	struct virtio_device *dev;
-	u64 cid;
 	struct vsock_listener listener;
 	int epoll_fd;
 	int control_fd;
 	bool running;
 	pthread_t thread;
 	u64 now;
-	bool tell_reset;
 	u64 given;
 	unsigned int nr_conns;
 	u32 next_port;
@@ -673,7 +667,7 @@ static void guest_packet(struct vsock *v, const struct virtio_vsock_hdr *h,
 		     le16toh(h->type) == VIRTIO_VSOCK_TYPE_STREAM;
 	struct conn *c = NULL;
 
-	if (le64toh(h->src_cid) != v->cid)
+	if (le64toh(h->src_cid) != v->common.cid)
 		return;
 	if (known)
 		c = conn_find(v, le32toh(h->src_port), le32toh(h->dst_port));
@@ -718,7 +712,7 @@ static void put_header(struct vsock *v, struct conn *c,
 {
 	struct virtio_vsock_hdr h = {
 		.src_cid = htole64(HOST_CID),
-		.dst_cid = htole64(v->cid),
+		.dst_cid = htole64(v->common.cid),
 		.src_port = htole32(c->host_port),
 		.dst_port = htole32(c->guest_port),
 		.type = htole16(VIRTIO_VSOCK_TYPE_STREAM),
@@ -871,19 +865,8 @@ static bool run_rx(struct vsock *v)
 
 static void run_event(struct vsock *v)
 {
-	const struct virtio_vsock_event e = {
-		.id = htole32(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET),
-	};
-	struct virtqueue *vq = &v->dev->queue[VSOCK_EVENT];
-	size_t n;
-
-	if (!v->tell_reset || virtqueue_pop(vq, &v->chain) <= 0)
-		return;
-	n = iov_write(v->chain.iov + v->chain.nr_out, v->chain.nr_in, 0, &e,
-		      sizeof(e));
-	virtqueue_push(vq, &v->chain, n);
-	v->signal |= BIT(VSOCK_EVENT);
-	v->tell_reset = n < sizeof(e);
+	if (vsock_tell_reset(v->dev, &v->chain))
+		v->signal |= BIT(VSOCK_EVENT);
 }
 
 /* Host programs */
@@ -1049,7 +1032,7 @@ static bool notify_on(struct vsock *v)
 		more |= virtqueue_set_notify(&q[VSOCK_TX], true);
 	if (rx_wanted(v))
 		more |= virtqueue_set_notify(&q[VSOCK_RX], true);
-	if (v->tell_reset)
+	if (v->common.tell_reset)
 		more |= virtqueue_set_notify(&q[VSOCK_EVENT], true);
 	return more;
 }
@@ -1145,16 +1128,7 @@ static void vsock_reset(struct virtio_device *dev)
 		conn_free(v, c);
 	free_dead(v);
 	v->nr_replies = 0;
-	v->tell_reset = false;
-}
-
-static void vsock_config_read(struct virtio_device *dev, u32 off, void *d,
-			      u32 len)
-{
-	const struct vsock *v = dev->priv;
-	struct virtio_vsock_config config = { .guest_cid = htole64(v->cid) };
-
-	memcpy(d, (const u8 *)&config + off, len);
+	v->common.tell_reset = false;
 }
 
 static void lists_init(struct vsock *v)
@@ -1220,7 +1194,7 @@ static int vsock_create(struct virtio_device *dev, const void *opts,
 	if (!v)
 		return report_error(r, ENOMEM, "%s", dev->dev.name);
 	v->dev = dev;
-	v->cid = o->cid;
+	v->common.cid = o->cid;
 	v->epoll_fd = -1;
 	v->control_fd = -1;
 	v->next_port = HOST_PORT_FIRST - 1;
@@ -1235,22 +1209,6 @@ static int vsock_create(struct virtio_device *dev, const void *opts,
 	if (err)
 		vsock_destroy(dev);
 	return err;
-}
-
-/* The address is that of the new machine: the guest asks for it after a reset. */
-static void vsock_save(struct virtio_device *dev, struct state_out *out)
-{
-	(void)dev;
-	state_put_u32(out, VSOCK_STATE_VERSION);
-}
-
-static int vsock_restore(struct virtio_device *dev, struct state_in *in)
-{
-	struct vsock *v = dev->priv;
-
-	state_get_version(in, VSOCK_STATE_VERSION);
-	v->tell_reset = true;
-	return in->err;
 }
 
 const struct virtio_class virtio_vsock_class = {

@@ -1,11 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The UNIX sockets that virtio/vsock.c has on the host's side. */
+/* What the socket devices share, and the UNIX sockets of virtio/vsock.c. */
 #ifndef KVM__VSOCK_H
 #define KVM__VSOCK_H
 
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <linux/virtio_vsock.h>
 #include "kvm/report.h"
+#include "kvm/virtio.h"
+
+enum { VSOCK_RX, VSOCK_TX, VSOCK_EVENT, VSOCK_QUEUES };
+
+/** struct vsock_common - @tell_reset: the guest's connections are gone */
+struct vsock_common {
+	u64 cid;
+	bool tell_reset;
+};
+
+void vsock_config_read(struct virtio_device *dev, u32 off, void *d, u32 len);
+void vsock_save(struct virtio_device *dev, struct state_out *out);
+int vsock_restore(struct virtio_device *dev, struct state_in *in);
+/**
+ * vsock_tell_reset() - tell the guest, if there is something to tell
+ * @chain: is used for it
+ *
+ * Return: whether the event queue is to be signalled.
+ */
+bool vsock_tell_reset(struct virtio_device *dev, struct vq_chain *chain);
 
 /**
  * struct vsock_listener - the socket that host programs connect to
