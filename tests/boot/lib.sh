@@ -19,14 +19,19 @@ n=0 bad=0
 busybox=(-i "$dir/busybox.img")
 echo "KTAP version 1"
 
-# result NAME STATUS: what $work/log holds is shown when it failed
+# result NAME STATUS [LOG...]: the logs, $work/log if none is named, are shown
+# when it failed
 result() {
+	local name=$1 status=$2
+
+	shift 2
 	n=$((n + 1))
-	if [ "$2" = 0 ]; then
-		echo "ok $n $1"
+	if [ "$status" = 0 ]; then
+		echo "ok $n $name"
 	else
-		sed 's/^/# /' "$work/log" | tail -n 30
-		echo "not ok $n $1"
+		cat "${@:-$work/log}" 2>/dev/null | tr -d '\r' | tail -n 40 |
+			sed 's/^/# /'
+		echo "not ok $n $name"
 		bad=1
 	fi
 }
@@ -56,12 +61,20 @@ boot() {
 	result "$name" $?
 }
 
-# refused NAME PATTERN ARGS...: status 125 and one line
+# refused NAME PATTERN ARGS...: lkvm run ends with status 125 and one line
 refused() {
 	local name=$1 pattern=$2
 
 	shift 2
-	timeout 60 "$lkvm" run "$@" </dev/null >"$work/log" 2>&1
+	refused_command "$name" "$pattern" "$lkvm" run "$@"
+}
+
+# refused_command NAME PATTERN COMMAND...: so does that
+refused_command() {
+	local name=$1 pattern=$2
+
+	shift 2
+	timeout 60 "$@" </dev/null >"$work/log" 2>&1
 	[ $? = 125 ] && [ "$(wc -l <"$work/log")" = 1 ] &&
 		grep -qE "$pattern" "$work/log"
 	result "$name" $?
