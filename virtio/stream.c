@@ -45,6 +45,8 @@
 
 #define CHILD_PATIENCE_MS 2000
 #define PTY_PATIENCE_MS 500
+/* Looks, 5 ms apart, that find nothing left for the reader of a terminal. */
+#define PTY_EMPTY 10
 
 /**
  * struct stream - see stream.h
@@ -334,11 +336,18 @@ static void child_wait(pid_t pid)
 static void pty_wait_read(struct stream *s)
 {
 	struct pollfd p = { .events = POLLIN };
+	unsigned int nothing = 0;
 	int before = -1, left = 0;
 
 	p.fd = open(s->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	for (unsigned int ms = 0; p.fd >= 0 && ms < PTY_PATIENCE_MS; ms += 5) {
-		if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN))
+		/*
+		 * Between a read that emptied it and the kernel moving on what
+		 * is behind, it looks empty.
+		 */
+		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN)
+			nothing = 0;
+		else if (++nothing == PTY_EMPTY)
 			break;
 		/* Landlock may not have it: then it is half a second in all. */
 		if (!ioctl(p.fd, FIONREAD, &left) && left != before)

@@ -8,8 +8,10 @@
  *
  *	portio PATH SEND RECEIVED
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +39,12 @@ static int open_path(const char *path)
 	return fd;
 }
 
+/* poll() may promise for a terminal what it cannot do yet. */
+static bool for_later(ssize_t n)
+{
+	return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 /* Sends a piece. Return: 0 when all has been sent, -1 on error. */
 static int send_some(int fd, int from, off_t *off)
 {
@@ -48,7 +56,7 @@ static int send_some(int fd, int from, off_t *off)
 	n = write(fd, d, n);
 	if (n > 0)
 		*off += n;
-	return 1;
+	return n > 0 || for_later(n) ? 1 : -1;
 }
 
 static int exchange(int fd, int from, int to, off_t left)
@@ -67,6 +75,8 @@ static int exchange(int fd, int from, int to, off_t left)
 		if (!(p.revents & POLLIN))
 			continue;
 		n = read(fd, d, sizeof(d));
+		if (for_later(n))
+			continue;
 		if (n <= 0 || write(to, d, n) != n)
 			return 1;
 		left -= n;
