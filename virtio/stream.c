@@ -269,6 +269,9 @@ static int open_pty(struct stream *s, struct report *r)
 		err = errno;
 	if (!err && inotify_add_watch(s->come_fd, s->path, IN_OPEN) < 0)
 		err = errno;
+	/* Before anybody can find it: what is written until then is cooked. */
+	if (slave >= 0)
+		pty_set_raw(slave);
 	if (err)
 		report_error(r, err, "port %s: pty", s->name);
 	else if (s->opts.arg && symlink(s->path, s->opts.arg) < 0)
@@ -276,8 +279,6 @@ static int open_pty(struct stream *s, struct report *r)
 				    s->opts.arg);
 	else if (s->opts.arg)
 		err = -remove_later(s, r);
-	if (slave >= 0)
-		pty_set_raw(slave);
 	/* A terminal that was never open does not say that it is not. */
 	fd_close(&slave);
 	s->in_ended = true;
