@@ -936,6 +936,22 @@ static bool console_busy(struct console *c)
 	return false;
 }
 
+/* A driver that has reset the device has stopped the thread, not the bytes. */
+static void port_drain(struct console *c, struct port *p, int patience_ms)
+{
+	struct pollfd poll_out[STREAM_POLL];
+
+	while (p->opts.stream && p->out_len) {
+		stream_push(c, p);
+		if (!p->out_len)
+			break;
+		stream_poll(p->opts.stream, poll_out, false, true);
+		if (poll(poll_out, STREAM_POLL, patience_ms) <= 0)
+			break;
+		stream_polled(p->opts.stream, poll_out);
+	}
+}
+
 bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms)
 {
 	struct console *c = dev->priv;
@@ -945,6 +961,8 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms)
 	bool busy;
 
 	pthread_mutex_lock(&c->lock);
+	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
+		port_drain(c, &c->port[i], patience_ms);
 	while ((busy = console_busy(c)) && c->running && !err) {
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += patience_ms / 1000;

@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -44,9 +45,13 @@
 #include "kvm/unix.h"
 
 #define CHILD_PATIENCE_MS 2000
-#define PTY_PATIENCE_MS 500
-/* Looks, 5 ms apart, that find nothing left for the reader of a terminal. */
+#define PTY_PATIENCE_MS 2000
+/*
+ * Looks, 5 ms apart, that have to find nothing left for the reader of a terminal:
+ * when none found anything, and when some did.
+ */
 #define PTY_EMPTY 10
+#define PTY_EMPTIED 200
 
 /**
  * struct stream - see stream.h
@@ -331,31 +336,42 @@ static void child_wait(pid_t pid)
 
 /*
  * What is in a terminal goes with its master: a reader that is there gets a while
- * for it, counted from the last byte that it took. poll() is what makes the
- * kernel move on bytes that are under way.
+ * for it, counted from when it last took some. Two signs tell that it did: the
+ * kernel wakes who waits for input (an edge, even if there was input before) when
+ * it moves on bytes that are behind, and FIONREAD changes when none are. poll()
+ * makes the kernel move them.
  */
 static void pty_wait_read(struct stream *s)
 {
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	int edge = epoll_create1(EPOLL_CLOEXEC);
 	struct pollfd p = { .events = POLLIN };
-	unsigned int nothing = 0;
+	unsigned int nothing = 0, enough = PTY_EMPTY;
 	int before = -1, left = 0;
 
 	p.fd = open(s->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (p.fd >= 0 && edge >= 0)
+		epoll_ctl(edge, EPOLL_CTL_ADD, p.fd, &event);
 	for (unsigned int ms = 0; p.fd >= 0 && ms < PTY_PATIENCE_MS; ms += 5) {
 		/*
-		 * Between a read that emptied it and the kernel moving on what
-		 * is behind, it looks empty.
+		 * It looks empty from when the reader has taken the last byte
+		 * until it tells the kernel to move on what is behind, which is
+		 * long if the reader loses its CPU there.
 		 */
-		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN)
+		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN) {
 			nothing = 0;
-		else if (++nothing == PTY_EMPTY)
+			enough = PTY_EMPTIED;
+		} else if (++nothing >= enough) {
 			break;
-		/* Landlock may not have it: then it is half a second in all. */
-		if (!ioctl(p.fd, FIONREAD, &left) && left != before)
+		}
+		/* Landlock may not have FIONREAD. */
+		if ((!ioctl(p.fd, FIONREAD, &left) && left != before) ||
+		    (edge >= 0 && epoll_wait(edge, &event, 1, 0) > 0))
 			ms = 0;
 		before = left;
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
 	}
+	fd_close(&edge);
 	fd_close(&p.fd);
 }
 

@@ -60,7 +60,7 @@ int stream_open(struct stream **out, const char *name,
  * stream_close() - accepts NULL
  *
  * A command sees the end of its input, and has two seconds to end. Who reads a
- * terminal gets half a second after each byte to take what is left.
+ * terminal gets two seconds after each byte to take what is left.
  */
 void stream_close(struct stream *s);
 

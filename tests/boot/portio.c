@@ -4,7 +4,8 @@
  *
  * The other end of a port: connects to a UNIX socket, or opens a terminal, as
  * soon as it is there, sends a file and receives as many bytes as that has, at
- * the same time, so that neither side waits for the other for ever.
+ * the same time, so that neither side waits for the other for ever. Says with one
+ * more byte that it has them.
  *
  *	portio PATH SEND RECEIVED
  */
@@ -77,11 +78,14 @@ static int exchange(int fd, int from, int to, off_t left)
 		n = read(fd, d, sizeof(d));
 		if (for_later(n))
 			continue;
-		if (n <= 0 || write(to, d, n) != n)
+		if (n <= 0 || write(to, d, n) != n) {
+			fprintf(stderr, "portio: read %zd (%m), %lld left\n", n,
+				(long long)left);
 			return 1;
+		}
 		left -= n;
 	}
-	return left != 0;
+	return write(fd, "\n", 1) != 1;
 }
 
 int main(int argc, char **argv)

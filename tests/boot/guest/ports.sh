@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # lkvm.ports=NAME:KIND:BYTES,...   virtio ports and what happens on them:
-#   echo   that many bytes are read, and sent back
+#   echo   that many bytes are read, and sent back; then one is read
 #   write  /fill of that many bytes is written; its sum is said
 #   read   is read to its end, which comes after that many; the sum is said
 #   lines  so many long lines are written, each with its number
@@ -46,6 +46,10 @@ for spec in $(arg ports | tr , ' '); do
 			fail "$name: $(wc -c </tmp/data) bytes"
 		sum "$name" /tmp/data
 		cat /tmp/data >&3 || fail "$name: cannot write"
+		# What is on its way is lost when the device is reset, which it
+		# is by a kernel that shuts down: wait for the byte that says
+		# it is all there.
+		[ "$(head -c 1 <&3 | wc -c)" = 1 ] || fail "$name: no answer"
 		exec 3>&-
 		;;
 	write)

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Streams whose reader is slower than who closes them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "kvm/stream.h"
+#include "kvm/types.h"
+#include "test.h"
+
+#define PAUSE_NS 12000000
+
+struct reader {
+	int fd;
+	bool stands;
+	size_t got;
+	bool wrong;
+};
+
+static u8 byte_at(size_t i)
+{
+	return i * 7 + (i >> 8);
+}
+
+/* Takes what is there at once, and a little later again, to the end. */
+static void *reader_main(void *arg)
+{
+	struct timespec pause = { .tv_nsec = PAUSE_NS };
+	struct reader *r = arg;
+	u8 d[4096];
+	ssize_t n;
+
+	while (!r->stands && (n = read(r->fd, d, sizeof(d))) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			r->wrong |= d[i] != byte_at(r->got + i);
+		r->got += n;
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+static struct stream *terminal_open(struct reader *r)
+{
+	struct stream_opts opts = { .kind = STREAM_PTY };
+	struct pollfd p[STREAM_POLL];
+	struct stream *s = NULL;
+
+	if (stream_open(&s, "t", &opts, NULL))
+		abort();
+	r->fd = open(stream_path(s), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	stream_poll(s, p, true, true);
+	poll(p, STREAM_POLL, 1000);
+	stream_polled(s, p);
+	return s;
+}
+
+/* Return: how many bytes the terminal has room for. */
+static size_t terminal_fill(struct stream *s)
+{
+	size_t sent = 0;
+	u8 d[1000];
+	ssize_t n;
+
+	do {
+		for (size_t i = 0; i < sizeof(d); i++)
+			d[i] = byte_at(sent + i);
+		n = stream_write(s, d, sizeof(d));
+		sent += n > 0 ? n : 0;
+	} while (n > 0 && sent < 300000);
+	return sent;
+}
+
+static unsigned int seconds_since(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - t->tv_sec;
+}
+
+TEST(terminal_that_closes_waits_for_a_slow_reader)
+{
+	struct reader r = { .fd = -1 };
+	struct stream *s = terminal_open(&r);
+	pthread_t thread;
+	size_t sent;
+
+	EXPECT(r.fd >= 0 && stream_connected(s));
+	sent = terminal_fill(s);
+	/* More than the 4 KiB that FIONREAD can see. */
+	EXPECT(sent > 5000);
+	EXPECT(!pthread_create(&thread, NULL, reader_main, &r));
+	stream_close(s);
+	pthread_join(thread, NULL);
+	EXPECT(r.got == sent);
+	EXPECT(!r.wrong);
+	close(r.fd);
+}
+
+TEST(terminal_that_closes_does_not_wait_for_a_reader_that_stands)
+{
+	struct reader r = { .fd = -1, .stands = true };
+	struct stream *s = terminal_open(&r);
+	struct timespec begin;
+
+	EXPECT(terminal_fill(s) > 5000);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	stream_close(s);
+	EXPECT(seconds_since(&begin) < 20);
+	close(r.fd);
+}
+
+TEST(terminal_is_raw_from_the_start)
+{
+	struct reader r = { .fd = -1 };
+	struct stream *s = terminal_open(&r);
+	char d[8] = "";
+
+	EXPECT(write(r.fd, "a\nb\n", 4) == 4);
+	EXPECT(stream_read(s, d, sizeof(d)) == 4);
+	EXPECT(!memcmp(d, "a\nb\n", 4));
+	close(r.fd);
+	stream_close(s);
+}
+
+TEST_MAIN(T(terminal_that_closes_waits_for_a_slow_reader),
+	  T(terminal_that_closes_does_not_wait_for_a_reader_that_stands),
+	  T(terminal_is_raw_from_the_start));
