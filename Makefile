@@ -119,7 +119,12 @@ $(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(out)libkvm.a $(LDFLAGS)
 
-unit: $(unit-y:%=$(out)unit/%)
+# A share behind this machine's own FUSE
+$(out)fs-mount: tests/fs/mount.c $(out)san/libkvm.a
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a $(LDFLAGS)
+
+unit: $(unit-y:%=$(out)unit/%) $(out)fs-mount
 
 # lkvm with sanitizers, for hostile guests
 $(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a

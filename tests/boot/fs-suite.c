@@ -9,6 +9,7 @@
  * kernel, which is how to tell whether a test or the share is wrong.
  *
  *	fs-suite DIR [NAME...]
+ *	fs-suite --list
  */
 #include <dirent.h>
 #include <errno.h>
@@ -848,6 +849,13 @@ static const struct test {
 	T(removed_directory_is_empty), T(directories_may_be_deep),
 };
 
+static int list_tests(void)
+{
+	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		puts(tests[i].name);
+	return 0;
+}
+
 static bool wanted(const char *name, int argc, char **argv)
 {
 	if (argc <= 2)
@@ -865,6 +873,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && !strcmp(argv[1], "--true"))
 		return 0;
+	if (argc == 2 && !strcmp(argv[1], "--list"))
+		return list_tests();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = "/proc/self/exe";
 	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {

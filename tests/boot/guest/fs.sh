@@ -69,7 +69,8 @@ overlay() {
 	mount -t tmpfs t /tmp/o && mkdir /tmp/o/upper /tmp/o/work || fail "tmpfs"
 	mount -t overlay -o lowerdir=/mnt,upperdir=/tmp/o/upper,workdir=/tmp/o/work \
 		root /over || fail "overlay"
-	[ -z "$(ls /over/proc /over/sys)" ] || fail "the host's /proc is shown"
+	[ -z "$(ls -A /over/proc)$(ls -A /over/sys)" ] ||
+		fail "the host's /proc is shown"
 	[ -x /over/bin/busybox ] || [ -x /over/usr/bin/env ] || fail "no programs"
 	chroot /over /bin/sh -c 'echo "$((6 * 7))"' >/tmp/answer || fail "chroot"
 	[ "$(cat /tmp/answer)" = 42 ] || fail "sh says $(cat /tmp/answer)"
