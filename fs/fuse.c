@@ -35,8 +35,8 @@
  *
  * What a guest can do wrong: a chain without header, or without room for the
  * answer's, is -EPROTO. All else gets an error: EINVAL for what is too short or
- * has no end, ESTALE and EBADF for numbers without meaning, ENOSYS for what is
- * not known, EIO for what comes before INIT.
+ * has no end, ESTALE and EBADF for numbers without meaning, 38 for what is not
+ * known, EIO for what comes before INIT.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -783,7 +783,7 @@ static int request_serve(struct fuse_ctx *x, const struct op_desc *op)
 		return -EINVAL;
 	x->data = x->hdr.len - sizeof(x->hdr);
 	if (!op)
-		return -ENOSYS;
+		return -FUSE_ERRNO_UNKNOWN;
 	if (!(state & STATE_READY) && x->hdr.opcode != FUSE_INIT)
 		return -EIO;
 	/* Of a write the data stays where it is. */
@@ -864,7 +864,7 @@ void fuse_server_free(struct fuse_server *s)
 void fuse_server_reset(struct fuse_server *s)
 {
 	__atomic_store_n(&s->state, 0, __ATOMIC_RELEASE);
-	fs_forget_all(s->host);
+	fs_reset(s->host);
 }
 
 void fuse_server_save(struct fuse_server *s, struct state_out *out)

@@ -205,7 +205,7 @@ int fs_kill_priv(const struct fs_host *h, int fd)
 	if (err)
 		return err;
 	mode = st.stx_mode & ~S_ISUID;
-	if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
+	if ((mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
 		mode &= ~S_ISGID;
 	if (mode == st.stx_mode)
 		return 0;
@@ -604,6 +604,12 @@ void fs_forget_all(struct fs_host *h)
 	fs_inodes_forget_all(h);
 }
 
+void fs_reset(struct fs_host *h)
+{
+	fs_files_forget_all(h);
+	fs_inodes_drop(h);
+}
+
 void fs_save(struct fs_host *h, struct state_out *out)
 {
 	fs_inodes_save(h, out);
@@ -614,11 +620,13 @@ int fs_restore(struct fs_host *h, struct state_in *in)
 {
 	int err;
 
-	fs_forget_all(h);
+	fs_reset(h);
 	err = fs_inodes_restore(h, in);
 	if (!err)
 		err = fs_files_restore(h, in);
+	if (!err && !fs_inodes_sane(h))
+		err = -EPROTO;
 	if (err)
-		fs_forget_all(h);
+		fs_reset(h);
 	return err;
 }

@@ -466,7 +466,7 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	parent = in->parent;
 	if (!parent)
 		return -ESTALE;
-	strcpy(name, in->name);
+	memcpy(name, in->name, strlen(in->name) + 1);
 	fs_hold(h, in);
 	fs_hold(h, parent);
 	pthread_mutex_unlock(&h->lock);
@@ -534,7 +534,7 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 		pthread_mutex_unlock(&h->lock);
 		return fd < 0 ? fd : fs_stat_fd(fd, st);
 	}
-	strcpy(name, in->name);
+	memcpy(name, in->name, strlen(in->name) + 1);
 	fs_hold(h, parent);
 	fd = fd_locked(h, parent);
 	pthread_mutex_unlock(&h->lock);
@@ -711,14 +711,40 @@ static int inodes_link(struct fs_host *h, const u64 *parent)
 	return 0;
 }
 
-/* Of what could not be restored nothing stays but the root. */
-static void inodes_drop(struct fs_host *h)
+/* That nobody would ever forget it, or a ring of parents: no state of ours. */
+static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n)
 {
+	u32 up = 0;
+
+	for (const struct fs_inode *p = n; p; p = p->parent) {
+		if (++up > h->nodes.used)
+			return false;
+	}
+	return n->refs;
+}
+
+bool fs_inodes_sane(struct fs_host *h)
+{
+	bool sane = true;
+
+	pthread_mutex_lock(&h->lock);
+	for (u32 i = 0; i < h->nodes.nr && sane; i++) {
+		if (h->nodes.slot[i].object)
+			sane = inode_has_reason(h, h->nodes.slot[i].object);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return sane;
+}
+
+void fs_inodes_drop(struct fs_host *h)
+{
+	pthread_mutex_lock(&h->lock);
 	for (u32 i = 1; i < h->nodes.nr; i++) {
 		struct fs_inode *n = h->nodes.slot[i].object;
 
 		if (!n)
 			continue;
+		fd_close(h, n);
 		hash_del(h, n);
 		free(n->name);
 		free(n);
@@ -727,6 +753,7 @@ static void inodes_drop(struct fs_host *h)
 	h->nodes.used = 1;
 	h->root->refs = 1;
 	fs_table_settle(&h->nodes, h->nodes.generation);
+	pthread_mutex_unlock(&h->lock);
 }
 
 int fs_inodes_restore(struct fs_host *h, struct state_in *in)
@@ -748,10 +775,7 @@ int fs_inodes_restore(struct fs_host *h, struct state_in *in)
 		err = inode_restore(h, in, &parent[i], &last);
 	if (!err)
 		err = inodes_link(h, parent);
-	if (err)
-		inodes_drop(h);
-	else
-		fs_table_settle(&h->nodes, generation);
+	fs_table_settle(&h->nodes, generation);
 	pthread_mutex_unlock(&h->lock);
 	free(parent);
 	return err;

@@ -231,7 +231,7 @@ static void fs_deactivate(struct virtio_device *dev)
 		stop(f);
 }
 
-static void fs_reset(struct virtio_device *dev)
+static void fs_reset_device(struct virtio_device *dev)
 {
 	struct fs *f = dev->priv;
 
@@ -359,7 +359,7 @@ const struct virtio_class virtio_fs_class = {
 	.config_read = fs_config_read,
 	.activate = fs_activate,
 	.deactivate = fs_deactivate,
-	.reset = fs_reset,
+	.reset = fs_reset_device,
 	.save = fs_save_device,
 	.restore = fs_restore_device,
 	.destroy = fs_destroy,

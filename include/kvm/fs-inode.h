@@ -163,6 +163,11 @@ u64 fs_ino(struct fs_host *h, u64 dev, u64 ino);
 u64 fs_dev(const struct statx *st);
 void fs_inodes_forget_all(struct fs_host *h);
 void fs_inodes_save(struct fs_host *h, struct state_out *out);
+/** fs_inodes_restore() - on failure fs_inodes_drop() is due */
 int fs_inodes_restore(struct fs_host *h, struct state_in *in);
+/** fs_inodes_sane() - whether all that was restored can be reached and left */
+bool fs_inodes_sane(struct fs_host *h);
+/** fs_inodes_drop() - no file is open, nobody is inside: only the root stays */
+void fs_inodes_drop(struct fs_host *h);
 
 #endif

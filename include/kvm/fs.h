@@ -88,8 +88,12 @@ int fs_open(struct fs_host **out, const struct fs_opts *opts,
 void fs_close(struct fs_host *h);
 /** fs_readonly() - whether nothing may be changed */
 bool fs_readonly(const struct fs_host *h);
-/** fs_forget_all() - all numbers but FS_ROOT lose their meaning */
+/**
+ * fs_forget_all() - all numbers but FS_ROOT lose their meaning
+ * fs_reset() - the same, when nobody is inside
+ */
 void fs_forget_all(struct fs_host *h);
+void fs_reset(struct fs_host *h);
 
 /*
  * All below: any thread, no lock held, may block. Return: 0, a count where one

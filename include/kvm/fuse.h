@@ -10,6 +10,9 @@
 #define FUSE_IN_MAX 0x11000
 #define FUSE_OUT_MAX 0x10000
 
+/* The errno by which a kernel learns that it need not ask for this again */
+#define FUSE_ERRNO_UNKNOWN 38
+
 struct fuse_server;
 
 /** struct fuse_buffers - what one thread needs to serve one request at a time */

@@ -17,8 +17,6 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +32,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define GIB (1ULL << 30)
-#define LEAST(a, b) ((a) < (b) ? (a) : (b))
+#include "kvm/types.h"
 
 static unsigned int failures;
 static const char *self;
@@ -252,11 +249,11 @@ static void xattrs_are_kept(void)
 
 /* As in the xattr: version 2, then tag, permissions, id of each entry. */
 struct acl {
-	uint32_t version;
+	u32 version;
 	struct {
-		uint16_t tag;
-		uint16_t perm;
-		uint32_t id;
+		u16 tag;
+		u16 perm;
+		u32 id;
 	} e[5];
 };
 
@@ -465,7 +462,9 @@ static void directories_are_listed(void)
 		EXPECT(readdir(d));
 	where = telldir(d);
 	e = readdir(d);
-	strcpy(first, e ? e->d_name : "");
+	if (!EXPECT(e))
+		return;
+	memcpy(first, e->d_name, strlen(e->d_name) + 1);
 	for (unsigned int i = 0; i < 300; i++)
 		EXPECT(readdir(d));
 	seekdir(d, where);
@@ -543,13 +542,13 @@ static void files_may_be_large(void)
 	struct stat st;
 	char b[4];
 
-	EXPECT(pwrite(fd, "far", 3, 5 * GIB) == 3);
-	EXPECT(!fstat(fd, &st) && (uint64_t)st.st_size == 5 * GIB + 3);
-	EXPECT(st.st_blocks * 512ULL < GIB);
-	EXPECT(pread(fd, b, 3, 5 * GIB) == 3 && !memcmp(b, "far", 3));
-	EXPECT(pread(fd, b, 1, 4 * GIB) == 1 && !b[0]);
-	EXPECT(!ftruncate(fd, 6 * GIB) && !fstat(fd, &st));
-	EXPECT((uint64_t)st.st_size == 6 * GIB);
+	EXPECT(pwrite(fd, "far", 3, 5 * SZ_1G) == 3);
+	EXPECT(!fstat(fd, &st) && (u64)st.st_size == 5 * SZ_1G + 3);
+	EXPECT(st.st_blocks * 512ULL < SZ_1G);
+	EXPECT(pread(fd, b, 3, 5 * SZ_1G) == 3 && !memcmp(b, "far", 3));
+	EXPECT(pread(fd, b, 1, 4 * SZ_1G) == 1 && !b[0]);
+	EXPECT(!ftruncate(fd, 6 * SZ_1G) && !fstat(fd, &st));
+	EXPECT((u64)st.st_size == 6 * SZ_1G);
 	close(fd);
 }
 
@@ -640,7 +639,7 @@ static void attributes_can_be_set(void)
 static void data_comes_back(void)
 {
 	static unsigned char out[8 << 20];
-	static unsigned char in[8 << 20] __attribute__((aligned(4096)));
+	static unsigned char in[8 << 20] __aligned(4096);
 	int fd = make("f", "");
 
 	for (unsigned int i = 0; i < sizeof(out); i++)
@@ -682,7 +681,7 @@ static void random_operations_are_true(void)
 	for (unsigned int i = 0; i < 1500; i++) {
 		op = random_next(&seed) % 8;
 		off = random_next(&seed) % (MODEL_SIZE - 1);
-		len = random_next(&seed) % LEAST(MODEL_SIZE - off, 20000U);
+		len = random_next(&seed) % MIN(MODEL_SIZE - off, 20000U);
 		if (op < 3) {
 			memset(buf, i, len);
 			EXPECT(pwrite(fd, buf, len, off) == (ssize_t)len);
@@ -704,7 +703,7 @@ static void random_operations_are_true(void)
 			model[off % size] = i;
 			munmap(p, size);
 		} else {
-			ssize_t want = off < size ? LEAST(len, size - off) : 0;
+			ssize_t want = off < size ? MIN(len, size - off) : 0U;
 
 			EXPECT(pread(fd, buf, len, off) == want);
 			if (!EXPECT(!memcmp(buf, model + off, want)))
@@ -851,7 +850,7 @@ static const struct test {
 
 static int list_tests(void)
 {
-	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(tests); i++)
 		puts(tests[i].name);
 	return 0;
 }
@@ -877,7 +876,7 @@ int main(int argc, char **argv)
 		return list_tests();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = "/proc/self/exe";
-	for (unsigned int i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(tests); i++) {
 		const struct test *t = &tests[i];
 		char dir[] = "fs-suite.XXXXXX", rm[64];
 

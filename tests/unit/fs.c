@@ -45,7 +45,7 @@ static void put_file(const char *name, const char *text)
 static void setup(struct rig *r)
 {
 	umask(0);
-	strcpy(r->base, "/tmp/lkvm-fs-XXXXXX");
+	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-fs-XXXXXX");
 	if (!mkdtemp(r->base))
 		printf("# no temporary directory\n");
 	chmod(r->base, 0755);
