@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # lkvm.fs=WHAT on shares: "rw0" or what lkvm.tag= says, mounted at /mnt.
 
+export QUICK=1
 what=$(arg fs suite)
 tag=$(arg tag rw0)
 mkdir -p /mnt /over
@@ -18,8 +19,9 @@ is() {
 	return 1
 }
 
+# Some of it, or what lkvm.names=A,B says
 suite() {
-	/bin/fs-suite /mnt || fail "fs-suite"
+	/bin/fs-suite /mnt $(arg names | tr , " ") || fail "fs-suite"
 	umount /mnt && mount -t virtiofs "$tag" /mnt || fail "not a second time"
 	[ -z "$(ls /mnt)" ] || fail "left: $(ls /mnt)"
 }
@@ -80,7 +82,9 @@ overlay() {
 	rm -rf /over/usr/share/doc /over/usr/share/man || fail "rm"
 	[ ! -e /over/usr/share/doc ] || fail "still there"
 	tail -n 1 /over/etc/passwd | grep -q '^guest$' || fail "not copied up"
-	mkdir -p /over/tmp && /bin/fs-suite /over/tmp || fail "fs-suite"
+	mkdir -p /over/tmp && /bin/fs-suite /over/tmp \
+		data_comes_back programs_can_be_run rename_flags_are_obeyed \
+		many_at_once_see_one_tree || fail "fs-suite"
 }
 
 case $what in
