@@ -46,6 +46,14 @@
 #include <linux/fuse.h>
 #include "kvm/fuse.h"
 
+/* Headers may be as old as Linux 5.15. */
+#if FUSE_KERNEL_MINOR_VERSION < 37
+#define FUSE_TMPFILE 51
+#endif
+#ifndef FOPEN_PARALLEL_DIRECT_WRITES
+#define FOPEN_PARALLEL_DIRECT_WRITES BIT(6)
+#endif
+
 #define FUSE_STATE_VERSION 1
 #define MINOR_MIN 31
 #define MINOR 38

@@ -190,14 +190,18 @@ static int watch(struct fs *f, int fd, u32 events)
 
 static void stop(struct fs *f)
 {
+	unsigned int nr;
 	u64 count;
 
+	/* Whoever saw that it is not the end has made its thread by now. */
 	pthread_mutex_lock(&f->lock);
 	f->stopping = true;
+	nr = f->nr_threads;
 	pthread_mutex_unlock(&f->lock);
+	if (!nr)
+		return;
 	fd_signal(f->stop_fd);
-	/* Whoever saw that it is not the end has made its thread by now. */
-	for (unsigned int i = 0; i < f->nr_threads; i++)
+	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(f->thread[i], NULL);
 	while (read(f->stop_fd, &count, sizeof(count)) < 0 && errno == EINTR)
 		;
@@ -227,7 +231,7 @@ static void fs_deactivate(struct virtio_device *dev)
 {
 	struct fs *f = dev->priv;
 
-	if (f && f->nr_threads)
+	if (f)
 		stop(f);
 }
 
