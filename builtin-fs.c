@@ -9,6 +9,7 @@
  * guest asks for: the umask of lkvm does not count on top of the guest's.
  * Main thread.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,8 @@ int shares_add(struct kvm *kvm, struct report *r)
 	const struct machine *m = kvm->machine;
 	unsigned int fds = raise_limit();
 	int err = 0;
+
+	static_assert(MACHINE_MAX_SHARES <= SEAL_SHARES_MAX, "all are reachable");
 
 	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
 	fds = MIN(fds / m->nr_shares, FDS_MAX);
