@@ -253,6 +253,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	memcpy(m->net, o->net, sizeof(m->net));
 	err = resolve_vsock(c, o, r);
 	if (!err)
+		err = shares_resolve(m, o, r);
+	if (!err)
 		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
 	return err;
@@ -352,6 +354,7 @@ static void config_print_json(const struct machine *m)
 		network_print_json(&m->net[i]);
 	}
 	printf("%s],\n", m->nr_nets ? "\n  " : "");
+	shares_print_json(m);
 	json_ports(m);
 	printf("}\n");
 }
@@ -376,6 +379,7 @@ void config_print(const struct run_config *c, bool json)
 		       m->vsock.vhost ? "vhost" : m->vsock.path);
 	for (unsigned int i = 0; i < m->nr_nets; i++)
 		network_print(&m->net[i]);
+	shares_print(m);
 	for (unsigned int i = 0; i < m->nr_ports; i++)
 		printf("port     %s=%s:%s\n", m->port[i].name,
 		       stream_kinds[m->port[i].stream.kind],

@@ -155,6 +155,7 @@ void run_options_free(struct run_options *o)
 		free(o->net_text[i]);
 	for (unsigned int i = 0; i < o->nr_ports; i++)
 		free((char *)o->port[i].name);
+	shares_free(o);
 	free(o->vsock_text);
 }
 
@@ -182,6 +183,12 @@ const struct option_desc run_options[] = {
 	  opt_network },
 	{ "vsock", 0, OPT_CALL, "CID[,path=P][,vhost]",
 	  "add a virtio socket device with that address", 0, opt_vsock },
+	{ "share", 0, OPT_CALL, "DIR[,tag=T][,ro]",
+	  "share a directory by virtio-fs; repeatable", 0, opt_share },
+	{ "ro", 0, OPT_CALL, "DIR[,tag=T]",
+	  "the same, for reading only; repeatable", 0, opt_ro },
+	{ "rw", 0, OPT_CALL, "DIR[,tag=T]",
+	  "the same, for reading and writing; repeatable", 0, opt_rw },
 	{ "port", 0, OPT_CALL, "NAME[,console]=KIND[:ARG]",
 	  "a virtio port to file:, read:, pipe:, fd:, unix: or pty; repeatable",
 	  0, opt_port },
