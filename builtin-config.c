@@ -76,18 +76,22 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 	bool has_root = !strncmp(params, "root=", 5) ||
 			strstr(params, " root=");
 	char root[64] = "";
+	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
+	long loglevel = o->log ? 7 : 4;
 	int n;
 
 	if (o->nodefaults) {
-		c->cmdline = strdup(params);
-		return c->cmdline ? 0 : report_error(r, ENOMEM, "params");
+		n = asprintf(&c->cmdline, "%s%s", params, init);
+		if (n < 0)
+			c->cmdline = NULL;
+		return n < 0 ? report_error(r, ENOMEM, "params") : 0;
 	}
-	if (c->machine.nr_disks && !o->initrd && !has_root)
+	if (c->machine.nr_disks && !o->initrd && !has_root && !*init)
 		snprintf(root, sizeof(root), " root=/dev/vda %s",
 			 o->disk[0].opts.readonly ? "ro" : "rw");
-	n = asprintf(&c->cmdline, "console=%s panic=-1 loglevel=%ld%s%s%s",
-		     console, o->loglevel < 0 ? 4 : o->loglevel, root,
-		     *params ? " " : "", params);
+	n = asprintf(&c->cmdline, "console=%s panic=-1 loglevel=%ld%s%s%s%s",
+		     console, o->loglevel < 0 ? loglevel : o->loglevel, root,
+		     init, *params ? " " : "", params);
 	if (n < 0) {
 		c->cmdline = NULL;
 		return report_error(r, ENOMEM, "params");
@@ -108,6 +112,33 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 	else if (o->transport && strcmp(o->transport, "pci"))
 		return report_error(r, 0, "--virtio-transport: %s is neither pci nor mmio",
 				    o->transport);
+	return 0;
+}
+
+/* A command or a shell in the guest need its init, and a way to it. */
+static int resolve_control(struct machine *m, const struct run_options *o,
+			   struct report *r)
+{
+	bool serial = o->control && !strcmp(o->control, "serial");
+
+	if (o->control && !serial && strcmp(o->control, "virtio"))
+		return report_error(r, 0, "--control: %s is neither virtio nor serial",
+				    o->control);
+	if (o->shell && o->command)
+		return report_error(r, 0, "--shell: there is a command already");
+	if (o->root_disk && !o->nr_disks)
+		return report_error(r, 0, "--root-disk: no disk");
+	if (!o->command && !o->shell) {
+		if (o->root_disk || o->user || o->chdir || o->nr_env ||
+		    o->control)
+			return report_error(r, 0,
+				"--root-disk, --user, --chdir, --env and --control are for a command or --shell");
+		return 0;
+	}
+	if (!o->initrd && !o->root_disk)
+		return report_error(r, 0,
+			"no root for the command: give -i FILE, or -d IMAGE --root-disk");
+	m->control = serial ? CONTROL_SERIAL : CONTROL_VIRTIO;
 	return 0;
 }
 
@@ -235,6 +266,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 				    o->loglevel);
 	err = resolve_choices(m, o, r);
 	if (!err)
+		err = resolve_control(m, o, r);
+	if (!err)
 		err = resolve_disks(m, o, r);
 	if (!err)
 		err = resolve_ports(m, o, r);
@@ -262,6 +295,7 @@ void config_free(struct run_config *c)
 {
 	free(c->cmdline);
 	c->cmdline = NULL;
+	initramfs_free(&c->archive);
 }
 
 void json_string(const char *s)

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the guest's init is given: itself, and a file that says what to do.
+ *
+ * Theory of operation: the file is a sequence of records KEY=VALUE, each ended by
+ * a NUL (Documentation/guest-protocol.md), so that any argument gets through, and
+ * nothing of it is on the kernel's command line. Of the environment a list of
+ * names is handed on: what says who and where the user is and how a terminal
+ * wants to be treated, and nothing that only means something on the host. Main
+ * thread, before the VM is made.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "kvm/state.h"
+
+static const char *const env_names[] = {
+	"CI", "COLORTERM", "EDITOR", "HOME", "LANG", "LANGUAGE", "LESS",
+	"LOGNAME", "NO_COLOR", "PAGER", "PATH", "SHELL", "TERM", "TZ", "USER",
+	"VISUAL",
+};
+
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static void record(struct state_out *s, const char *key, const char *value)
+{
+	state_put(s, key, strlen(key));
+	state_put(s, value, strlen(value) + 1);
+}
+
+static void record_number(struct state_out *s, const char *key, u64 value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	record(s, key, text);
+}
+
+static void record_stream(struct state_out *s, const char *key,
+			  enum stream_of_ours kind)
+{
+	static const char *const word[] = {
+		[STREAM_OURS_NONE] = "none",
+		[STREAM_OURS_PIPE] = "pipe",
+		[STREAM_OURS_TTY] = "tty",
+	};
+
+	record(s, key, word[kind]);
+}
+
+static bool env_given(const struct run_options *o, const char *name, size_t len)
+{
+	for (unsigned int i = 0; i < o->nr_env; i++)
+		if (!strncmp(o->env[i], name, len) &&
+		    (!o->env[i][len] || o->env[i][len] == '='))
+			return true;
+	return false;
+}
+
+static void put_env(struct state_out *s, const struct run_options *o)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(env_names); i++) {
+		const char *v = getenv(env_names[i]);
+
+		if (!v && !strcmp(env_names[i], "PATH"))
+			v = PATH_DEFAULT;
+		if (!v || env_given(o, env_names[i], strlen(env_names[i])))
+			continue;
+		state_put(s, "env=", 4);
+		state_put(s, env_names[i], strlen(env_names[i]));
+		record(s, "=", v);
+	}
+	for (char **e = environ; *e; e++)
+		if (!strncmp(*e, "LC_", 3) &&
+		    !env_given(o, *e, strcspn(*e, "=")))
+			record(s, "env=", *e);
+	for (unsigned int i = 0; i < o->nr_env; i++) {
+		const char *v = strchr(o->env[i], '=') ? "" : getenv(o->env[i]);
+
+		if (!v)
+			continue;
+		state_put(s, "env=", 4);
+		state_put(s, o->env[i], strlen(o->env[i]));
+		if (!strchr(o->env[i], '='))
+			state_put(s, "=", 1);
+		record(s, "", v);
+	}
+}
+
+static void put_own_ids(struct state_out *s)
+{
+	gid_t group[64];
+	int n = getgroups(ARRAY_SIZE(group), group);
+
+	record_number(s, "uid=", getuid());
+	record_number(s, "gid=", getgid());
+	for (int i = 0; i < n; i++)
+		record_number(s, "group=", group[i]);
+}
+
+/* Groups that name @user; read as files, so that no module is loaded for it. */
+static void put_groups(struct state_out *s, const char *user)
+{
+	FILE *f = fopen("/etc/group", "re");
+	struct group *g;
+	unsigned int n = 0;
+
+	while (f && n < 64 && (g = fgetgrent(f))) {
+		for (char **m = g->gr_mem; *m; m++) {
+			if (strcmp(*m, user))
+				continue;
+			record_number(s, "group=", g->gr_gid);
+			n++;
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+/* "NAME", "UID" or "UID:GID" */
+static int put_user(struct state_out *s, const char *user, struct report *r)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	unsigned int uid, gid;
+	struct passwd *p;
+	char rest;
+	int n;
+
+	while (f && (p = fgetpwent(f)) && strcmp(p->pw_name, user))
+		;
+	if (f && p) {
+		record_number(s, "uid=", p->pw_uid);
+		record_number(s, "gid=", p->pw_gid);
+		fclose(f);
+		put_groups(s, user);
+		return 0;
+	}
+	if (f)
+		fclose(f);
+	n = sscanf(user, "%u:%u%c", &uid, &gid, &rest);
+	if (n == 1 && !user[strspn(user, "0123456789")])
+		gid = uid;
+	else if (n != 2)
+		return report_error(r, 0, "--user: no user %s", user);
+	record_number(s, "uid=", uid);
+	record_number(s, "gid=", gid);
+	return 0;
+}
+
+static void put_directory(struct state_out *s, const struct run_options *o)
+{
+	char cwd[4096];
+
+	if (o->chdir)
+		record(s, "cwd=", o->chdir);
+	else if (getcwd(cwd, sizeof(cwd)))
+		record(s, "cwd=?", cwd);
+}
+
+static void put_size(struct state_out *s)
+{
+	struct winsize w;
+
+	for (int fd = 0; fd < 3; fd++) {
+		if (ioctl(fd, TIOCGWINSZ, &w))
+			continue;
+		record_number(s, "rows=", w.ws_row);
+		record_number(s, "cols=", w.ws_col);
+		return;
+	}
+}
+
+static int put_config(struct state_out *s, const struct run_options *o,
+		      const struct run_config *c,
+		      const enum stream_of_ours kind[3], struct report *r)
+{
+	record(s, "hostname=", c->machine.name);
+	record(s, "root=", o->root_disk ? o->disk[0].opts.readonly ?
+	       "disk:/dev/vda,ro" : "disk:/dev/vda" : "auto");
+	record_stream(s, "stdin=", kind[0]);
+	record_stream(s, "stdout=", kind[1]);
+	record_stream(s, "stderr=", kind[2]);
+	put_size(s);
+	if (c->machine.control == CONTROL_SERIAL)
+		record(s, "port=", "serial");
+	if (o->fail_on)
+		record(s, "klog=", "1");
+	put_directory(s, o);
+	put_env(s, o);
+	for (char **arg = o->command; arg && *arg; arg++)
+		record(s, "arg=", *arg);
+	if (o->user)
+		return put_user(s, o->user, r);
+	put_own_ids(s);
+	return 0;
+}
+
+int guest_archive(struct run_config *c, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r)
+{
+	struct state_out config = { 0 };
+	struct initramfs *a = &c->archive;
+	size_t len;
+	const u8 *init = guest_init(&len);
+	int err = put_config(&config, o, c, kind, r);
+
+	if (!err && config.err)
+		err = config.err;
+	if (!err) {
+		initramfs_dir(a, "dev", 0755);
+		initramfs_char(a, "dev/console", 0600, 5, 1);
+		initramfs_dir(a, GUEST_PROTO_DIR, 0700);
+		initramfs_file(a, GUEST_PROTO_INIT, 0700, init, len);
+		initramfs_file(a, GUEST_PROTO_CONFIG, 0600, config.buf,
+			       config.len);
+		err = initramfs_finish(a);
+	}
+	state_out_free(&config);
+	c->machine.archive = a->data;
+	c->machine.archive_len = a->len;
+	return err ? report_error(r, -err, "initramfs") : 0;
+}
