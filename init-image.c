@@ -16,9 +16,6 @@ asm(".pushsection .rodata\n"
 	"guest_init_end:\n"
 	".popsection\n");
 
-extern const u8 guest_init_start[];
-extern const u8 guest_init_end[];
-
 const u8 *guest_init(size_t *len)
 {
 	*len = guest_init_end - guest_init_start;

@@ -10,7 +10,7 @@
  * flags and counts, and made into frames when there is room for them; input has
  * as much room as the guest gave credit for.
  *
- * Opens no descriptor and writes to none: builtin-session.c moves the bytes.
+ * Opens no descriptor and writes to none: the command moves the bytes.
  *
  * The guest is not trusted. A length beyond the limit of its type, a stream that
  * is none, more data than it had credit for, a greeting of another protocol, a

@@ -161,14 +161,17 @@ static int exec_search(const char *path, const char **argv, const char **envp)
 
 static int become_user(const struct config *c)
 {
-	int err = SYS(__NR_setgroups, c->nr_groups, (long)c->group);
+	int err;
 
-	/* ENOSYS: a kernel without users */
+	/* As we are; a kernel without MULTIUSER knows nobody else. */
+	if (!c->uid && !c->gid && !c->nr_groups)
+		return 0;
+	err = SYS(__NR_setgroups, c->nr_groups, (long)c->group);
 	if (!err)
 		err = SYS(__NR_setresgid, c->gid, c->gid, c->gid);
 	if (!err)
 		err = SYS(__NR_setresuid, c->uid, c->uid, c->uid);
-	return err == -ENOSYS ? 0 : err;
+	return err;
 }
 
 static void reset_signals(void)

@@ -28,7 +28,7 @@ static inline long sys6(long nr, const long a[6])
 #error "no system calls of this architecture here yet"
 #endif
 
-#define SYS(nr, ...) sys6(nr, (const long[6]){ __VA_ARGS__ })
+#define SYS(nr, ...) sys6(nr, (const long[6]) { __VA_ARGS__ })
 
 struct pollfd;
 struct stat;

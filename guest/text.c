@@ -12,6 +12,9 @@
 #include "init.h"
 #include "sys.h"
 
+/* A compiler that knows this loop would make it a call of itself. */
+#define NO_IDIOM() asm volatile("" : : : "memory")
+
 void *memcpy(void *to, const void *from, size_t n)
 {
 	void *ret = to;
@@ -19,28 +22,34 @@ void *memcpy(void *to, const void *from, size_t n)
 #if defined(__x86_64__)
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 #else
-	for (size_t i = 0; i < n; i++)
-		((volatile u8 *)to)[i] = ((const u8 *)from)[i];
+	for (size_t i = 0; i < n; i++) {
+		((u8 *)to)[i] = ((const u8 *)from)[i];
+		NO_IDIOM();
+	}
 #endif
 	return ret;
 }
 
 void *memmove(void *to, const void *from, size_t n)
 {
-	volatile u8 *d = to;
 	const u8 *s = from;
+	u8 *d = to;
 
 	if ((uintptr_t)to <= (uintptr_t)from)
 		return memcpy(to, from, n);
-	while (n--)
+	while (n--) {
 		d[n] = s[n];
+		NO_IDIOM();
+	}
 	return to;
 }
 
 void *memset(void *to, int c, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		((volatile u8 *)to)[i] = c;
+	for (size_t i = 0; i < n; i++) {
+		((u8 *)to)[i] = c;
+		NO_IDIOM();
+	}
 	return to;
 }
 
@@ -58,8 +67,10 @@ size_t strlen(const char *s)
 {
 	size_t n = 0;
 
-	while (((volatile const char *)s)[n])
+	while (s[n]) {
 		n++;
+		NO_IDIOM();
+	}
 	return n;
 }
 
@@ -93,7 +104,7 @@ u64 text_number(const char *s)
 char *text_join(char *out, size_t size, const char *a, const char *b,
 		const char *c)
 {
-	const char *part[] = { a, b, c };
+	const char *const part[] = { a, b, c };
 	size_t n = 0;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(part); i++)
