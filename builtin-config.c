@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/arch.h"
 
 #define MEM_MIN (16 * SZ_1M)
 
@@ -48,23 +49,35 @@ static unsigned int default_cpus(void)
 	return n < 1 ? 1 : MIN(n, 8L);
 }
 
-/* The build tree's image if this is one, else the running kernel's. */
-static int default_kernel(struct run_config *c, struct report *r)
+/* -k DIR is binding, like -k FILE; without any, what discover.c finds. */
+static int resolve_kernel(struct run_config *c, const struct run_options *o,
+			  struct report *r)
 {
-	const char *out = getenv("KBUILD_OUTPUT");
+	struct discover *d = &c->discover;
 	struct utsname u;
+	struct stat st;
+	int err;
 
-	snprintf(c->kernel, sizeof(c->kernel), "%s/arch/x86/boot/bzImage",
-		 out && *out ? out : ".");
-	if (!access(c->kernel, R_OK))
-		return 0;
 	uname(&u);
-	snprintf(c->kernel, sizeof(c->kernel), "/boot/vmlinuz-%s", u.release);
-	if (!access(c->kernel, R_OK))
+	*d = (struct discover){
+		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
+		.here = ".", .boot = "/boot", .release = u.release,
+	};
+	if (o->kernel && (stat(o->kernel, &st) < 0 || !S_ISDIR(st.st_mode))) {
+		c->machine.kernel = o->kernel;
 		return 0;
-	return report_error(r, 0,
-		"no kernel: no -k, no arch/x86/boot/bzImage here and no readable %s",
-		c->kernel);
+	}
+	if (o->kernel) {
+		err = discover_in(d, o->kernel);
+		if (err)
+			report_error(r, 0, "kernel %s: no %s in that directory",
+				     o->kernel, arch_images[0]);
+	} else {
+		err = discover_kernel(d, r);
+	}
+	d->release = NULL;
+	c->machine.kernel = d->kernel;
+	return err;
 }
 
 static int resolve_cmdline(struct run_config *c, const struct run_options *o,
@@ -271,13 +284,12 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		err = resolve_disks(m, o, r);
 	if (!err)
 		err = resolve_ports(m, o, r);
-	if (!err && !o->kernel)
-		err = default_kernel(c, r);
+	if (!err)
+		err = resolve_kernel(c, o, r);
 	if (!err)
 		err = resolve_name(c, o, r);
 	if (err)
 		return err;
-	m->kernel = o->kernel ? o->kernel : c->kernel;
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->balloon = o->balloon;

@@ -284,6 +284,18 @@ static int run_prepare(struct run *run, struct report *r)
 	return err;
 }
 
+/* Who has not named the kernel is told which one it is. */
+static void kernel_print(const struct run_config *c)
+{
+	char release[128];
+
+	if (!c->discover.kernel[0] || !isatty(STDERR_FILENO))
+		return;
+	discover_release(c->machine.kernel, release, sizeof(release));
+	fprintf(stderr, "lkvm: kernel %s%s%s%s\n", c->machine.kernel,
+		*release ? " (" : "", release, *release ? ")" : "");
+}
+
 int cmd_run(int argc, char **argv)
 {
 	static struct run run = {
@@ -300,6 +312,8 @@ int cmd_run(int argc, char **argv)
 		config_print(&run.config, run.o.json);
 		goto out_free;
 	}
+	if (!err)
+		kernel_print(&run.config);
 	signals_init();
 	if (!err)
 		err = run_prepare(&run, &r);

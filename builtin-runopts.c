@@ -197,8 +197,8 @@ void run_options_free(struct run_options *o)
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
 const struct option_desc run_options[] = {
-	RUN_OPT("kernel", 'k', OPT_STRING, "FILE", kernel,
-		"bzImage or vmlinux to boot"),
+	RUN_OPT("kernel", 'k', OPT_STRING, "FILE|DIR", kernel,
+		"bzImage or vmlinux to boot, or the tree it was built in"),
 	RUN_OPT("initrd", 'i', OPT_STRING, "FILE", initrd, "initial ramdisk"),
 	{ "disk", 'd', OPT_CALL, "PATH[,ro][,serial=S][,direct]",
 	  "disk image or block device; repeatable", 0, opt_disk },

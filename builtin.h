@@ -3,6 +3,7 @@
 #ifndef KVM__BUILTIN_H
 #define KVM__BUILTIN_H
 
+#include "kvm/discover.h"
 #include "kvm/initramfs.h"
 #include "kvm/kvm.h"
 #include "kvm/outcome.h"
@@ -106,10 +107,11 @@ struct run_options {
 
 /**
  * struct run_config - a machine and the strings it stands on
+ * @discover: with a kernel in it if the user has not named the file
  */
 struct run_config {
 	struct machine machine;
-	char kernel[4096];
+	struct discover discover;
 	char name[64];
 	char vsock_dir[128];
 	char vsock_path[256];
