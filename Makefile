@@ -38,7 +38,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c discover.c initramfs.c init-image.c klog.c outcome.c session.c
+lib-y := abi.c discover.c initramfs.c init-image.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c thread.c unix.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c

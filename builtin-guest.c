@@ -6,8 +6,12 @@
  * a NUL (Documentation/guest-protocol.md), so that any argument gets through, and
  * nothing of it is on the kernel's command line. Of the environment a list of
  * names is handed on: what says who and where the user is and how a terminal
- * wants to be treated, and nothing that only means something on the host. Main
- * thread, before the VM is made.
+ * wants to be treated, and nothing that only means something on the host.
+ *
+ * Modules come from the build directory that the kernel is of, else from
+ * /lib/modules of its release. A kernel that is known not to have what the port
+ * needs talks over a serial port, and the user is told. Main thread, before the
+ * VM is made.
  */
 #include <errno.h>
 #include <grp.h>
@@ -19,6 +23,8 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/arch.h"
+#include "kvm/modules.h"
 #include "kvm/state.h"
 
 static const char *const env_names[] = {
@@ -177,6 +183,127 @@ static void put_size(struct state_out *s)
 	}
 }
 
+static bool is_there(const char *dir, const char *name)
+{
+	char path[DISCOVER_PATH + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return !access(path, F_OK);
+}
+
+/* Where modules of the kernel of @c are. Return: whether there is such a place */
+static bool modules_dir(const struct run_config *c, char *dir, size_t size)
+{
+	const char *kernel = c->machine.kernel;
+	size_t len = strlen(kernel);
+	char release[128];
+
+	for (unsigned int i = 0; arch_images[i]; i++) {
+		size_t n = strlen(arch_images[i]);
+
+		if (len < n || strcmp(kernel + len - n, arch_images[i]) ||
+		    len - n >= size)
+			continue;
+		snprintf(dir, size, "%.*s", (int)(len - n), kernel);
+		if (len == n)
+			snprintf(dir, size, ".");
+		if (is_there(dir, "modules.builtin"))
+			return true;
+	}
+	discover_release(kernel, release, sizeof(release));
+	snprintf(dir, size, "/lib/modules/%s", release);
+	return *release && is_there(dir, "modules.dep");
+}
+
+/* @name: room for all of them, and NULL */
+static void modules_wanted(const struct machine *m, bool root_disk,
+			   const char **name)
+{
+	const struct {
+		const char *name;
+		bool wanted;
+	} row[] = {
+		{ "virtio_pci", m->transport == TRANSPORT_PCI },
+		{ "virtio_mmio", m->transport == TRANSPORT_MMIO },
+		{ "virtio_console", true },
+		{ "virtiofs", !root_disk },
+		{ "overlay", !root_disk },
+		{ "virtio_blk", m->nr_disks },
+		{ "crc32c_generic", root_disk },
+		{ "ext4", root_disk },
+		{ "virtio_net", m->nr_nets },
+		{ "virtio_rng", m->rng },
+		{ "virtio_balloon", m->balloon },
+		{ "vmw_vsock_virtio_transport", m->vsock.cid },
+	};
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		if (row[i].wanted)
+			name[n++] = row[i].name;
+	name[n] = NULL;
+}
+
+/* The virtio port needs a bus and a driver. */
+static void choose_control(struct run_config *c, const struct run_options *o,
+			   const struct modules *m)
+{
+	for (unsigned int i = 0; m->known && i < m->nr_missing; i++) {
+		const char *name = m->missing[i];
+
+		if (o->control || (strcmp(name, "virtio_pci") &&
+				   strcmp(name, "virtio_mmio") &&
+				   strcmp(name, "virtio_console")))
+			continue;
+		fprintf(stderr,
+			"lkvm: the kernel has no %s: the command's streams go over ttyS1, slowly\n",
+			name);
+		c->machine.control = CONTROL_SERIAL;
+		return;
+	}
+}
+
+static int put_module(struct state_out *s, struct initramfs *a, const char *from,
+		      struct report *r)
+{
+	const char *base = strrchr(from, '/');
+	char path[256];
+	size_t len;
+	void *data;
+	int err;
+
+	snprintf(path, sizeof(path), GUEST_PROTO_DIR "/modules/%.200s",
+		 base ? base + 1 : from);
+	err = modules_read(from, &data, &len, r);
+	if (err)
+		return err;
+	initramfs_file(a, path, 0600, data, len);
+	free(data);
+	record(s, "module=/", path);
+	return 0;
+}
+
+static int put_modules(struct state_out *s, struct run_config *c,
+		       const struct run_options *o, struct report *r)
+{
+	const char *name[16];
+	char dir[DISCOVER_PATH];
+	struct modules m = { .nr = 0 };
+	int err;
+
+	if (!modules_dir(c, dir, sizeof(dir)))
+		return 0;
+	modules_wanted(&c->machine, o->root_disk, name);
+	err = modules_resolve(&m, dir, name, r);
+	if (!err)
+		choose_control(c, o, &m);
+	initramfs_dir(&c->archive, GUEST_PROTO_DIR "/modules", 0700);
+	for (unsigned int i = 0; i < m.nr && !err; i++)
+		err = put_module(s, &c->archive, m.path[i], r);
+	modules_free(&m);
+	return err;
+}
+
 static int put_config(struct state_out *s, const struct run_options *o,
 		      const struct run_config *c,
 		      const enum stream_of_ours kind[3], struct report *r)
@@ -209,15 +336,18 @@ int guest_archive(struct run_config *c, const struct run_options *o,
 	struct initramfs *a = &c->archive;
 	size_t len;
 	const u8 *init = guest_init(&len);
-	int err = put_config(&config, o, c, kind, r);
+	int err;
 
+	initramfs_dir(a, "dev", 0755);
+	initramfs_char(a, "dev/console", 0600, 5, 1);
+	initramfs_dir(a, GUEST_PROTO_DIR, 0700);
+	initramfs_file(a, GUEST_PROTO_INIT, 0700, init, len);
+	err = put_modules(&config, c, o, r);
+	if (!err)
+		err = put_config(&config, o, c, kind, r);
 	if (!err && config.err)
 		err = config.err;
 	if (!err) {
-		initramfs_dir(a, "dev", 0755);
-		initramfs_char(a, "dev/console", 0600, 5, 1);
-		initramfs_dir(a, GUEST_PROTO_DIR, 0700);
-		initramfs_file(a, GUEST_PROTO_INIT, 0700, init, len);
 		initramfs_file(a, GUEST_PROTO_CONFIG, 0600, config.buf,
 			       config.len);
 		err = initramfs_finish(a);
