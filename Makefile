@@ -38,7 +38,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c discover.c initramfs.c init-image.c klog.c modules.c outcome.c session.c
+lib-y := abi.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c thread.c unix.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
@@ -109,8 +109,12 @@ $(out)init/init: $(init-o)
 	$(Q)$(CC) $(target-flags) -nostdlib -static -Wl,--gc-sections -Wl,-s \
 		-Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $^
 
-$(out)init-image.o $(out)san/init-image.o: CFLAGS_ALL += -DLKVM_INIT='"$(out)init/init"'
-$(out)init-image.o $(out)san/init-image.o: $(out)init/init
+# In a kernel tree it is where "make lkvm_guest.config" finds it.
+guest-config := $(firstword $(wildcard guest/lkvm_guest.config \
+	../../kernel/configs/lkvm_guest.config))
+$(out)embedded.o $(out)san/embedded.o: CFLAGS_ALL += \
+	-DLKVM_INIT='"$(out)init/init"' -DLKVM_KCONFIG='"$(guest-config)"'
+$(out)embedded.o $(out)san/embedded.o: $(out)init/init $(guest-config)
 
 BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
 	-DLKVM_HEADERS='"$(if $(tree),this kernel tree,the system)"' \

@@ -49,10 +49,13 @@ int parse_number(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
+extern const struct option_desc config_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 

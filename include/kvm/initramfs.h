@@ -38,7 +38,7 @@ void initramfs_char(struct initramfs *a, const char *path, u16 mode, u32 major,
 int initramfs_finish(struct initramfs *a);
 void initramfs_free(struct initramfs *a);
 
-/* Where the assembler put it: init-image.c */
+/* Where the assembler put it: embedded.c */
 extern const u8 guest_init_start[];
 extern const u8 guest_init_end[];
 /** guest_init() - the program that runs the guest; *@len bytes, an ELF file */
