@@ -28,6 +28,9 @@
 #include "kvm/modules.h"
 
 #define DEPTH_MAX 32
+/* Behind a module's name, and behind a word of modules.dep */
+#define NAME_END ".,:\n "
+#define WORD_END "\n "
 #define MODULE_BYTES_MAX (256 * SZ_1M)
 
 /**
@@ -160,7 +163,7 @@ static int resolve_list(struct modules *m, struct search *s, const char *list,
 		size_t skip = base ? base + 1 - list : 0;
 
 		err = len > skip ? resolve(m, s, list + skip,
-			strcspn(list + skip, ".,: \n")) : 0;
+			strcspn(list + skip, NAME_END)) : 0;
 		err = err > 0 ? 0 : err;
 		list += len;
 		list += *list && *list != '\n';
@@ -210,7 +213,7 @@ static int resolve(struct modules *m, struct search *s, const char *name,
 		snprintf(path, sizeof(path), "%s/%.*s", s->dir, (int)n, line);
 	if (s->dep)
 		err = resolve_list(m, s, line + n + (line[n] == ':') +
-				   (line[n] == ':' && line[n + 1] == ' '), " \n");
+				   (line[n] == ':' && line[n + 1] == ' '), WORD_END);
 	else
 		err = resolve_depends(m, s, path);
 	return err ? err : append(m, s, path);

@@ -12,8 +12,11 @@
 #include "init.h"
 #include "sys.h"
 
-/* A compiler that knows this loop would make it a call of itself. */
-#define NO_IDIOM() asm volatile("" : : : "memory")
+/* A compiler that knows the loop around this would make it a call of itself. */
+static inline void no_idiom(void)
+{
+	asm volatile("" : : : "memory");
+}
 
 void *memcpy(void *to, const void *from, size_t n)
 {
@@ -24,7 +27,7 @@ void *memcpy(void *to, const void *from, size_t n)
 #else
 	for (size_t i = 0; i < n; i++) {
 		((u8 *)to)[i] = ((const u8 *)from)[i];
-		NO_IDIOM();
+		no_idiom();
 	}
 #endif
 	return ret;
@@ -39,7 +42,7 @@ void *memmove(void *to, const void *from, size_t n)
 		return memcpy(to, from, n);
 	while (n--) {
 		d[n] = s[n];
-		NO_IDIOM();
+		no_idiom();
 	}
 	return to;
 }
@@ -48,7 +51,7 @@ void *memset(void *to, int c, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		((u8 *)to)[i] = c;
-		NO_IDIOM();
+		no_idiom();
 	}
 	return to;
 }
@@ -69,7 +72,7 @@ size_t strlen(const char *s)
 
 	while (s[n]) {
 		n++;
-		NO_IDIOM();
+		no_idiom();
 	}
 	return n;
 }

@@ -35,8 +35,8 @@ static void setup(struct fixture *f)
 	snprintf(f->top, sizeof(f->top), "/tmp/discover.XXXXXX");
 	if (!mkdtemp(f->top))
 		exit(1);
-	shell("mkdir -p tree/arch/x86/boot tree/tools/kvm boot other && touch tree/Kbuild tree/Kconfig tree/MAINTAINERS",
-	      f->top);
+	shell("mkdir -p tree/arch/x86/boot tree/tools/kvm boot other", f->top);
+	shell("touch tree/Kbuild tree/Kconfig tree/MAINTAINERS", f->top);
 	snprintf(f->here, sizeof(f->here), "%s/tree", f->top);
 	snprintf(f->boot, sizeof(f->boot), "%s/boot", f->top);
 	f->d = (struct discover){
@@ -52,7 +52,7 @@ static void teardown(struct fixture *f)
 }
 
 /* Makes @path @age seconds old. */
-static void make(struct fixture *f, const char *path, int age)
+static void put_file(struct fixture *f, const char *path, int age)
 {
 	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT } };
 	char full[256];
@@ -84,11 +84,11 @@ TEST(newest_image_of_the_tree_is_taken)
 	struct fixture f;
 
 	setup(&f);
-	make(&f, "tree/arch/x86/boot/bzImage", 10);
+	put_file(&f, "tree/arch/x86/boot/bzImage", 10);
 	EXPECT(finds(&f, "tree/arch/x86/boot/bzImage"));
-	make(&f, "tree/vmlinux", 20);
+	put_file(&f, "tree/vmlinux", 20);
 	EXPECT(finds(&f, "tree/arch/x86/boot/bzImage"));
-	make(&f, "tree/vmlinux", 5);
+	put_file(&f, "tree/vmlinux", 5);
 	EXPECT(finds(&f, "tree/vmlinux"));
 	EXPECT(!strcmp(f.d.build, f.here));
 	teardown(&f);
@@ -100,7 +100,7 @@ TEST(tree_is_looked_for_upwards)
 	char deep[200];
 
 	setup(&f);
-	make(&f, "tree/arch/x86/boot/bzImage", 10);
+	put_file(&f, "tree/arch/x86/boot/bzImage", 10);
 	snprintf(deep, sizeof(deep), "%s/tools/kvm", f.here);
 	f.d.here = deep;
 	EXPECT(finds(&f, "tree/arch/x86/boot/bzImage"));
@@ -113,11 +113,11 @@ TEST(output_directories_are_found_by_their_link)
 	char out[128];
 
 	setup(&f);
-	make(&f, "tree/arch/x86/boot/bzImage", 10);
+	put_file(&f, "tree/arch/x86/boot/bzImage", 10);
 	shell("mkdir -p out/arch/x86/boot other/arch/x86/boot && ln -s ../tree out/source",
 	      f.top);
-	make(&f, "out/arch/x86/boot/bzImage", 5);
-	make(&f, "other/arch/x86/boot/bzImage", 1);
+	put_file(&f, "out/arch/x86/boot/bzImage", 5);
+	put_file(&f, "other/arch/x86/boot/bzImage", 1);
 	EXPECT(finds(&f, "tree/../out/arch/x86/boot/bzImage"));
 	snprintf(out, sizeof(out), "%s/out", f.top);
 	f.d.here = out;
@@ -131,14 +131,14 @@ TEST(kbuild_output_is_binding)
 	char out[128];
 
 	setup(&f);
-	make(&f, "tree/arch/x86/boot/bzImage", 1);
-	make(&f, "boot/vmlinuz-6.1.0", 1);
+	put_file(&f, "tree/arch/x86/boot/bzImage", 1);
+	put_file(&f, "boot/vmlinuz-6.1.0", 1);
 	snprintf(out, sizeof(out), "%s/other", f.top);
 	f.d.output = out;
 	EXPECT(discover_kernel(&f.d, &f.r) == -ENOENT);
 	EXPECT(strstr(f.r.msg, "KBUILD_OUTPUT"));
 	shell("mkdir -p other/arch/x86/boot", f.top);
-	make(&f, "other/arch/x86/boot/bzImage", 100);
+	put_file(&f, "other/arch/x86/boot/bzImage", 100);
 	EXPECT(finds(&f, "other/arch/x86/boot/bzImage"));
 	teardown(&f);
 }
@@ -152,11 +152,11 @@ TEST(running_kernel_comes_before_newer_ones)
 	snprintf(other, sizeof(other), "%s/other", f.top);
 	f.d.here = other;
 	EXPECT(discover_kernel(&f.d, &f.r) == -ENOENT && f.r.msg[0]);
-	make(&f, "boot/vmlinuz-5.0", 20);
-	make(&f, "boot/vmlinuz-6.9", 10);
-	make(&f, "boot/initrd.img-6.9", 1);
+	put_file(&f, "boot/vmlinuz-5.0", 20);
+	put_file(&f, "boot/vmlinuz-6.9", 10);
+	put_file(&f, "boot/initrd.img-6.9", 1);
 	EXPECT(finds(&f, "boot/vmlinuz-6.9"));
-	make(&f, "boot/vmlinuz-6.1.0", 30);
+	put_file(&f, "boot/vmlinuz-6.1.0", 30);
 	EXPECT(finds(&f, "boot/vmlinuz-6.1.0"));
 	EXPECT(!f.d.build[0]);
 	teardown(&f);
