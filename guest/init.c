@@ -117,11 +117,11 @@ static void __attribute((noreturn)) report(struct port *p,
 	};
 	char taint[32];
 
-	SYS(__NR_sync);
 	if (file_read("/proc/sys/kernel/tainted", taint, sizeof(taint)) > 0)
 		e.taint = htole64(text_number(taint));
 	if (c->klog)
 		send_klog(p);
+	root_settle(c);
 	port_put(p, GUEST_EXIT, 0, &e, sizeof(e));
 	port_drain(p);
 	wait_for_end();

@@ -89,6 +89,8 @@ void root_early(void);
  * Return: NULL, or what failed; then @err is -errno
  */
 const char *root_setup(const struct config *c, struct notes *n, int *err);
+/** root_settle() - a disk is as if it had been unmounted; ends all processes */
+void root_settle(const struct config *c);
 /** root_shares() - mount --rw and --ro. Return: as root_setup() */
 const char *root_shares(const struct config *c, int *err);
 /** modules_load() - insmod in the order given */
@@ -169,6 +171,8 @@ void child_resize(const struct child *c, u16 rows, u16 cols);
 
 /** relay_run() - move bytes until the command and its output have ended */
 void relay_run(struct port *p, struct child *c, u32 window);
+/** processes_end() - kill and wait for all others */
+void processes_end(void);
 /** relay_init() - SIGCHLD is to end a poll, and nothing else does */
 void relay_init(void);
 

@@ -79,6 +79,13 @@ static void reap(struct child *c)
 	}
 }
 
+void processes_end(void)
+{
+	sys_kill(-1, SIGKILL);
+	while (sys_wait4(-1, NULL, 0) > 0)
+		;
+}
+
 static void stream_close(struct relay *r, unsigned int stream)
 {
 	int *fd = &r->child->fd[stream];

@@ -222,6 +222,16 @@ const char *root_setup(const struct config *c, struct notes *n, int *err)
 	return NULL;
 }
 
+/* Who still writes keeps it from becoming read-only. */
+void root_settle(const struct config *c)
+{
+	SYS(__NR_sync);
+	if (!c->root || !text_after(c->root, "disk:"))
+		return;
+	processes_end();
+	sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
 const char *root_shares(const struct config *c, int *err)
 {
 	char tag[64];

@@ -134,6 +134,8 @@ const char *text_errno(int err)
 		{ ENODEV, "No such device" },
 		{ EINVAL, "Invalid argument" },
 		{ ELOOP, "Too many levels of symbolic links" },
+		{ EROFS, "Read-only file system" },
+		{ EBUSY, "Device or resource busy" },
 		{ EIO, "Input/output error" },
 		{ ETXTBSY, "Text file busy" },
 	};

@@ -96,7 +96,7 @@ TEST(every_length_is_padded)
 		struct member m;
 		size_t at;
 
-		initramfs_file(&a, "name12345" + len, 0600, "12345678", len);
+		initramfs_file(&a, &"name12345"[len], 0600, "12345678", len);
 		initramfs_file(&a, "last", 0600, "x", 1);
 		EXPECT(!initramfs_finish(&a));
 		at = member_read(&a, 0, &m);
