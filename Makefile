@@ -44,6 +44,7 @@ lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
+lib-y += virtio/fs.c $(sort $(wildcard fs/*.c))
 lib-y += virtio/vsock.c virtio/vsock-common.c virtio/vsock-unix.c virtio/vhost-vsock.c
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
 lib-y += $(sort $(wildcard $(arch)/*.c))
@@ -143,7 +144,12 @@ $(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) -o $@ $< $(out)libkvm.a $(LDFLAGS)
 
-unit: $(unit-y:%=$(out)unit/%)
+# A share behind this machine's own FUSE
+$(out)fs-mount: tests/fs/mount.c $(out)san/libkvm.a
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a $(LDFLAGS)
+
+unit: $(unit-y:%=$(out)unit/%) $(out)fs-mount
 
 # lkvm with sanitizers, for hostile guests
 $(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a

@@ -142,15 +142,16 @@ static int resolve_control(struct machine *m, const struct run_options *o,
 	if (o->root_disk && !o->nr_disks)
 		return report_error(r, 0, "--root-disk: no disk");
 	if (!o->command && !o->shell) {
-		if (o->root_disk || o->user || o->chdir || o->nr_env ||
+		if (o->root_disk || o->root || o->user || o->chdir || o->nr_env ||
 		    o->control)
 			return report_error(r, 0,
-				"--root-disk, --user, --chdir, --env and --control are for a command or --shell");
+				"--root, --root-disk, --user, --chdir, --env and --control are for a command or --shell");
 		return 0;
 	}
-	if (!o->initrd && !o->root_disk)
-		return report_error(r, 0,
-			"no root for the command: give -i FILE, or -d IMAGE --root-disk");
+	if (o->initrd && o->root)
+		return report_error(r, 0, "--root: --initrd is the root already");
+	if (o->root_disk && o->root)
+		return report_error(r, 0, "--root: --root-disk is the root already");
 	m->control = serial ? CONTROL_SERIAL : CONTROL_VIRTIO;
 	return 0;
 }
@@ -298,6 +299,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	memcpy(m->net, o->net, sizeof(m->net));
 	err = resolve_vsock(c, o, r);
 	if (!err)
+		err = shares_resolve(m, o, r);
+	if (!err)
 		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
 	return err;
@@ -398,6 +401,7 @@ static void config_print_json(const struct machine *m)
 		network_print_json(&m->net[i]);
 	}
 	printf("%s],\n", m->nr_nets ? "\n  " : "");
+	shares_print_json(m);
 	json_ports(m);
 	printf("}\n");
 }
@@ -422,6 +426,7 @@ void config_print(const struct run_config *c, bool json)
 		       m->vsock.vhost ? "vhost" : m->vsock.path);
 	for (unsigned int i = 0; i < m->nr_nets; i++)
 		network_print(&m->net[i]);
+	shares_print(m);
 	for (unsigned int i = 0; i < m->nr_ports; i++)
 		printf("port     %s=%s:%s\n", m->port[i].name,
 		       stream_kinds[m->port[i].stream.kind],

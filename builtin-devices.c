@@ -32,9 +32,8 @@ static int create_virtio(struct kvm *kvm, struct virtio_device **dev,
 	return err ? report_error(r, -err, "%s", name) : 0;
 }
 
-/* From here on @dev is the VM's, or gone. */
-static int place_virtio(struct kvm *kvm, struct virtio_device *dev,
-			struct report *r)
+int place_virtio(struct kvm *kvm, struct virtio_device *dev,
+		 struct report *r)
 {
 	int err = arch_add_virtio(kvm, dev, r);
 
@@ -206,14 +205,16 @@ static int add_networks(struct kvm *kvm, struct report *r)
 }
 
 /* A connection of a guest is a descriptor here; 1024 of them are soon gone. */
-static void raise_limit(void)
+unsigned int raise_limit(void)
 {
-	struct rlimit l;
+	struct rlimit l, all;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= l.rlim_max)
-		return;
-	l.rlim_cur = l.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &l);
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return 1024;
+	all = (struct rlimit){ l.rlim_max, l.rlim_max };
+	if (l.rlim_cur < l.rlim_max && !setrlimit(RLIMIT_NOFILE, &all))
+		l = all;
+	return MIN(l.rlim_cur, 0x7fffffffUL);
 }
 
 static int add_vsock(struct kvm *kvm, struct report *r)
@@ -255,5 +256,7 @@ int devices_add(struct kvm *kvm, struct report *r)
 				 &balloon, r);
 	if (!err && m->vsock.cid)
 		err = add_vsock(kvm, r);
+	if (!err && m->nr_shares)
+		err = shares_add(kvm, r);
 	return err ? err : arch_platform_finish(kvm, r);
 }

@@ -304,6 +304,27 @@ static int put_modules(struct state_out *s, struct run_config *c,
 	return err;
 }
 
+/* --rw and --ro are at the same place in the guest. */
+static int put_shares(struct state_out *s, const struct run_options *o,
+		      struct report *r)
+{
+	char path[DISCOVER_PATH];
+
+	for (unsigned int i = 0; i < o->nr_shares; i++) {
+		const struct machine_share *share = &o->share[i];
+
+		if (!o->share_tag[i][0] || share->tag != o->share_tag[i] ||
+		    !strncmp(share->tag, "share", 5))
+			continue;
+		if (!realpath(share->path, path))
+			return report_error(r, errno, "share %s", share->path);
+		state_put(s, share->readonly ? "ro=" : "rw=", 3);
+		state_put(s, share->tag, strlen(share->tag));
+		record(s, ":", path);
+	}
+	return 0;
+}
+
 static int put_config(struct state_out *s, const struct run_options *o,
 		      const struct run_config *c,
 		      const enum stream_of_ours kind[3], struct report *r)
@@ -323,10 +344,11 @@ static int put_config(struct state_out *s, const struct run_options *o,
 	put_env(s, o);
 	for (char **arg = o->command; arg && *arg; arg++)
 		record(s, "arg=", *arg);
-	if (o->user)
-		return put_user(s, o->user, r);
-	put_own_ids(s);
-	return 0;
+	if (!o->user)
+		put_own_ids(s);
+	else if (put_user(s, o->user, r))
+		return -EINVAL;
+	return put_shares(s, o, r);
 }
 
 int guest_archive(struct run_config *c, const struct run_options *o,

@@ -190,6 +190,7 @@ void run_options_free(struct run_options *o)
 		free(o->net_text[i]);
 	for (unsigned int i = 0; i < o->nr_ports; i++)
 		free((char *)o->port[i].name);
+	shares_free(o);
 	free(o->vsock_text);
 }
 
@@ -217,6 +218,12 @@ const struct option_desc run_options[] = {
 	  opt_network },
 	{ "vsock", 0, OPT_CALL, "CID[,path=P][,vhost]",
 	  "add a virtio socket device with that address", 0, opt_vsock },
+	{ "share", 0, OPT_CALL, "DIR[,tag=T][,ro]",
+	  "share a directory by virtio-fs; repeatable", 0, opt_share },
+	{ "ro", 0, OPT_CALL, "DIR[,tag=T]",
+	  "the same, for reading only; repeatable", 0, opt_ro },
+	{ "rw", 0, OPT_CALL, "DIR[,tag=T]",
+	  "the same, for reading and writing; repeatable", 0, opt_rw },
 	{ "port", 0, OPT_CALL, "NAME[,console]=KIND[:ARG]",
 	  "a virtio port to file:, read:, pipe:, fd:, unix: or pty; repeatable",
 	  0, opt_port },
@@ -224,6 +231,8 @@ const struct option_desc run_options[] = {
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
 		"how disk I/O is done"),
+	RUN_OPT("root", 0, OPT_STRING, "DIR", root,
+		"the command's root, copy-on-write; by default that of the host"),
 	RUN_OPT("root-disk", 0, OPT_FLAG, NULL, root_disk,
 		"the command's root is the first disk"),
 	RUN_OPT("shell", 0, OPT_FLAG, NULL, shell,

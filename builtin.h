@@ -63,7 +63,8 @@ int cmd_help(int argc, char **argv);
 
 /**
  * struct run_options - what the command line of run says, as given
- * @net_text, @vsock_text: copies whose words @net, @vsock point to
+ * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
+ *	words are in a copy that begins with its path
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
  */
@@ -85,6 +86,7 @@ struct run_options {
 	u32 fail_on;
 	bool bisect;
 	bool root_disk;
+	const char *root;
 	bool shell;
 	char **command;
 	u64 mem;
@@ -106,6 +108,9 @@ struct run_options {
 	unsigned int nr_nets;
 	struct machine_port port[MACHINE_MAX_PORTS];
 	unsigned int nr_ports;
+	struct machine_share share[MACHINE_MAX_SHARES];
+	char share_tag[MACHINE_MAX_SHARES][16];
+	unsigned int nr_shares;
 };
 
 /**
@@ -139,6 +144,27 @@ int opt_network(void *opts, const char *value, struct report *r);
 void network_print(const struct net_opts *o);
 /** network_print_json() - one object, without a newline */
 void network_print_json(const struct net_opts *o);
+
+/* builtin-fs.c: --share, --ro, --rw. */
+
+/** opt_share(), opt_ro(), opt_rw() - an option_desc's call */
+int opt_share(void *opts, const char *value, struct report *r);
+int opt_ro(void *opts, const char *value, struct report *r);
+int opt_rw(void *opts, const char *value, struct report *r);
+/** shares_resolve() - from options into the machine */
+int shares_resolve(struct machine *m, const struct run_options *o,
+		   struct report *r);
+void shares_print(const struct machine *m);
+/** shares_print_json() - a field and a comma */
+void shares_print_json(const struct machine *m);
+/** shares_add() - their devices, and what stays reachable when it is sealed */
+int shares_add(struct kvm *kvm, struct report *r);
+void shares_free(struct run_options *o);
+/** raise_limit() - as many descriptors as may be. Return: how many */
+unsigned int raise_limit(void);
+/** place_virtio() - from here on @dev is the VM's, or gone */
+int place_virtio(struct kvm *kvm, struct virtio_device *dev,
+		 struct report *r);
 
 /** json_string() - quoted, to stdout */
 void json_string(const char *s);

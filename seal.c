@@ -50,7 +50,7 @@ static const u32 denied[] = {
 	__NR_settimeofday, __NR_clock_settime, __NR_adjtimex,
 	__NR_clock_adjtime, __NR_setuid, __NR_setgid, __NR_setreuid,
 	__NR_setregid, __NR_setresuid, __NR_setresgid, __NR_setgroups,
-	__NR_setfsuid, __NR_setfsgid, __NR_capset, __NR_personality,
+	__NR_capset, __NR_personality,
 	__NR_sethostname, __NR_setdomainname, __NR_syslog, __NR_vhangup,
 #ifdef __NR_kexec_file_load
 	__NR_kexec_file_load,
@@ -69,6 +69,9 @@ static const u32 denied[] = {
 	__NR_mount_setattr,
 #endif
 };
+
+/* Files of a share are made for whom the guest says, if we are root. */
+static const u32 denied_fsids[] = { __NR_setfsuid, __NR_setfsgid };
 
 static bool instrumented(void)
 {
@@ -97,8 +100,17 @@ static int allow(int ruleset, const char *path, u64 access, struct report *r)
 	return err;
 }
 
+/* Those of the rights in @handled that a share needs. */
+static u64 share_rights(const struct seal_share *s, u64 handled)
+{
+	u64 read = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+	u64 not = LANDLOCK_ACCESS_FS_EXECUTE | BIT_ULL(LANDLOCK_FS_MAX);
+
+	return s->write ? handled & ~not : read;
+}
+
 static int allow_exceptions(int ruleset, const struct seal_exceptions *e,
-			    struct report *r)
+			    u64 handled, struct report *r)
 {
 	int err = 0;
 
@@ -108,6 +120,9 @@ static int allow_exceptions(int ruleset, const struct seal_exceptions *e,
 	for (unsigned int i = 0; i < e->nr_readable && !err; i++)
 		err = allow(ruleset, e->readable[i],
 			    LANDLOCK_ACCESS_FS_READ_FILE, r);
+	for (unsigned int i = 0; i < e->nr_shares && !err; i++)
+		err = allow(ruleset, e->share[i].path,
+			    share_rights(&e->share[i], handled), r);
 	return err;
 }
 
@@ -133,7 +148,7 @@ static int deny_paths(const struct seal_exceptions *except, struct report *r)
 	if (fd < 0)
 		return report_error(r, errno, "landlock_create_ruleset");
 	if (except)
-		err = allow_exceptions(fd, except, r);
+		err = allow_exceptions(fd, except, attr.handled_access_fs, r);
 	if (!err && syscall(__NR_landlock_restrict_self, fd, 0) < 0)
 		err = report_error(r, errno, "landlock_restrict_self");
 	close(fd);
@@ -145,15 +160,32 @@ static struct sock_filter insn(u16 code, u8 jt, u8 jf, u32 k)
 	return (struct sock_filter){ code, jt, jf, k };
 }
 
-static int deny_calls(u32 audit_arch, struct report *r)
+/* Those that are denied, into @nr_of, of which there is enough. */
+static u8 list_denied(u32 *nr_of, const struct seal_exceptions *except)
 {
-	struct sock_filter prog[ARRAY_SIZE(denied) + 6];
-	const u8 nr = ARRAY_SIZE(denied);
+	bool fsids = false;
+	u8 nr = 0;
+
+	for (unsigned int i = 0; except && i < except->nr_shares; i++)
+		fsids |= except->share[i].write;
+	for (unsigned int i = 0; i < ARRAY_SIZE(denied); i++)
+		nr_of[nr++] = denied[i];
+	for (unsigned int i = 0; i < ARRAY_SIZE(denied_fsids) && !fsids; i++)
+		nr_of[nr++] = denied_fsids[i];
+	return nr;
+}
+
+static int deny_calls(u32 audit_arch, const struct seal_exceptions *except,
+		      struct report *r)
+{
+	u32 nr_of[ARRAY_SIZE(denied) + ARRAY_SIZE(denied_fsids)];
+	struct sock_filter prog[ARRAY_SIZE(nr_of) + 6];
+	const u8 nr = list_denied(nr_of, except);
 	struct sock_fprog fprog = { .filter = prog };
 	unsigned int n = 0;
 	long ret;
 
-	static_assert(ARRAY_SIZE(denied) < 250, "jumps are of 8 bits");
+	static_assert(ARRAY_SIZE(nr_of) < 250, "jumps are of 8 bits");
 	prog[n++] = insn(BPF_LD | BPF_W | BPF_ABS, 0, 0,
 			 offsetof(struct seccomp_data, arch));
 	prog[n++] = insn(BPF_JMP | BPF_JEQ | BPF_K, 0, nr + 3, audit_arch);
@@ -162,7 +194,7 @@ static int deny_calls(u32 audit_arch, struct report *r)
 	prog[n++] = insn(BPF_JMP | BPF_JGE | BPF_K, nr + 1, 0, FOREIGN_NR);
 	for (u8 i = 0; i < nr; i++)
 		prog[n++] = insn(BPF_JMP | BPF_JEQ | BPF_K, nr - i, 0,
-				 denied[i]);
+				 nr_of[i]);
 	prog[n++] = insn(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
 	prog[n++] = insn(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM);
 	fprog.len = n;
@@ -186,5 +218,5 @@ int process_seal(u32 audit_arch, const struct seal_exceptions *except,
 	if (instrumented())
 		return 0;
 	err = deny_paths(except, r);
-	return err ? err : deny_calls(audit_arch, r);
+	return err ? err : deny_calls(audit_arch, except, r);
 }

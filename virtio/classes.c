@@ -11,6 +11,7 @@ const struct virtio_class *const virtio_classes[] = {
 	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_console_class,
+	&virtio_fs_class,
 	&virtio_net_class,
 	&virtio_rng_class,
 	&virtio_vsock_class,

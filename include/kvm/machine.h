@@ -9,6 +9,7 @@
 #define MACHINE_MAX_DISKS 64
 #define MACHINE_MAX_NETS 8
 #define MACHINE_MAX_PORTS 15
+#define MACHINE_MAX_SHARES 16
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 /* How the guest's init reaches us: not at all, as a virtio port, as ttyS1 */
@@ -26,6 +27,13 @@ struct machine_port {
 	const char *name;
 	bool console;
 	struct stream_opts stream;
+};
+
+/** struct machine_share - a directory of the host; strings are not its own */
+struct machine_share {
+	const char *path;
+	const char *tag;
+	bool readonly;
 };
 
 /**
@@ -72,6 +80,8 @@ struct machine {
 	unsigned int nr_nets;
 	struct machine_port port[MACHINE_MAX_PORTS];
 	unsigned int nr_ports;
+	struct machine_share share[MACHINE_MAX_SHARES];
+	unsigned int nr_shares;
 };
 
 #endif

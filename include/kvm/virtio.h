@@ -204,6 +204,7 @@ extern const struct virtio_class *const virtio_classes[];
 extern const struct virtio_class virtio_balloon_class;
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
+extern const struct virtio_class virtio_fs_class;
 extern const struct virtio_class virtio_net_class;
 extern const struct virtio_class virtio_rng_class;
 extern const struct virtio_class virtio_vsock_class;
@@ -282,6 +283,22 @@ struct virtio_net_opts {
 struct virtio_vsock_opts {
 	u64 cid;
 	const char *path;
+};
+
+#define VIRTIO_FS_MAX_QUEUES 8
+
+struct fs_host;
+
+/**
+ * struct virtio_fs_opts - a directory that is shared
+ * @host: ownership passes on success of create
+ * @tag: what the guest mounts it by, 1 to 36 bytes; copied
+ * @nr_queues: of requests, 1 when it is 0
+ */
+struct virtio_fs_opts {
+	struct fs_host *host;
+	const char *tag;
+	unsigned int nr_queues;
 };
 
 #define VIRTIO_CONSOLE_MAX_PORTS 16

@@ -14,10 +14,12 @@
 #include <time.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <linux/fuse.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_vsock.h>
 #include "kvm/disk.h"
+#include "kvm/fs.h"
 #include "kvm/net.h"
 #include "kvm/virtio.h"
 #include "test.h"
@@ -132,6 +134,24 @@ static int create_ports(struct rig *r)
 	return err;
 }
 
+static int create_fs(struct rig *r)
+{
+	struct fs_opts f = { .path = "/tmp" };
+	struct virtio_fs_opts o = { .tag = "conformance", .nr_queues = 2 };
+	struct report why = { 0 };
+	int err = fs_open(&o.host, &f, &why);
+
+	if (err) {
+		printf("# %s\n", why.msg);
+		return err;
+	}
+	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				   NULL);
+	if (err)
+		fs_close(o.host);
+	return err;
+}
+
 static int create_plain(struct rig *r)
 {
 	return virtio_device_create(&r->dev, r->class, "dut", NULL, &r->env,
@@ -197,6 +217,26 @@ static void request_out(struct vr_mem *m, unsigned int q)
 	VR_PUT(m, vr_desc(q), 0, VR_DATA, 64, 0, 0);
 }
 
+/* A session begins. */
+static void request_fs(struct vr_mem *m, unsigned int q)
+{
+	struct {
+		struct fuse_in_header hdr;
+		struct fuse_init_in in;
+	} init = {
+		.hdr = { .len = sizeof(init), .opcode = FUSE_INIT, .unique = 1 },
+		.in = { .major = 7, .minor = 38 },
+	};
+
+	gmem_write(&m->g, VR_DATA, &init, sizeof(init));
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, sizeof(init.hdr), NEXT, 1);
+	VR_PUT(m, vr_desc(q), 1, VR_DATA + sizeof(init.hdr), sizeof(init.in),
+	       NEXT, 2);
+	VR_PUT(m, vr_desc(q), 2, VR_DATA + 0x1000,
+	       sizeof(struct fuse_out_header) + sizeof(struct fuse_init_out),
+	       WRITE, 0);
+}
+
 /* A packet that is not answered. */
 static void request_vsock(struct vr_mem *m, unsigned int q)
 {
@@ -220,6 +260,8 @@ static const struct recipe recipes[] = {
 	{ "console", 1, create_console, request_out, NULL, 0 },
 	{ "console", 5, create_ports, request_out, NULL,
 	  BIT_ULL(VIRTIO_CONSOLE_F_MULTIPORT) },
+	{ "fs", 0, create_fs, request_fs, NULL, 0 },
+	{ "fs", 2, create_fs, request_fs, NULL, 0 },
 	{ "net", 1, create_net, request_out, NULL, 0 },
 	{ "rng", 0, create_plain, request_in, NULL, 0 },
 	{ "vsock", 1, create_vsock, request_vsock, NULL, 0 },

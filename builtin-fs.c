@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Directories that are shared with the guest: --share, --ro, --rw.
+ *
+ * Theory of operation: options become rows of the machine, and rows become
+ * virtio-fs devices, each with a share of the descriptors that the process may
+ * have. What is below a shared directory stays reachable when the process is
+ * sealed, for reading or for all but executing it. Files get the mode that the
+ * guest asks for: the umask of lkvm does not count on top of the guest's.
+ * Main thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "builtin.h"
+#include "kvm/fs.h"
+
+#define TAG_MAX 36
+/* What all else of lkvm needs */
+#define FDS_RESERVED 512U
+#define FDS_MAX 65536U
+#define SHARE_QUEUES_MAX 4U
+
+static int share_words(struct machine_share *s, char *rest, bool is_share,
+		       const char *option, struct report *r)
+{
+	char *word;
+
+	while ((word = strsep(&rest, ","))) {
+		if (!strncmp(word, "tag=", 4))
+			s->tag = word + 4;
+		else if (is_share && !strcmp(word, "ro"))
+			s->readonly = true;
+		else
+			return report_error(r, 0,
+					    "--%s %s: unknown word \"%s\"",
+					    option, s->path, word);
+	}
+	if (!*s->path)
+		return report_error(r, 0, "--%s: no directory", option);
+	return 0;
+}
+
+static int share_add(struct run_options *o, const char *value,
+		     const char *option, struct report *r)
+{
+	unsigned int i = o->nr_shares;
+	struct machine_share *s = &o->share[i];
+	char *copy;
+
+	if (i == MACHINE_MAX_SHARES)
+		return report_error(r, 0, "--%s: more than %d directories",
+				    option, MACHINE_MAX_SHARES);
+	copy = strdup(value);
+	if (!copy)
+		return report_error(r, ENOMEM, "--%s", option);
+	o->nr_shares++;
+	s->path = strsep(&copy, ",");
+	s->readonly = !strcmp(option, "ro");
+	snprintf(o->share_tag[i], sizeof(o->share_tag[i]), "%s%u", option, i);
+	s->tag = o->share_tag[i];
+	return share_words(s, copy, !strcmp(option, "share"), option, r);
+}
+
+int opt_share(void *opts, const char *value, struct report *r)
+{
+	return share_add(opts, value, "share", r);
+}
+
+int opt_ro(void *opts, const char *value, struct report *r)
+{
+	return share_add(opts, value, "ro", r);
+}
+
+int opt_rw(void *opts, const char *value, struct report *r)
+{
+	return share_add(opts, value, "rw", r);
+}
+
+void shares_free(struct run_options *o)
+{
+	for (unsigned int i = 0; i < o->nr_shares; i++)
+		free((char *)o->share[i].path);
+	o->nr_shares = 0;
+}
+
+int shares_resolve(struct machine *m, const struct run_options *o,
+		   struct report *r)
+{
+	m->nr_shares = o->nr_shares;
+	if (m->control && !o->initrd && !o->root_disk) {
+		if (m->nr_shares == MACHINE_MAX_SHARES)
+			return report_error(r, 0, "share %s: one too many, with the root",
+					    o->share[m->nr_shares - 1].path);
+		m->share[m->nr_shares++] = (struct machine_share){
+			.path = o->root ? o->root : "/",
+			.tag = GUEST_PROTO_ROOT_TAG,
+			.readonly = true,
+		};
+	}
+	for (unsigned int i = 0; i < o->nr_shares; i++) {
+		const struct machine_share *s = &o->share[i];
+		size_t len = strlen(s->tag);
+
+		m->share[i] = *s;
+		if (!len || len > TAG_MAX)
+			return report_error(r, 0,
+					    "share %s: tag is not 1 to %d bytes",
+					    s->path, TAG_MAX);
+		for (unsigned int n = 0; n < i; n++)
+			if (!strcmp(s->tag, o->share[n].tag))
+				return report_error(r, 0,
+						    "share %s: tag %s is taken",
+						    s->path, s->tag);
+	}
+	return 0;
+}
+
+void shares_print(const struct machine *m)
+{
+	for (unsigned int i = 0; i < m->nr_shares; i++)
+		printf("share    %s,tag=%s%s\n", m->share[i].path,
+		       m->share[i].tag, m->share[i].readonly ? ",ro" : "");
+}
+
+void shares_print_json(const struct machine *m)
+{
+	printf("  \"shares\": [");
+	for (unsigned int i = 0; i < m->nr_shares; i++) {
+		printf("%s\n    { \"path\": ", i ? "," : "");
+		json_string(m->share[i].path);
+		printf(", \"tag\": ");
+		json_string(m->share[i].tag);
+		printf(", \"readonly\": %s }",
+		       m->share[i].readonly ? "true" : "false");
+	}
+	printf("%s],\n", m->nr_shares ? "\n  " : "");
+}
+
+static int add_one(struct kvm *kvm, const struct machine_share *s,
+		   unsigned int max_fds, unsigned int nr, struct report *r)
+{
+	struct seal_exceptions *except = &kvm->unsealed;
+	struct fs_opts fs = {
+		.path = s->path, .readonly = s->readonly, .max_fds = max_fds,
+	};
+	struct virtio_fs_opts o = {
+		.tag = s->tag,
+		.nr_queues = MIN(kvm->machine->nr_cpus, SHARE_QUEUES_MAX),
+	};
+	struct virtio_device *dev;
+	char name[24];
+	int err = fs_open(&o.host, &fs, r);
+
+	if (err)
+		return err;
+	snprintf(name, sizeof(name), "fs%u", nr);
+	err = virtio_device_create(&dev, &virtio_fs_class, name, &o,
+				   &kvm->virtio_env, r);
+	if (err) {
+		fs_close(o.host);
+		return report_error(r, -err, "share %s", s->path);
+	}
+	except->share[except->nr_shares++] = (struct seal_share){
+		.path = s->path, .write = !s->readonly,
+	};
+	return place_virtio(kvm, dev, r);
+}
+
+int shares_add(struct kvm *kvm, struct report *r)
+{
+	const struct machine *m = kvm->machine;
+	unsigned int fds = raise_limit();
+	int err = 0;
+
+	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
+	fds = MIN(fds / m->nr_shares, FDS_MAX);
+	umask(0);
+	for (unsigned int i = 0; i < m->nr_shares && !err; i++)
+		err = add_one(kvm, &m->share[i], fds, i, r);
+	return err;
+}

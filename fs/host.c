@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * What can be done with files of a share by their numbers, but for open files
+ * (fs/file.c). How they are found, and why nothing outside is, is explained in
+ * fs/inode.c.
+ *
+ * A share that is readonly is so in one place: change_begin() is the only way
+ * to the descriptor of something that is to be changed, or opened for that.
+ *
+ * Some system calls take a path and no descriptor (xattrs), or none of O_PATH
+ * (chmod, open). These go through /proc/self/fd, which leads to the file that
+ * is open and to nothing else; a link there is not followed any further.
+ *
+ * Whom files belong to: if lkvm runs as root, what a guest makes is made with
+ * the fsuid and fsgid of the guest's process, which are a thread's own. It is
+ * never somebody else's, not even for a moment. Whether that process may was
+ * up to the guest's kernel; the host asks again, and does not know of its
+ * supplementary groups. Otherwise all is the user's who runs lkvm. Everything
+ * else is done with lkvm's own rights.
+ *
+ * Threads: any; no lock is held over a system call.
+ *
+ * Not supported: following links, which guests do by themselves; changing
+ * xattrs by a descriptor; inode flags.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include "kvm/fs-file.h"
+#include "kvm/fs-inode.h"
+
+#define FDS_MIN 64U
+
+void fs_proc_name(char *name, int fd)
+{
+	snprintf(name, FS_PROC_NAME, "%d", fd);
+}
+
+static void proc_path(char *path, int fd)
+{
+	snprintf(path, FS_PROC_NAME, "/proc/self/fd/%d", fd);
+}
+
+/* To look at something: its descriptor and inode, until fs_done(). */
+static int look_begin(struct fs_host *h, u64 node, struct fs_inode **out)
+{
+	struct fs_inode *in = fs_use(h, node);
+	int fd;
+
+	if (!in)
+		return -ESTALE;
+	fd = fs_fd(h, in);
+	if (fd < 0)
+		fs_done(h, in);
+	else
+		*out = in;
+	return fd;
+}
+
+/* To change something: the one place that says no. */
+static int change_begin(struct fs_host *h, u64 node, struct fs_inode **out)
+{
+	return h->readonly ? -EROFS : look_begin(h, node, out);
+}
+
+static int check_dir(const struct fs_inode *in)
+{
+	if (!S_ISDIR(in->type))
+		return -ENOTDIR;
+	return in->closed ? -EACCES : 0;
+}
+
+/* To add, remove or replace @name in @dir. */
+static int change_dir_begin(struct fs_host *h, u64 dir, const char *name,
+			    struct fs_inode **out)
+{
+	int err = fs_name_check(name), fd;
+
+	if (err)
+		return err;
+	fd = change_begin(h, dir, out);
+	if (fd < 0)
+		return fd;
+	err = check_dir(*out);
+	if (err)
+		fs_done(h, *out);
+	return err ? err : fd;
+}
+
+int fs_begin(struct fs_host *h, u64 node, bool change, struct fs_inode **out)
+{
+	return change ? change_begin(h, node, out) : look_begin(h, node, out);
+}
+
+int fs_begin_dir(struct fs_host *h, u64 dir, const char *name,
+		 struct fs_inode **out)
+{
+	return change_dir_begin(h, dir, name, out);
+}
+
+/* On behalf of a guest's process. */
+
+static int set_fsid(long nr, u32 id)
+{
+	syscall(nr, id);
+	return (u32)syscall(nr, -1) == id ? 0 : -EPERM;
+}
+
+void fs_caller_leave(const struct fs_host *h, const struct fs_caller *who)
+{
+	if (!h->as_caller || (!who->uid && !who->gid))
+		return;
+	syscall(__NR_setfsuid, 0);
+	syscall(__NR_setfsgid, 0);
+}
+
+int fs_caller_enter(const struct fs_host *h, const struct fs_caller *who)
+{
+	int err;
+
+	if (!h->as_caller || (!who->uid && !who->gid))
+		return 0;
+	err = set_fsid(__NR_setfsgid, who->gid);
+	if (!err)
+		err = set_fsid(__NR_setfsuid, who->uid);
+	if (err)
+		fs_caller_leave(h, who);
+	return err;
+}
+
+/* POSIX 1003.1e: where there is a default ACL, it takes the umask's place. */
+u32 fs_caller_mode(int dirfd, u32 mode, u32 umask)
+{
+	char path[FS_PROC_NAME];
+
+	umask &= 0777;
+	if (!(mode & umask))
+		return mode;
+	proc_path(path, dirfd);
+	if (getxattr(path, "system.posix_acl_default", NULL, 0) > 0)
+		return mode;
+	return mode & ~umask;
+}
+
+int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
+	       struct fs_entry *e)
+{
+	struct statx st;
+	int err = fs_stat_step(dir->fd, name, &st);
+
+	return err ? err : fs_enter(h, dir, name, &st, e);
+}
+
+int fs_lookup(struct fs_host *h, u64 dir, const char *name,
+	      struct fs_entry *e)
+{
+	struct fs_inode *d;
+	int err = fs_name_check(name), fd;
+
+	if (err)
+		return err;
+	fd = look_begin(h, dir, &d);
+	if (fd < 0)
+		return fd;
+	if (!S_ISDIR(d->type))
+		err = -ENOTDIR;
+	else if (d->closed)
+		err = -ENOENT;
+	else
+		err = fs_entered(h, d, name, e);
+	fs_done(h, d);
+	return err;
+}
+
+int fs_getattr(struct fs_host *h, u64 node, struct fs_entry *e)
+{
+	struct fs_inode *in = fs_use(h, node);
+	int err;
+
+	if (!in)
+		return -ESTALE;
+	err = fs_stat(h, in, &e->st);
+	e->node = node;
+	fs_done(h, in);
+	if (!err)
+		e->ino = fs_ino(h, fs_dev(&e->st), e->st.stx_ino);
+	return err;
+}
+
+/* As the VFS does for who has no CAP_FSETID; lkvm may have it. */
+int fs_kill_priv(const struct fs_host *h, int fd)
+{
+	char name[FS_PROC_NAME];
+	struct statx st;
+	u32 mode;
+	int err = fs_stat_fd(fd, &st);
+
+	if (err)
+		return err;
+	mode = st.stx_mode & ~S_ISUID;
+	if ((mode & (S_ISGID | 0010)) == (S_ISGID | 0010))
+		mode &= ~S_ISGID;
+	if (mode == st.stx_mode)
+		return 0;
+	fs_proc_name(name, fd);
+	return fchmodat(h->proc_fd, name, mode & 07777, 0) < 0 ? -errno : 0;
+}
+
+static int set_size(struct fs_host *h, int fd, u64 file,
+		    const struct fs_setattr *s)
+{
+	char name[FS_PROC_NAME];
+	int err = s->mask & FS_KILL_PRIV ? fs_kill_priv(h, fd) : 0, to;
+
+	if (err)
+		return err;
+	if (s->size > INT64_MAX)
+		return -EINVAL;
+	if (file)
+		return fs_truncate(h, file, s->size);
+	fs_proc_name(name, fd);
+	to = openat(h->proc_fd, name, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+	if (to < 0)
+		return -errno;
+	if (ftruncate(to, s->size) < 0)
+		err = -errno;
+	close(to);
+	return err;
+}
+
+/* The owner first: the kernel takes mode bits away for that. */
+static int setattr(struct fs_host *h, const struct fs_inode *in, u64 file,
+		   const struct fs_setattr *s)
+{
+	char name[FS_PROC_NAME];
+	int fd = in->fd, err = 0;
+
+	fs_proc_name(name, fd);
+	if (s->mask & (STATX_UID | STATX_GID) &&
+	    fchownat(fd, "", s->mask & STATX_UID ? s->uid : (uid_t)-1,
+		     s->mask & STATX_GID ? s->gid : (gid_t)-1,
+		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (s->mask & STATX_MODE) {
+		if (S_ISLNK(in->type))
+			return -EOPNOTSUPP;
+		if (fchmodat(h->proc_fd, name, s->mode & 07777, 0) < 0)
+			return -errno;
+	}
+	if (s->mask & STATX_SIZE) {
+		if (!S_ISREG(in->type))
+			return -EINVAL;
+		err = set_size(h, fd, file, s);
+	}
+	if (!err && s->mask & (STATX_ATIME | STATX_MTIME) &&
+	    utimensat(h->proc_fd, name, s->time, 0) < 0)
+		err = -errno;
+	return err;
+}
+
+int fs_setattr(struct fs_host *h, u64 node, u64 file,
+	       const struct fs_setattr *s, struct fs_entry *e)
+{
+	struct fs_inode *in;
+	int fd = change_begin(h, node, &in), err;
+
+	if (fd < 0)
+		return fd;
+	err = in->closed ? -EACCES : setattr(h, in, file, s);
+	fs_done(h, in);
+	return err ? err : fs_getattr(h, node, e);
+}
+
+int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size)
+{
+	struct fs_inode *in;
+	int fd = look_begin(h, node, &in), n;
+
+	if (fd < 0)
+		return fd;
+	n = S_ISLNK(in->type) ? readlinkat(fd, "", buf, size) : -1;
+	if (n < 0)
+		n = S_ISLNK(in->type) ? -errno : -EINVAL;
+	fs_done(h, in);
+	return n;
+}
+
+int fs_symlink(struct fs_host *h, u64 dir, const char *name,
+	       const char *target, const struct fs_caller *who,
+	       struct fs_entry *e)
+{
+	struct fs_inode *d;
+	int fd = change_dir_begin(h, dir, name, &d), err;
+
+	if (fd < 0)
+		return fd;
+	err = fs_caller_enter(h, who);
+	if (!err) {
+		err = symlinkat(target, fd, name) < 0 ? -errno : 0;
+		fs_caller_leave(h, who);
+	}
+	if (!err)
+		err = fs_entered(h, d, name, e);
+	fs_done(h, d);
+	return err;
+}
+
+static int make_node(int fd, const char *name, u32 mode, dev_t rdev)
+{
+	int ret;
+
+	if (S_ISDIR(mode))
+		ret = mkdirat(fd, name, mode & 07777);
+	else
+		ret = mknodat(fd, name, mode, rdev);
+	return ret < 0 ? -errno : 0;
+}
+
+int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
+	     dev_t rdev, const struct fs_caller *who, struct fs_entry *e)
+{
+	struct fs_inode *d;
+	int fd = change_dir_begin(h, dir, name, &d), err;
+
+	if (fd < 0)
+		return fd;
+	mode = fs_caller_mode(fd, mode, who->umask);
+	err = fs_caller_enter(h, who);
+	if (!err) {
+		err = make_node(fd, name, mode, rdev);
+		fs_caller_leave(h, who);
+	}
+	if (!err)
+		err = fs_entered(h, d, name, e);
+	fs_done(h, d);
+	return err;
+}
+
+int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags)
+{
+	struct fs_inode *d;
+	int fd = change_dir_begin(h, dir, name, &d), err;
+
+	if (fd < 0)
+		return fd;
+	err = unlinkat(fd, name, flags & AT_REMOVEDIR) < 0 ? -errno : 0;
+	fs_done(h, d);
+	return err;
+}
+
+/* Where files are is kept, so that they need not be looked up again. */
+static void note_moved(struct fs_host *h, struct fs_inode *dir,
+		       const char *name)
+{
+	struct statx st;
+
+	if (!fs_stat_step(dir->fd, name, &st))
+		fs_moved(h, dir, name, &st);
+}
+
+int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
+	      const char *newname, unsigned int flags)
+{
+	struct fs_inode *d, *nd;
+	int fd, nfd, err;
+
+	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
+		return -EINVAL;
+	fd = change_dir_begin(h, dir, name, &d);
+	if (fd < 0)
+		return fd;
+	nfd = change_dir_begin(h, newdir, newname, &nd);
+	if (nfd < 0) {
+		fs_done(h, d);
+		return nfd;
+	}
+	err = syscall(__NR_renameat2, fd, name, nfd, newname, flags) < 0 ?
+	      -errno : 0;
+	if (!err)
+		note_moved(h, nd, newname);
+	if (!err && flags & RENAME_EXCHANGE)
+		note_moved(h, d, name);
+	fs_done(h, nd);
+	fs_done(h, d);
+	return err;
+}
+
+int fs_link(struct fs_host *h, u64 node, u64 newdir, const char *newname,
+	    struct fs_entry *e)
+{
+	struct fs_inode *in, *d;
+	char name[FS_PROC_NAME];
+	int fd = change_begin(h, node, &in), dirfd, err;
+
+	if (fd < 0)
+		return fd;
+	dirfd = change_dir_begin(h, newdir, newname, &d);
+	if (dirfd < 0) {
+		fs_done(h, in);
+		return dirfd;
+	}
+	fs_proc_name(name, fd);
+	err = linkat(h->proc_fd, name, dirfd, newname, AT_SYMLINK_FOLLOW) < 0 ?
+	      -errno : fs_entered(h, d, newname, e);
+	fs_done(h, d);
+	fs_done(h, in);
+	return err;
+}
+
+int fs_statfs(struct fs_host *h, u64 node, struct statfs *st)
+{
+	struct fs_inode *in;
+	int fd = look_begin(h, node, &in), err;
+
+	if (fd < 0)
+		return fd;
+	err = fstatfs(fd, st) < 0 ? -errno : 0;
+	fs_done(h, in);
+	return err;
+}
+
+int fs_access(struct fs_host *h, u64 node, u32 mask)
+{
+	struct fs_inode *in;
+	int fd = fs_begin(h, node, mask & W_OK, &in);
+
+	if (fd < 0)
+		return fd;
+	fs_done(h, in);
+	return 0;
+}
+
+/* O_PATH has no file system to sync: this one is opened. */
+int fs_sync(struct fs_host *h)
+{
+	int fd = fs_step(h->root->fd, ".", O_RDONLY | O_DIRECTORY, 0), err;
+
+	if (fd < 0)
+		return fd;
+	err = syncfs(fd) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int drop_sgid(int fd, const char *path)
+{
+	struct statx st;
+	int err = fs_stat_fd(fd, &st);
+
+	if (err || !(st.stx_mode & S_ISGID))
+		return err;
+	return chmod(path, st.stx_mode & 07777 & ~S_ISGID) < 0 ? -errno : 0;
+}
+
+int fs_setxattr(struct fs_host *h, u64 node, const char *name,
+		const struct iovec *value, int flags, bool kill_sgid)
+{
+	char path[FS_PROC_NAME];
+	struct fs_inode *in;
+	int fd = change_begin(h, node, &in), err;
+
+	if (fd < 0)
+		return fd;
+	proc_path(path, fd);
+	err = setxattr(path, name, value->iov_base, value->iov_len, flags) < 0 ?
+	      -errno : 0;
+	if (!err && kill_sgid)
+		err = drop_sgid(fd, path);
+	fs_done(h, in);
+	return err;
+}
+
+int fs_getxattr(struct fs_host *h, u64 node, const char *name, void *value,
+		size_t size)
+{
+	char path[FS_PROC_NAME];
+	struct fs_inode *in;
+	int fd = look_begin(h, node, &in), n;
+
+	if (fd < 0)
+		return fd;
+	proc_path(path, fd);
+	n = getxattr(path, name, value, size);
+	if (n < 0)
+		n = -errno;
+	fs_done(h, in);
+	return n;
+}
+
+int fs_listxattr(struct fs_host *h, u64 node, char *list, size_t size)
+{
+	char path[FS_PROC_NAME];
+	struct fs_inode *in;
+	int fd = look_begin(h, node, &in), n;
+
+	if (fd < 0)
+		return fd;
+	proc_path(path, fd);
+	n = listxattr(path, list, size);
+	if (n < 0)
+		n = -errno;
+	fs_done(h, in);
+	return n;
+}
+
+int fs_removexattr(struct fs_host *h, u64 node, const char *name)
+{
+	char path[FS_PROC_NAME];
+	struct fs_inode *in;
+	int fd = change_begin(h, node, &in), err;
+
+	if (fd < 0)
+		return fd;
+	proc_path(path, fd);
+	err = removexattr(path, name) < 0 ? -errno : 0;
+	fs_done(h, in);
+	return err;
+}
+
+bool fs_readonly(const struct fs_host *h)
+{
+	return h->readonly;
+}
+
+/* Whether files can be made as anybody: in a user namespace, not as all. */
+static bool may_be_caller(void)
+{
+	bool may;
+
+	if (geteuid())
+		return false;
+	may = !set_fsid(__NR_setfsuid, 1);
+	syscall(__NR_setfsuid, 0);
+	return may;
+}
+
+static int open_root(const struct fs_opts *o, struct fs_host *h,
+		     struct report *r)
+{
+	int fd = open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return report_error(r, errno, "share %s", o->path);
+	h->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (h->proc_fd < 0)
+		err = report_error(r, errno, "share %s: /proc/self/fd", o->path);
+	else
+		err = fs_inodes_init(h, fd);
+	if (!err)
+		return 0;
+	if (err == -EINVAL)
+		report_error(r, 0, "share %s: not a file system of files",
+			     o->path);
+	else
+		report_error(r, -err, "share %s", o->path);
+	close(fd);
+	return err;
+}
+
+int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
+{
+	struct fs_host *h = calloc(1, sizeof(*h));
+	unsigned int max = MAX(o->max_fds, FDS_MIN);
+	int err;
+
+	if (!h)
+		return report_error(r, ENOMEM, "share %s", o->path);
+	pthread_mutex_init(&h->lock, NULL);
+	h->proc_fd = -1;
+	h->readonly = o->readonly;
+	h->as_caller = may_be_caller();
+	h->max_inode_fds = max / 2;
+	h->max_files = max / 2 - 8;
+	err = open_root(o, h, r);
+	if (err)
+		fs_close(h);
+	else
+		*out = h;
+	return err;
+}
+
+void fs_close(struct fs_host *h)
+{
+	if (!h)
+		return;
+	fs_files_free(h);
+	fs_inodes_free(h);
+	if (h->proc_fd >= 0)
+		close(h->proc_fd);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+void fs_forget_all(struct fs_host *h)
+{
+	fs_files_forget_all(h);
+	fs_inodes_forget_all(h);
+}
+
+void fs_reset(struct fs_host *h)
+{
+	fs_files_forget_all(h);
+	fs_inodes_drop(h);
+}
+
+void fs_save(struct fs_host *h, struct state_out *out)
+{
+	fs_inodes_save(h, out);
+	fs_files_save(h, out);
+}
+
+int fs_restore(struct fs_host *h, struct state_in *in)
+{
+	int err;
+
+	fs_reset(h);
+	err = fs_inodes_restore(h, in);
+	if (!err)
+		err = fs_files_restore(h, in);
+	if (!err && !fs_inodes_sane(h))
+		err = -EPROTO;
+	if (err)
+		fs_reset(h);
+	return err;
+}

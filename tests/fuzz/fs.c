@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * libFuzzer entry: the input is a list of FUSE requests, cut into pieces at
+ * will, to a server over a directory of a few files (virtio 1.2 s5.11). Numbers
+ * and names are few, so that requests meet what others made; any part of a
+ * request may be junk. What the share looks like from outside has to stay as it
+ * is: a file beside it keeps its text. The session is forgotten before each
+ * input, and now and then the files are made anew. In memory, where syncing a
+ * file system takes no time.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <linux/fuse.h>
+#include "kvm/fuse.h"
+#include "tests/fuzz/fuzz.h"
+
+#define REQUESTS_MAX 64
+#define BUF 8192
+
+static char base[64], share[80];
+static struct fuse_server *server;
+static struct fuse_buffers buffers;
+static u8 in[BUF], out[BUF];
+
+static void clean_up(void)
+{
+	char cmd[256];
+
+	fuse_server_free(server);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", base);
+	if (system(cmd))
+		perror(base);
+}
+
+static void check_secret(void)
+{
+	char path[96], text[8] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/secret", base);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text)) != 6 ||
+	    memcmp(text, "secret", 6))
+		abort();
+	close(fd);
+}
+
+static void set_up(void)
+{
+	struct fs_opts o = { .path = share, .max_fds = 64 };
+	struct fs_host *host;
+	char path[96];
+	int fd;
+
+	umask(0);
+	snprintf(base, sizeof(base), "/dev/shm/lkvm-fuzz-fs-%d", (int)getpid());
+	snprintf(share, sizeof(share), "%s/share", base);
+	snprintf(path, sizeof(path), "%s/secret", base);
+	if (mkdir(base, 0755) || mkdir(share, 0755))
+		abort();
+	fd = open(path, O_CREAT | O_WRONLY, 0644);
+	if (fd < 0 || write(fd, "secret", 6) != 6 || close(fd))
+		abort();
+	if (fs_open(&host, &o, NULL) || fuse_server_create(&server, host))
+		abort();
+	atexit(clean_up);
+}
+
+static void populate(void)
+{
+	static unsigned int runs;
+	char cmd[256];
+	int dir, fd;
+
+	snprintf(cmd, sizeof(cmd), "cd %s && rm -rf ./* ./.[!.]*", share);
+	if (!(runs++ & 0xfff) && system(cmd))
+		abort();
+	dir = open(share, O_RDONLY | O_DIRECTORY);
+	fd = openat(dir, "a", O_CREAT | O_RDWR, 0644);
+	if (fd >= 0 && write(fd, "text", 4) == 4)
+		mkdirat(dir, "b", 0755);
+	close(fd);
+	if (!symlinkat("../secret", dir, "c"))
+		fd = symlinkat("/", dir, "d");
+	close(dir);
+}
+
+/* One request out of the input, its chain cut where the input says. */
+static void request(struct state_in *s)
+{
+	u8 odd = state_get_u8(s), op = state_get_u8(s);
+	size_t len = state_get_u8(s), cut = state_get_u8(s), n;
+	struct fuse_in_header h = {
+		.opcode = odd & 1 ? state_get_u16(s) : op % 56U,
+		.nodeid = odd & 2 ? state_get_u64(s) : 1 + (op >> 6),
+		.uid = odd & 4 ? 1000 : 0,
+	};
+	u32 room = odd & 8 ? state_get_u16(s) % BUF : 512;
+	struct vq_chain c = { .nr_out = 1, .nr_in = 1, .in_len = room };
+
+	len = MIN(len, s->len - s->pos);
+	state_get(s, in + sizeof(h), len);
+	n = sizeof(h) + len;
+	h.len = odd & 16 ? state_get_u32(s) : n;
+	memcpy(in, &h, sizeof(h));
+	c.out_len = odd & 32 ? MIN(n, cut) : n;
+	c.iov[0] = (struct iovec){ in, c.out_len };
+	if (cut && cut < c.out_len) {
+		c.nr_out = 2;
+		c.iov[0].iov_len = cut;
+		c.iov[1] = (struct iovec){ in + cut, c.out_len - cut };
+	}
+	c.iov[c.nr_out] = (struct iovec){ out, room };
+	if (!room)
+		c.nr_in = 0;
+	fuse_serve(server, &buffers, &c);
+}
+
+static void begin(void)
+{
+	struct {
+		struct fuse_in_header h;
+		struct fuse_init_in i;
+	} r = { { .len = sizeof(r), .opcode = FUSE_INIT },
+		{ .major = 7, .minor = 38, .flags = ~0U } };
+	struct vq_chain c = {
+		.nr_out = 1, .nr_in = 1, .out_len = sizeof(r), .in_len = BUF,
+		.iov = { { &r, sizeof(r) }, { out, BUF } },
+	};
+
+	fuse_serve(server, &buffers, &c);
+}
+
+int fuzz_one(const u8 *data, size_t len)
+{
+	struct state_in s = { .buf = data, .len = len };
+	struct state_out saved = { 0 };
+	struct state_in back;
+
+	if (!server)
+		set_up();
+	populate();
+	begin();
+	for (unsigned int i = 0; i < REQUESTS_MAX && !s.err; i++)
+		request(&s);
+	/* What it came to can be saved, and the input is no such thing. */
+	fuse_server_save(server, &saved);
+	fuse_server_reset(server);
+	back = (struct state_in){ .buf = saved.buf, .len = saved.len };
+	if (fuse_server_restore(server, &back))
+		abort();
+	state_out_free(&saved);
+	back = (struct state_in){ .buf = data, .len = len };
+	fuse_server_restore(server, &back);
+	fuse_server_reset(server);
+	check_secret();
+	return 0;
+}

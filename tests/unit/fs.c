@@ -1,0 +1,674 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tests of fs/: the files of a share by their numbers, and nothing outside. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include "kvm/fs.h"
+#include "kvm/fs-inode.h"
+#include "test.h"
+
+static const struct fs_caller me;
+
+/** struct rig - a share, and what is beside it; tests are in the share */
+struct rig {
+	char base[64];
+	char share[80];
+	struct fs_host *h;
+};
+
+static void rig_open(struct rig *r, bool readonly, unsigned int fds)
+{
+	struct fs_opts o = {
+		.path = r->share, .readonly = readonly, .max_fds = fds,
+	};
+	struct report why = { "" };
+
+	r->h = NULL;
+	if (fs_open(&r->h, &o, &why))
+		printf("# %s\n", why.msg);
+}
+
+static void put_file(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		printf("# cannot write %s\n", name);
+	close(fd);
+}
+
+static void setup(struct rig *r)
+{
+	umask(0);
+	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-fs-XXXXXX");
+	if (!mkdtemp(r->base))
+		printf("# no temporary directory\n");
+	chmod(r->base, 0755);
+	snprintf(r->share, sizeof(r->share), "%s/share", r->base);
+	if (mkdir(r->share, 0777) || chdir(r->share))
+		printf("# no directory to share\n");
+	put_file("../secret", "secret");
+	rig_open(r, false, 256);
+}
+
+static void teardown(struct rig *r)
+{
+	char cmd[128];
+
+	fs_close(r->h);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->base);
+	if (chdir("/") || system(cmd))
+		printf("# %s stays\n", r->base);
+}
+
+static u64 find(struct rig *r, u64 dir, const char *name)
+{
+	struct fs_entry e;
+
+	return fs_lookup(r->h, dir, name, &e) ? 0 : e.node;
+}
+
+static ssize_t get(struct rig *r, u64 file, char *buf, size_t len)
+{
+	struct iovec v = { buf, len };
+
+	return fs_read(r->h, file, &v, 1, 0);
+}
+
+static unsigned int count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+TEST(fs_name_is_one_component)
+{
+	static const char *const bad[] = { "", ".", "..", "/", "a/b", "/etc",
+					   "../secret", "a/", "..//" };
+	char name[300];
+	struct fs_entry e;
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT(fs_lookup(r.h, FS_ROOT, bad[i], &e) == -EINVAL);
+		EXPECT(fs_create(r.h, FS_ROOT, bad[i], O_RDWR, 0644, &me, &e,
+				 &file) == -EINVAL);
+		EXPECT(fs_mknod(r.h, FS_ROOT, bad[i], S_IFDIR, 0, &me, &e) ==
+		       -EINVAL);
+		EXPECT(fs_symlink(r.h, FS_ROOT, bad[i], "x", &me, &e) ==
+		       -EINVAL);
+		EXPECT(fs_unlink(r.h, FS_ROOT, bad[i], 0) == -EINVAL);
+		EXPECT(fs_rename(r.h, FS_ROOT, bad[i], FS_ROOT, "x", 0) ==
+		       -EINVAL);
+		EXPECT(fs_rename(r.h, FS_ROOT, "x", FS_ROOT, bad[i], 0) ==
+		       -EINVAL);
+		EXPECT(fs_link(r.h, FS_ROOT, FS_ROOT, bad[i], &e) == -EINVAL);
+	}
+	memset(name, 'n', sizeof(name));
+	name[256] = 0;
+	EXPECT(fs_lookup(r.h, FS_ROOT, name, &e) == -ENAMETOOLONG);
+	name[255] = 0;
+	EXPECT(fs_lookup(r.h, FS_ROOT, name, &e) == -ENOENT);
+	teardown(&r);
+}
+
+TEST(fs_links_are_not_followed)
+{
+	struct fs_entry e;
+	struct rig r;
+	char buf[64];
+	u64 node, file, dir;
+
+	setup(&r);
+	EXPECT(!symlink("../secret", "out") && !symlink("/", "root"));
+	EXPECT(!symlink("/proc/self/root", "magic"));
+	node = find(&r, FS_ROOT, "out");
+	EXPECT(node && fs_readlink(r.h, node, buf, sizeof(buf)) == 9);
+	EXPECT(fs_open_file(r.h, node, O_RDONLY, &file, NULL) == -ELOOP);
+	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR, 0644, &me, &e, &file) ==
+	       -ELOOP);
+	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR | O_EXCL, 0644, &me, &e,
+			 &file) == -EEXIST);
+	dir = find(&r, FS_ROOT, "root");
+	EXPECT(fs_lookup(r.h, dir, "etc", &e) == -ENOTDIR);
+	EXPECT(fs_mknod(r.h, dir, "x", S_IFDIR, 0, &me, &e) == -ENOTDIR);
+	EXPECT(fs_open_file(r.h, dir, O_RDONLY, &file, NULL) == -ELOOP);
+	dir = find(&r, FS_ROOT, "magic");
+	EXPECT(fs_lookup(r.h, dir, "etc", &e) == -ENOTDIR);
+	/* An xattr, a mode, a time of a link: its own, or none. */
+	EXPECT(fs_setattr(r.h, node, 0, &(struct fs_setattr){
+		.mask = STATX_MODE, .mode = 0777 }, &e) == -EOPNOTSUPP);
+	EXPECT(fs_setattr(r.h, node, 0, &(struct fs_setattr){
+		.mask = STATX_SIZE }, &e) == -EINVAL);
+	EXPECT(!fs_setattr(r.h, node, 0, &(struct fs_setattr){
+		.mask = STATX_MTIME, .time = { { 0 }, { .tv_sec = 7 } } }, &e));
+	EXPECT(e.st.stx_mtime.tv_sec == 7 && S_ISLNK(e.st.stx_mode));
+	teardown(&r);
+}
+
+/** struct swap - a thread that makes "x" a directory, a link out, and so on */
+struct swap {
+	bool stop;
+	pthread_t thread;
+};
+
+static void *swap_main(void *opaque)
+{
+	struct swap *s = opaque;
+
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		syscall(SYS_renameat2, AT_FDCWD, "x", AT_FDCWD, "y", 2);
+		syscall(SYS_renameat2, AT_FDCWD, "file", AT_FDCWD, "link", 2);
+	}
+	return NULL;
+}
+
+/* Whatever the host swaps when, nothing outside is ever read. */
+TEST(fs_races_do_not_lead_outside)
+{
+	unsigned int inside = 0, links = 0;
+	struct fs_entry e;
+	struct swap s = { 0 };
+	struct rig r;
+	char buf[16];
+	u64 file;
+
+	setup(&r);
+	EXPECT(!mkdir("x", 0755) && !symlink("..", "y"));
+	EXPECT(!symlink("../secret", "link"));
+	put_file("x/secret", "inside");
+	put_file("file", "inside");
+	EXPECT(!pthread_create(&s.thread, NULL, swap_main, &s));
+	for (int i = 0; i < 4000; i++) {
+		u64 node = find(&r, FS_ROOT, i & 1 ? "x" : "file");
+
+		if (i & 1)
+			node = find(&r, node, "secret");
+		if (!node || fs_open_file(r.h, node, O_RDONLY, &file, NULL)) {
+			links++;
+		} else {
+			EXPECT(get(&r, file, buf, 6) == 6);
+			EXPECT(!memcmp(buf, "inside", 6));
+			inside++;
+			EXPECT(!fs_release(r.h, file));
+		}
+		if (!fs_create(r.h, FS_ROOT, "link", O_RDWR | O_TRUNC, 0644,
+			       &me, &e, &file)) {
+			struct iovec v = { "inside", 6 };
+
+			EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == 6);
+			EXPECT(!fs_release(r.h, file));
+		}
+		fs_forget(r.h, node, 1);
+	}
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
+	pthread_join(s.thread, NULL);
+	printf("# %u inside, %u links or gone\n", inside, links);
+	EXPECT(inside);
+	memset(buf, 0, sizeof(buf));
+	EXPECT(read(open("../secret", O_RDONLY), buf, 6) == 6 &&
+	       !memcmp(buf, "secret", 6));
+	teardown(&r);
+}
+
+TEST(fs_readonly_changes_nothing)
+{
+	struct fs_setattr set = { .mask = STATX_MODE, .mode = 0777 };
+	struct iovec v = { "x", 1 };
+	struct fs_entry e;
+	struct rig r;
+	u64 node, file;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!mkdir("d", 0755));
+	fs_close(r.h);
+	rig_open(&r, true, 256);
+	node = find(&r, FS_ROOT, "f");
+	EXPECT(fs_open_file(r.h, node, O_RDWR, &file, NULL) == -EROFS);
+	EXPECT(fs_open_file(r.h, node, O_WRONLY, &file, NULL) == -EROFS);
+	EXPECT(fs_open_file(r.h, node, O_TRUNC, &file, NULL) == -EROFS);
+	EXPECT(fs_create(r.h, FS_ROOT, "f", O_RDONLY, 0, &me, &e, &file) ==
+	       -EROFS);
+	EXPECT(fs_tmpfile(r.h, FS_ROOT, O_RDWR, 0, &me, &e, &file) == -EROFS);
+	EXPECT(fs_setattr(r.h, node, 0, &set, &e) == -EROFS);
+	EXPECT(fs_symlink(r.h, FS_ROOT, "s", "x", &me, &e) == -EROFS);
+	EXPECT(fs_mknod(r.h, FS_ROOT, "n", S_IFIFO, 0, &me, &e) == -EROFS);
+	EXPECT(fs_unlink(r.h, FS_ROOT, "f", 0) == -EROFS);
+	EXPECT(fs_unlink(r.h, FS_ROOT, "d", AT_REMOVEDIR) == -EROFS);
+	EXPECT(fs_rename(r.h, FS_ROOT, "f", FS_ROOT, "g", 0) == -EROFS);
+	EXPECT(fs_link(r.h, node, FS_ROOT, "g", &e) == -EROFS);
+	EXPECT(fs_setxattr(r.h, node, "user.x", &v, 0, false) == -EROFS);
+	EXPECT(fs_removexattr(r.h, node, "user.x") == -EROFS);
+	EXPECT(fs_access(r.h, node, W_OK) == -EROFS);
+	EXPECT(!fs_access(r.h, node, R_OK));
+	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &file, NULL));
+	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == -EBADF);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == -EBADF);
+	EXPECT(fs_fallocate(r.h, file, 0, 0, 99) == -EBADF);
+	EXPECT(fs_setattr(r.h, node, file, &(struct fs_setattr){
+		.mask = STATX_SIZE }, &e) == -EROFS);
+	EXPECT(fs_copy_range(r.h, file, 0, file, 2, 1) < 0);
+	EXPECT(!fs_release(r.h, file));
+	teardown(&r);
+}
+
+TEST(fs_numbers_are_checked)
+{
+	static const u64 bad[] = { 0, 2, 99, 1ULL << 32, (1ULL << 32) + 1,
+				   ~0ULL, 0xffffffff, 1ULL << 63 };
+	struct iovec v = { NULL, 0 };
+	struct statfs fs;
+	struct fs_entry e;
+	struct rig r;
+	char buf[8];
+	u64 node, file;
+
+	setup(&r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT(fs_lookup(r.h, bad[i], "x", &e) == -ESTALE);
+		EXPECT(fs_getattr(r.h, bad[i], &e) == -ESTALE);
+		EXPECT(fs_statfs(r.h, bad[i], &fs) == -ESTALE);
+		EXPECT(fs_readlink(r.h, bad[i], buf, 8) == -ESTALE);
+		EXPECT(fs_open_file(r.h, bad[i], 0, &file, NULL) == -ESTALE);
+		EXPECT(fs_link(r.h, bad[i], FS_ROOT, "x", &e) == -ESTALE);
+		EXPECT(fs_read(r.h, bad[i], &v, 1, 0) == -EBADF);
+		EXPECT(fs_write(r.h, bad[i], &v, 1, 0, 0, 0) == -EBADF);
+		EXPECT(fs_release(r.h, bad[i]) == -EBADF);
+		EXPECT(fs_fsync(r.h, bad[i], false) == -EBADF);
+		EXPECT(fs_copy_range(r.h, bad[i], 0, bad[i], 0, 1) == -EBADF);
+		EXPECT(fs_lseek(r.h, bad[i], 0, SEEK_DATA) == -EBADF);
+		fs_forget(r.h, bad[i], ~0ULL);
+	}
+	/* One that was given back is not the next one's. */
+	put_file("a", "a");
+	put_file("b", "b");
+	node = find(&r, FS_ROOT, "a");
+	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &file, NULL));
+	EXPECT(!fs_release(r.h, file) && fs_release(r.h, file) == -EBADF);
+	fs_forget(r.h, node, 1);
+	EXPECT(fs_getattr(r.h, node, &e) == -ESTALE);
+	EXPECT(find(&r, FS_ROOT, "b") != node);
+	EXPECT(fs_getattr(r.h, node, &e) == -ESTALE);
+	fs_forget(r.h, FS_ROOT, ~0ULL);
+	EXPECT(!fs_getattr(r.h, FS_ROOT, &e));
+	/* A file is no directory, nor the other way round. */
+	node = find(&r, FS_ROOT, "b");
+	EXPECT(fs_lookup(r.h, node, "x", &e) == -ENOTDIR);
+	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDWR, &file, NULL));
+	EXPECT(fs_read(r.h, file, &v, 1, 0) == -EISDIR);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, 0, 0) == -EISDIR);
+	teardown(&r);
+}
+
+TEST(fs_identity_is_that_of_the_file)
+{
+	struct fs_entry e;
+	struct rig r;
+	u64 f, d, file;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!mkdir("d", 0755) && !mkdir("d/e", 0755));
+	f = find(&r, FS_ROOT, "f");
+	d = find(&r, FS_ROOT, "d");
+	EXPECT(find(&r, FS_ROOT, "f") == f);
+	/* Moved by the guest, then below a directory that moves. */
+	EXPECT(!fs_rename(r.h, FS_ROOT, "f", find(&r, d, "e"), "g", 0));
+	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_size == 4);
+	EXPECT(!fs_rename(r.h, FS_ROOT, "d", FS_ROOT, "moved", 0));
+	EXPECT(!fs_getattr(r.h, f, &e));
+	EXPECT(!fs_open_file(r.h, f, O_RDONLY, &file, NULL));
+	EXPECT(!fs_release(r.h, file));
+	EXPECT(find(&r, FS_ROOT, "moved") == d);
+	EXPECT(!fs_link(r.h, f, FS_ROOT, "link", &e) && e.node == f);
+	EXPECT(e.st.stx_nlink == 2);
+	EXPECT(find(&r, FS_ROOT, "link") == f);
+	/* Another file of the same name, made by the host. */
+	put_file("new", "other");
+	EXPECT(!rename("new", "link") && find(&r, FS_ROOT, "link") != f);
+	EXPECT(fs_rename(r.h, FS_ROOT, "link", FS_ROOT, "x", 8) == -EINVAL);
+	teardown(&r);
+}
+
+TEST(fs_unlinked_file_is_there_while_it_is_open)
+{
+	struct iovec v = { "more", 4 };
+	struct fs_entry e;
+	struct rig r;
+	char buf[8];
+	u64 f, file;
+
+	setup(&r);
+	put_file("f", "text");
+	f = find(&r, FS_ROOT, "f");
+	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f", 0));
+	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_nlink == 0);
+	EXPECT(fs_write(r.h, file, &v, 1, 4, false, false) == 4);
+	EXPECT(get(&r, file, buf, 8) == 8 && !memcmp(buf, "textmore", 8));
+	EXPECT(!fs_release(r.h, file));
+	fs_forget(r.h, f, 1);
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
+	/* One that was made, and one without a name */
+	EXPECT(!fs_create(r.h, FS_ROOT, "n", O_RDWR, 0600, &me, &e, &file));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "n", 0));
+	EXPECT(!fs_getattr(r.h, e.node, &e) && e.st.stx_nlink == 0);
+	EXPECT(!fs_release(r.h, file));
+	EXPECT(!fs_tmpfile(r.h, FS_ROOT, O_RDWR, 0600, &me, &e, &file));
+	EXPECT(!fs_link(r.h, e.node, FS_ROOT, "named", &e));
+	EXPECT(!access("named", F_OK) && find(&r, FS_ROOT, "named") == e.node);
+	teardown(&r);
+}
+
+#define WIDE 40
+#define DEEP 12
+
+TEST(fs_descriptors_are_bounded)
+{
+	unsigned int before = count_fds(), most = 0;
+	u64 dir[WIDE][DEEP], file;
+	struct fs_entry e;
+	char name[16];
+	struct rig r;
+
+	setup(&r);
+	fs_close(r.h);
+	rig_open(&r, false, 64);
+	for (int i = 0; i < WIDE; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		for (int k = 0; k < DEEP; k++) {
+			u64 at = k ? dir[i][k - 1] : FS_ROOT;
+
+			EXPECT(!fs_mknod(r.h, at, name, S_IFDIR | 0755, 0, &me,
+					 &e));
+			dir[i][k] = e.node;
+		}
+		EXPECT(!fs_create(r.h, dir[i][DEEP - 1], "f", O_RDWR, 0644,
+				  &me, &e, &file));
+		EXPECT(!fs_release(r.h, file));
+	}
+	for (int n = 0; n < 2000; n++) {
+		u64 at = dir[n * 7 % WIDE][DEEP - 1];
+		u64 f = find(&r, at, "f");
+
+		EXPECT(f && !fs_open_file(r.h, f, O_RDONLY, &file, NULL));
+		EXPECT(!fs_getattr(r.h, dir[n * 5 % WIDE][n % DEEP], &e));
+		most = MAX(most, count_fds());
+		EXPECT(!fs_release(r.h, file));
+	}
+	printf("# %u descriptors\n", most - before);
+	EXPECT(most - before <= 64);
+	/* More files than may be open: an error, and all is well after that. */
+	for (int i = 0; i < 100; i++)
+		fs_open_file(r.h, find(&r, dir[i % WIDE][DEEP - 1], "f"),
+			     O_RDONLY, &file, NULL);
+	EXPECT(count_fds() - before <= 64 + 4);
+	fs_forget_all(r.h);
+	EXPECT(find(&r, FS_ROOT, "d0"));
+	teardown(&r);
+}
+
+TEST(fs_file_that_moved_is_stale_until_it_is_found_again)
+{
+	struct fs_entry e;
+	struct rig r;
+	u64 f, d;
+
+	setup(&r);
+	EXPECT(!mkdir("d", 0755));
+	put_file("d/f", "text");
+	d = find(&r, FS_ROOT, "d");
+	f = find(&r, d, "f");
+	EXPECT(!rename("d/f", "g"));
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
+	EXPECT(find(&r, FS_ROOT, "g") == f && !fs_getattr(r.h, f, &e));
+	/* A ring of what was seen where is found out. */
+	EXPECT(!rename("d", "d1") && !mkdir("e", 0755));
+	fs_forget_all(r.h);
+	teardown(&r);
+}
+
+TEST(fs_special_files_are_seen_and_not_opened)
+{
+	struct fs_entry e;
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	EXPECT(!fs_mknod(r.h, FS_ROOT, "fifo", S_IFIFO | 0600, 0, &me, &e));
+	EXPECT(S_ISFIFO(e.st.stx_mode));
+	EXPECT(fs_open_file(r.h, e.node, O_RDWR, &file, NULL) == -ENXIO);
+	EXPECT(!fs_mknod(r.h, FS_ROOT, "sock", S_IFSOCK | 0600, 0, &me, &e));
+	EXPECT(fs_open_file(r.h, e.node, O_RDONLY, &file, NULL) == -ENXIO);
+	EXPECT(fs_create(r.h, FS_ROOT, "fifo", O_RDWR, 0, &me, &e, &file) ==
+	       -ENXIO);
+	EXPECT(fs_setattr(r.h, find(&r, FS_ROOT, "fifo"), 0,
+			  &(struct fs_setattr){ .mask = STATX_SIZE }, &e) ==
+	       -EINVAL);
+	teardown(&r);
+}
+
+static bool count_entry(void *opaque, const struct fs_dirent *d)
+{
+	unsigned int *n = opaque;
+
+	(void)d;
+	(*n)++;
+	return true;
+}
+
+TEST(fs_kernels_own_file_systems_are_not_shared)
+{
+	struct fs_opts o = { .path = "/proc", .max_fds = 64 };
+	struct report why = { "" };
+	struct fs_host *h = NULL;
+	struct fs_entry e;
+	unsigned int n = 0;
+	u64 file;
+
+	EXPECT(fs_open(&h, &o, &why) == -EINVAL && !h);
+	EXPECT(strstr(why.msg, "share /proc: "));
+	o.path = "/";
+	o.readonly = true;
+	EXPECT(!fs_open(&h, &o, &why));
+	EXPECT(!fs_lookup(h, FS_ROOT, "proc", &e));
+	EXPECT(S_ISDIR(e.st.stx_mode));
+	EXPECT(!fs_open_file(h, e.node, O_RDONLY, &file, NULL));
+	EXPECT(!fs_readdir(h, file, 0, count_entry, &n) && !n);
+	EXPECT(fs_lookup(h, e.node, "self", &e) == -ENOENT);
+	fs_close(h);
+}
+
+TEST(fs_append_and_copy_are_where_they_belong)
+{
+	struct iovec v;
+	struct fs_entry e;
+	struct rig r;
+	char buf[16] = "";
+	u64 file;
+
+	setup(&r);
+	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR | O_APPEND, 0644, &me, &e,
+			  &file));
+	v = (struct iovec){ "abc", 3 };
+	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == 3);
+	v = (struct iovec){ "X", 1 };
+	EXPECT(fs_write(r.h, file, &v, 1, 1, false, false) == 1);
+	v = (struct iovec){ "end", 3 };
+	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == 3);
+	EXPECT(get(&r, file, buf, 15) == 6 && !strcmp(buf, "aXcend"));
+	EXPECT(fs_copy_range(r.h, file, 3, file, 6, 3) == 3);
+	EXPECT(get(&r, file, buf, 15) == 9 && !strcmp(buf, "aXcendend"));
+	EXPECT(fs_write(r.h, file, &v, 1, ~0ULL, false, false) == -EINVAL);
+	EXPECT(fs_read(r.h, file, &v, 1, 1ULL << 63) == -EINVAL);
+	EXPECT(fs_fallocate(r.h, file, 0, 1ULL << 63, 1) == -EINVAL);
+	EXPECT(fs_lseek(r.h, file, 0, SEEK_SET) == -EINVAL);
+	EXPECT(fs_lseek(r.h, file, 1ULL << 63, SEEK_DATA) == -EINVAL);
+	EXPECT(fs_copy_range(r.h, file, ~0ULL, file, 0, 1) == -EINVAL);
+	teardown(&r);
+}
+
+TEST(fs_files_belong_to_the_caller)
+{
+	struct fs_caller who = { 1234, 5678, 027 };
+	struct fs_entry e;
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	if (geteuid()) {
+		printf("# not root\n");
+		teardown(&r);
+		return;
+	}
+	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR, 0666, &who, &e, &file));
+	EXPECT(e.st.stx_uid == 1234 && e.st.stx_gid == 5678);
+	EXPECT((e.st.stx_mode & 0777) == 0640);
+	EXPECT(!fs_mknod(r.h, FS_ROOT, "d", S_IFDIR | 0777, 0, &who, &e));
+	EXPECT(e.st.stx_uid == 1234 && (e.st.stx_mode & 0777) == 0750);
+	EXPECT(!fs_symlink(r.h, FS_ROOT, "s", "x", &who, &e));
+	EXPECT(e.st.stx_uid == 1234);
+	EXPECT(!mkdir("closed", 0700));
+	EXPECT(fs_create(r.h, find(&r, FS_ROOT, "closed"), "f", O_RDWR, 0666,
+			 &who, &e, &file) == -EACCES);
+	EXPECT(!fs_create(r.h, FS_ROOT, "root", O_RDWR, 0666, &me, &e, &file));
+	EXPECT(e.st.stx_uid == 0);
+	teardown(&r);
+}
+
+/* What was saved, up to every length: all of it is taken, and less is not. */
+TEST(fs_restores_numbers_and_open_files)
+{
+	struct state_out out = { 0 }, again = { 0 };
+	struct fs_entry e;
+	struct rig r;
+	char buf[8];
+	u64 d, f, gone, file, lost;
+
+	setup(&r);
+	EXPECT(!mkdir("d", 0755));
+	put_file("d/f", "text");
+	put_file("d/gone", "text");
+	d = find(&r, FS_ROOT, "d");
+	f = find(&r, d, "f");
+	gone = find(&r, d, "gone");
+	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
+	EXPECT(!fs_open_file(r.h, gone, O_RDONLY, &lost, NULL));
+	EXPECT(!fs_unlink(r.h, d, "gone", 0));
+	fs_forget(r.h, d, 1);
+	fs_save(r.h, &out);
+	for (size_t len = 0; len <= out.len; len++) {
+		struct state_in in = { .buf = out.buf, .len = len };
+
+		fs_close(r.h);
+		rig_open(&r, false, 256);
+		EXPECT(!fs_restore(r.h, &in) == (len == out.len));
+	}
+	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_size == 4);
+	EXPECT(get(&r, file, buf, 8) == 4 && !memcmp(buf, "text", 4));
+	EXPECT(fs_getattr(r.h, gone, &e) == -ESTALE);
+	EXPECT(get(&r, lost, buf, 8) == -ESTALE && !fs_release(r.h, lost));
+	EXPECT(find(&r, find(&r, FS_ROOT, "d"), "f") == f);
+	EXPECT(!fs_release(r.h, file));
+	/* Bytes that are not what was saved are refused, or mean something. */
+	for (size_t i = 0; i < out.len; i++) {
+		struct state_in in = { .buf = out.buf, .len = out.len };
+
+		out.buf[i] ^= 0xff;
+		fs_restore(r.h, &in);
+		fs_save(r.h, &again);
+		EXPECT(find(&r, FS_ROOT, "d"));
+		out.buf[i] ^= 0xff;
+		fs_forget_all(r.h);
+	}
+	state_out_free(&again);
+	state_out_free(&out);
+	teardown(&r);
+}
+
+#define WORKERS 4
+
+static void *work_main(void *opaque)
+{
+	struct rig *r = opaque;
+	unsigned int seed = (uintptr_t)&seed >> 12;
+	struct fs_entry e;
+	char a[8], b[8];
+	u64 file;
+
+	for (int i = 0; i < 1500; i++) {
+		snprintf(a, sizeof(a), "n%d", rand_r(&seed) % 6);
+		snprintf(b, sizeof(b), "n%d", rand_r(&seed) % 6);
+		switch (rand_r(&seed) % 5) {
+		case 0:
+			if (!fs_create(r->h, FS_ROOT, a, O_RDWR, 0644, &me, &e,
+				       &file)) {
+				fs_release(r->h, file);
+				fs_forget(r->h, e.node, 1);
+			}
+			break;
+		case 1:
+			fs_rename(r->h, FS_ROOT, a, FS_ROOT, b, 0);
+			break;
+		case 2:
+			fs_unlink(r->h, FS_ROOT, a, 0);
+			break;
+		case 3:
+			if (!fs_lookup(r->h, FS_ROOT, a, &e)) {
+				if (!fs_open_file(r->h, e.node, 0, &file, NULL))
+					fs_release(r->h, file);
+				fs_getattr(r->h, e.node, &e);
+				fs_forget(r->h, e.node, 1);
+			}
+			break;
+		case 4:
+			fs_forget_all(r->h);
+			break;
+		}
+	}
+	return NULL;
+}
+
+TEST(fs_many_threads_are_inside)
+{
+	pthread_t thread[WORKERS];
+	struct fs_entry e;
+	struct rig r;
+
+	setup(&r);
+	for (int i = 0; i < WORKERS; i++)
+		EXPECT(!pthread_create(&thread[i], NULL, work_main, &r));
+	for (int i = 0; i < WORKERS; i++)
+		pthread_join(thread[i], NULL);
+	fs_forget_all(r.h);
+	EXPECT(r.h->nodes.used == 1 && r.h->files.used == 0);
+	EXPECT(r.h->nr_inode_fds == 1 && r.h->root->refs == 1);
+	EXPECT(!fs_getattr(r.h, FS_ROOT, &e));
+	teardown(&r);
+}
+
+TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
+	  T(fs_races_do_not_lead_outside), T(fs_readonly_changes_nothing),
+	  T(fs_numbers_are_checked), T(fs_identity_is_that_of_the_file),
+	  T(fs_unlinked_file_is_there_while_it_is_open),
+	  T(fs_descriptors_are_bounded),
+	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
+	  T(fs_special_files_are_seen_and_not_opened),
+	  T(fs_kernels_own_file_systems_are_not_shared),
+	  T(fs_append_and_copy_are_where_they_belong),
+	  T(fs_files_belong_to_the_caller),
+	  T(fs_restores_numbers_and_open_files),
+	  T(fs_many_threads_are_inside))

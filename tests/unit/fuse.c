@@ -1,0 +1,669 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Tests of virtio/fs.c and fs/fuse.c: a driver that speaks FUSE, on fake rings. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <linux/fuse.h>
+#include <linux/virtio_fs.h>
+#include "kvm/fs.h"
+#include "kvm/fuse.h"
+#include "kvm/virtio.h"
+#include "test.h"
+#include "vring.h"
+
+#define NEXT VRING_DESC_F_NEXT
+#define WRITE VRING_DESC_F_WRITE
+#define IN VR_DATA
+#define IN_MAX 0x8000
+#define OUT (VR_DATA + IN_MAX)
+#define OUT_MAX 0x8000
+#define HDR sizeof(struct fuse_in_header)
+#define REPLY sizeof(struct fuse_out_header)
+
+struct rig {
+	char base[64];
+	struct vr_mem m;
+	struct virtio_env env;
+	struct virtio_device *dev;
+	int irq;
+	u16 used;
+	u32 written;
+	u64 unique;
+};
+
+static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
+{
+	struct rig *r = dev->transport_priv;
+	u64 one = 1;
+
+	(void)vq;
+	if (write(r->irq, &one, 8) < 0)
+		printf("# no interrupt\n");
+}
+
+static void signal_config(struct virtio_device *dev)
+{
+	signal_queue(dev, NULL);
+}
+
+static const struct virtio_transport_ops transport = {
+	.signal_queue = signal_queue,
+	.signal_config = signal_config,
+};
+
+static void bring_up(struct rig *r)
+{
+	virtio_set_status(r->dev, 0);
+	virtio_set_status(r->dev, 3);
+	r->dev->driver_feature_select = 1;
+	virtio_set_features(r->dev, 1);
+	virtio_set_status(r->dev, 11);
+	for (unsigned int q = 0; q < r->dev->nr_queues; q++) {
+		struct virtqueue *vq = &r->dev->queue[q];
+
+		vr_clear(&r->m, q);
+		vq->size = VR_NUM;
+		vq->desc_gpa = vr_desc(q);
+		vq->avail_gpa = vr_avail(q);
+		vq->used_gpa = vr_used(q);
+		virtio_queue_enable(r->dev, vq, true);
+	}
+	virtio_set_status(r->dev, 15);
+	r->used = 0;
+}
+
+static void setup_device(struct rig *r, bool readonly)
+{
+	struct fs_opts f = {
+		.path = r->base, .readonly = readonly, .max_fds = 256,
+	};
+	struct virtio_fs_opts o = { .tag = "the-tag", .nr_queues = 2 };
+	struct report why = { "" };
+
+	if (fs_open(&o.host, &f, &why) ||
+	    virtio_device_create(&r->dev, &virtio_fs_class, "fs0", &o, &r->env,
+				 &why))
+		printf("# %s\n", why.msg);
+	r->dev->transport_priv = r;
+	r->dev->transport = &transport;
+}
+
+static void setup(struct rig *r, bool readonly)
+{
+	memset(r, 0, sizeof(*r));
+	umask(0);
+	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-fuse-XXXXXX");
+	if (!mkdtemp(r->base) || chdir(r->base))
+		printf("# no temporary directory\n");
+	vr_init(&r->m);
+	r->env.gmem = &r->m.g;
+	r->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	setup_device(r, readonly);
+	bring_up(r);
+}
+
+static void teardown(struct rig *r)
+{
+	char cmd[128];
+
+	virtio_device_free(r->dev);
+	close(r->irq);
+	vr_free(&r->m);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->base);
+	if (chdir("/") || system(cmd))
+		printf("# %s stays\n", r->base);
+}
+
+static bool wait_used(struct rig *r, unsigned int q)
+{
+	struct pollfd p = { .fd = r->irq, .events = POLLIN };
+	struct vring_used_elem e;
+	u64 v;
+
+	while (vr_used_idx(&r->m, q) == r->used) {
+		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
+			return false;
+		if (poll(&p, 1, 5000) <= 0 || read(r->irq, &v, 8) < 0)
+			return false;
+	}
+	gmem_read(&r->m.g, vr_used(q) + 4 + 8 * (r->used % VR_NUM), &e,
+		  sizeof(e));
+	r->used++;
+	r->written = e.len;
+	return true;
+}
+
+/* @len bytes at IN, @room at OUT. Return: whether it came back */
+static bool exchange(struct rig *r, u32 len, u32 room)
+{
+	VR_PUT(&r->m, vr_desc(1), 0, IN, len, room ? NEXT : 0, 1);
+	VR_PUT(&r->m, vr_desc(1), 1, OUT, room, WRITE, 0);
+	vr_publish(&r->m, 1, 0);
+	virtio_notify(r->dev, 1);
+	return wait_used(r, 1);
+}
+
+/** struct arg - a request's argument in up to three parts */
+struct arg {
+	const void *p;
+	size_t len;
+};
+
+#define A(x) { &(x), sizeof(x) }
+#define S(s) arg_text(s)
+
+static struct arg arg_text(const char *s)
+{
+	return (struct arg){ s, strlen(s) + 1 };
+}
+
+/* Return: bytes of the answer at OUT + REPLY, or the error in it */
+static int call_on(struct rig *r, u32 op, u64 node, const struct arg *a,
+		   u32 room)
+{
+	struct fuse_in_header h = {
+		.opcode = op, .unique = ++r->unique, .nodeid = node,
+	};
+	struct fuse_out_header o = { 0 };
+	u32 len = HDR;
+
+	for (int i = 0; i < 3 && a[i].p; i++) {
+		gmem_write(&r->m.g, IN + len, a[i].p, a[i].len);
+		len += a[i].len;
+	}
+	h.len = len;
+	gmem_write(&r->m.g, IN, &h, sizeof(h));
+	if (!exchange(r, len, REPLY + room))
+		return -99999;
+	gmem_read(&r->m.g, OUT, &o, sizeof(o));
+	if (o.unique != h.unique || o.len != r->written || o.len < REPLY ||
+	    o.len > REPLY + room || o.error > 0 || o.error <= -512)
+		return -99998;
+	return o.error ? o.error : (int)(o.len - REPLY);
+}
+
+#define CALL(r, op, node, ...) \
+	call_on(r, op, node, (const struct arg[4]) { __VA_ARGS__ }, 4096)
+
+static void answer(struct rig *r, size_t off, void *p, size_t len)
+{
+	gmem_read(&r->m.g, OUT + REPLY + off, p, len);
+}
+
+static int session(struct rig *r)
+{
+	struct fuse_init_in in = {
+		.major = 7, .minor = 40, .max_readahead = 131072, .flags = ~0U,
+	};
+
+	return CALL(r, FUSE_INIT, 0, A(in));
+}
+
+static u64 look(struct rig *r, u64 dir, const char *name)
+{
+	struct fuse_entry_out e = { 0 };
+
+	if (CALL(r, FUSE_LOOKUP, dir, S(name)) == sizeof(e))
+		answer(r, 0, &e, sizeof(e));
+	return e.nodeid;
+}
+
+static u64 create(struct rig *r, const char *name, u32 flags, u64 *node)
+{
+	struct fuse_create_in in = { .flags = flags, .mode = S_IFREG | 0644 };
+	struct fuse_entry_out e = { 0 };
+	struct fuse_open_out o = { 0 };
+
+	if (CALL(r, FUSE_CREATE, 1, A(in), S(name)) == sizeof(e) + sizeof(o)) {
+		answer(r, 0, &e, sizeof(e));
+		answer(r, sizeof(e), &o, sizeof(o));
+	}
+	*node = e.nodeid;
+	return o.fh;
+}
+
+TEST(fuse_session_is_negotiated)
+{
+	struct fuse_init_in in = { .major = 7, .minor = 38, .flags = 0 };
+	struct fuse_init_out o;
+	struct virtio_fs_config c;
+	struct rig r;
+
+	setup(&r, false);
+	virtio_config_read(r.dev, 0, &c, sizeof(c));
+	EXPECT(!memcmp(c.tag, "the-tag\0\0", 9));
+	EXPECT(le32toh(c.num_request_queues) == 2 && r.dev->nr_queues == 3);
+	EXPECT(CALL(&r, FUSE_GETATTR, 1, { NULL, 0 }) == -EIO);
+	EXPECT(CALL(&r, FUSE_INIT, 0, A(in)) == sizeof(o));
+	answer(&r, 0, &o, sizeof(o));
+	EXPECT(o.major == 7 && o.minor >= 31 && o.flags == 0);
+	EXPECT(session(&r) == sizeof(o));
+	answer(&r, 0, &o, sizeof(o));
+	EXPECT(o.flags & FUSE_MAX_PAGES && o.flags & FUSE_POSIX_ACL);
+	EXPECT(!(o.flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_LOCKS)));
+	EXPECT(o.max_pages + 10U < VQ_CHAIN_MAX);
+	EXPECT(o.max_write <= o.max_pages * 4096U);
+	in.major = 8;
+	EXPECT(CALL(&r, FUSE_INIT, 0, A(in)) == sizeof(o));
+	in = (struct fuse_init_in){ .major = 6 };
+	EXPECT(CALL(&r, FUSE_INIT, 0, A(in)) == -EPROTO);
+	in = (struct fuse_init_in){ .major = 7, .minor = 30 };
+	EXPECT(CALL(&r, FUSE_INIT, 0, A(in)) == -EPROTO);
+	EXPECT(CALL(&r, FUSE_DESTROY, 0, { NULL, 0 }) == 0);
+	EXPECT(CALL(&r, FUSE_GETATTR, 1, { NULL, 0 }) == -EIO);
+	teardown(&r);
+}
+
+static void check_names(struct test *t, struct rig *r)
+{
+	struct fuse_mkdir_in mk = { .mode = 0777, .umask = 022 };
+	struct fuse_mknod_in nod = { .mode = S_IFIFO | 0666, .umask = 0 };
+	struct fuse_rename_in mv = { .newdir = 1 };
+	struct fuse_rename2_in mv2 = { .newdir = 1, .flags = 1 };
+	struct fuse_link_in ln;
+	struct fuse_entry_out e;
+	struct stat st;
+	char text[8];
+
+	EXPECT(CALL(r, FUSE_MKDIR, 1, A(mk), S("d")) == sizeof(e));
+	EXPECT(!stat("d", &st) && (st.st_mode & 07777) == 0755);
+	EXPECT(CALL(r, FUSE_MKDIR, 1, A(mk), S("d")) == -EEXIST);
+	EXPECT(CALL(r, FUSE_MKNOD, 1, A(nod), S("p")) == sizeof(e));
+	nod.mode = S_IFDIR;
+	EXPECT(CALL(r, FUSE_MKNOD, 1, A(nod), S("q")) == -EINVAL);
+	EXPECT(CALL(r, FUSE_SYMLINK, 1, S("s"), S("target")) == sizeof(e));
+	EXPECT(CALL(r, FUSE_READLINK, look(r, 1, "s"), { NULL, 0 }) == 6);
+	answer(r, 0, text, 6);
+	EXPECT(!memcmp(text, "target", 6));
+	ln.oldnodeid = look(r, 1, "p");
+	EXPECT(CALL(r, FUSE_LINK, 1, A(ln), S("p2")) == sizeof(e));
+	answer(r, 0, &e, sizeof(e));
+	EXPECT(e.nodeid == ln.oldnodeid && e.attr.nlink == 2);
+	EXPECT(CALL(r, FUSE_RENAME, 1, A(mv), S("p\0p3")) == -EINVAL);
+	EXPECT(CALL(r, FUSE_RENAME, 1, A(mv), S("p"), S("p3")) == 0);
+	EXPECT(CALL(r, FUSE_RENAME2, 1, A(mv2), S("p3"), S("p2")) == -EEXIST);
+	mv2.flags = 2;
+	EXPECT(CALL(r, FUSE_RENAME2, 1, A(mv2), S("p3"), S("d")) == 0);
+	EXPECT(CALL(r, FUSE_UNLINK, 1, S("p2")) == 0);
+	EXPECT(CALL(r, FUSE_RMDIR, 1, S("p3")) == 0);
+	EXPECT(CALL(r, FUSE_RMDIR, 1, S("p3")) == -ENOENT);
+	EXPECT(CALL(r, FUSE_LOOKUP, 1, S("none")) == sizeof(e));
+	answer(r, 0, &e, sizeof(e));
+	EXPECT(!e.nodeid && e.entry_valid_nsec && !e.entry_valid);
+}
+
+static void check_data(struct test *t, struct rig *r, u64 fh, u64 fh2)
+{
+	struct fuse_write_in w = { .fh = fh, .offset = 2, .size = 5 };
+	struct fuse_read_in rd = { .fh = fh, .size = 100 };
+	struct fuse_copy_file_range_in cp = {
+		.fh_in = fh, .fh_out = fh2, .len = 100,
+	};
+	struct fuse_fallocate_in fa = { .fh = fh, .length = 8192 };
+	struct fuse_lseek_in ls = { .fh = fh, .whence = SEEK_HOLE };
+	struct fuse_fsync_in fsync_in = { .fh = fh };
+	struct fuse_write_out wo;
+	char text[8];
+
+	EXPECT(CALL(r, FUSE_WRITE, 1, A(w), { "hello", 5 }) == sizeof(wo));
+	answer(r, 0, &wo, sizeof(wo));
+	EXPECT(wo.size == 5);
+	w.size = 6;
+	EXPECT(CALL(r, FUSE_WRITE, 1, A(w), { "hello", 5 }) == -EINVAL);
+	EXPECT(CALL(r, FUSE_READ, 1, A(rd)) == 7);
+	answer(r, 0, text, 7);
+	EXPECT(!memcmp(text, "\0\0hello", 7));
+	rd.offset = 7;
+	EXPECT(CALL(r, FUSE_READ, 1, A(rd)) == 0);
+	EXPECT(CALL(r, FUSE_COPY_FILE_RANGE, 1, A(cp)) == sizeof(wo));
+	answer(r, 0, &wo, sizeof(wo));
+	EXPECT(wo.size == 7);
+	EXPECT(CALL(r, FUSE_FALLOCATE, 1, A(fa)) == 0);
+	EXPECT(CALL(r, FUSE_LSEEK, 1, A(ls)) == sizeof(u64));
+	EXPECT(CALL(r, FUSE_FSYNC, 1, A(fsync_in)) == 0);
+	fsync_in.fsync_flags = 1;
+	EXPECT(CALL(r, FUSE_FSYNC, 1, A(fsync_in)) == 0);
+	EXPECT(CALL(r, FUSE_SYNCFS, 1, { NULL, 0 }) == 0);
+}
+
+static void check_attrs(struct test *t, struct rig *r, u64 node)
+{
+	struct fuse_setattr_in sa = {
+		.valid = FATTR_MODE | FATTR_SIZE | FATTR_MTIME | FATTR_ATIME_NOW,
+		.mode = 0600, .size = 5000, .mtime = 77,
+	};
+	struct fuse_attr_out ao;
+	struct fuse_statfs_out so;
+	struct fuse_access_in ac = { .mask = W_OK };
+
+	EXPECT(CALL(r, FUSE_SETATTR, node, A(sa)) == sizeof(ao));
+	answer(r, 0, &ao, sizeof(ao));
+	EXPECT(ao.attr.size == 5000 && (ao.attr.mode & 07777) == 0600);
+	EXPECT(ao.attr.mtime == 77 && ao.attr.atime > 1000000);
+	EXPECT(CALL(r, FUSE_GETATTR, node, { NULL, 0 }) == sizeof(ao));
+	EXPECT(CALL(r, FUSE_GETATTR, 12345, { NULL, 0 }) == -ESTALE);
+	EXPECT(CALL(r, FUSE_STATFS, node, { NULL, 0 }) == sizeof(so));
+	EXPECT(CALL(r, FUSE_ACCESS, node, A(ac)) == 0);
+}
+
+static void check_xattrs(struct test *t, struct rig *r, u64 node)
+{
+	struct fuse_setxattr_in sx = { .size = 5 };
+	struct fuse_getxattr_in gx = { .size = 0 };
+	struct fuse_getxattr_out go;
+	int n = CALL(r, FUSE_SETXATTR, node, A(sx), S("user.a"), { "value", 5 });
+
+	if (n == -EOPNOTSUPP) {
+		printf("# no xattrs in /tmp\n");
+		return;
+	}
+	EXPECT(!n);
+	sx.size = 6;
+	EXPECT(CALL(r, FUSE_SETXATTR, node, A(sx), S("user.a"),
+		    { "value", 5 }) == -EINVAL);
+	EXPECT(CALL(r, FUSE_GETXATTR, node, A(gx), S("user.a")) == sizeof(go));
+	answer(r, 0, &go, sizeof(go));
+	EXPECT(go.size == 5);
+	EXPECT(CALL(r, FUSE_LISTXATTR, node, A(gx)) == sizeof(go));
+	gx.size = 5;
+	EXPECT(CALL(r, FUSE_GETXATTR, node, A(gx), S("user.a")) == 5);
+	gx.size = 4;
+	EXPECT(CALL(r, FUSE_GETXATTR, node, A(gx), S("user.a")) == -ERANGE);
+	EXPECT(CALL(r, FUSE_REMOVEXATTR, node, S("user.a")) == 0);
+	EXPECT(CALL(r, FUSE_REMOVEXATTR, node, S("user.a")) == -ENODATA);
+}
+
+TEST(fuse_operations_do_what_they_say)
+{
+	struct fuse_open_in op = { .flags = O_RDWR };
+	struct fuse_release_in rel = { 0 };
+	struct fuse_open_out oo;
+	struct rig r;
+	u64 a, b, fh, fh2;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	check_names(t, &r);
+	fh = create(&r, "f", O_RDWR, &a);
+	fh2 = create(&r, "g", O_RDWR | O_EXCL, &b);
+	EXPECT(fh && fh2 && a != b);
+	check_data(t, &r, fh, fh2);
+	check_attrs(t, &r, a);
+	check_xattrs(t, &r, a);
+	rel.fh = fh;
+	EXPECT(CALL(&r, FUSE_RELEASE, a, A(rel)) == 0);
+	EXPECT(CALL(&r, FUSE_RELEASE, a, A(rel)) == -EBADF);
+	EXPECT(CALL(&r, FUSE_OPEN, a, A(op)) == sizeof(oo));
+	op.open_flags = FUSE_OPEN_KILL_SUIDGID;
+	op.flags = O_RDWR | O_TRUNC;
+	EXPECT(!chmod("f", 06755));
+	EXPECT(CALL(&r, FUSE_OPEN, a, A(op)) == sizeof(oo));
+	EXPECT(look(&r, 1, "f") == a);
+	op.flags = 3;
+	EXPECT(CALL(&r, FUSE_OPEN, a, A(op)) == -EINVAL);
+	EXPECT(CALL(&r, FUSE_IOCTL, a, { NULL, 0 }) == -ENOTTY);
+	EXPECT(CALL(&r, FUSE_POLL, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	EXPECT(CALL(&r, FUSE_SETLKW, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	EXPECT(CALL(&r, FUSE_FLUSH, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	EXPECT(CALL(&r, 9999, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	EXPECT(CALL(&r, 0, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	teardown(&r);
+}
+
+/* Return: entries of an answer, -1 when one reaches over its end */
+static int entries(struct rig *r, int len, bool plus, u64 *last)
+{
+	size_t head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+	struct fuse_dirent d;
+	int off = 0, n = 0;
+
+	while (off < len) {
+		answer(r, off + head - FUSE_NAME_OFFSET, &d, sizeof(d));
+		off += FUSE_REC_ALIGN(head + d.namelen);
+		*last = d.off;
+		n++;
+	}
+	return off == len ? n : -1;
+}
+
+TEST(fuse_directories_are_listed_in_parts)
+{
+	struct fuse_open_in op = { 0 };
+	struct fuse_read_in rd = { .size = 1000 };
+	struct fuse_open_out oo;
+	char name[16];
+	struct rig r;
+	int n, seen;
+
+	setup(&r, true);
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "file%d", i);
+		close(open(name, O_CREAT | O_WRONLY, 0644));
+	}
+	EXPECT(session(&r) > 0);
+	EXPECT(CALL(&r, FUSE_OPENDIR, 1, A(op)) == sizeof(oo));
+	answer(&r, 0, &oo, sizeof(oo));
+	rd.fh = oo.fh;
+	for (int plus = 0; plus < 2; plus++) {
+		rd.offset = 0;
+		seen = 0;
+		while ((n = CALL(&r, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1,
+				 A(rd))) > 0) {
+			n = entries(&r, n, plus, &rd.offset);
+			EXPECT(n > 0 && seen < 600);
+			seen += n;
+		}
+		EXPECT(n == 0 && seen == 502);
+	}
+	rd.size = 10;
+	rd.offset = 0;
+	EXPECT(CALL(&r, FUSE_READDIR, 1, A(rd)) == 0);
+	EXPECT(CALL(&r, FUSE_FSYNCDIR, 1, A(rd)) == 0);
+	teardown(&r);
+}
+
+TEST(fuse_forget_has_no_answer)
+{
+	struct fuse_in_header h = { .opcode = FUSE_FORGET };
+	struct fuse_forget_in f = { .nlookup = 1 };
+	struct rig r;
+	u64 node;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	close(open("f", O_CREAT | O_WRONLY, 0644));
+	node = look(&r, 1, "f");
+	EXPECT(node && look(&r, 1, "f") == node);
+	for (int i = 0; i < 2; i++) {
+		EXPECT(CALL(&r, FUSE_GETATTR, node, { NULL, 0 }) > 0);
+		h.nodeid = node;
+		h.len = HDR + sizeof(f);
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		gmem_write(&r.m.g, IN + HDR, &f, sizeof(f));
+		EXPECT(exchange(&r, h.len, 0) && r.written == 0);
+	}
+	EXPECT(CALL(&r, FUSE_GETATTR, node, { NULL, 0 }) == -ESTALE);
+	teardown(&r);
+}
+
+TEST(fuse_chain_that_is_no_request_needs_a_reset)
+{
+	struct fuse_in_header h = { .opcode = FUSE_GETATTR, .nodeid = 1 };
+	static const u32 bad[][2] = { { HDR - 1, 64 }, { HDR, 0 },
+				      { HDR, REPLY - 1 }, { 1, 64 } };
+	struct rig r;
+
+	setup(&r, false);
+	h.len = HDR;
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		bring_up(&r);
+		EXPECT(session(&r) > 0);
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		exchange(&r, bad[i][0], bad[i][1]);
+		for (int n = 0; n < 500 && !(virtio_get_status(r.dev) &
+					     VIRTIO_CONFIG_S_NEEDS_RESET); n++)
+			usleep(1000);
+		EXPECT(virtio_get_status(r.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	}
+	bring_up(&r);
+	EXPECT(session(&r) > 0);
+	teardown(&r);
+}
+
+TEST(fuse_lengths_are_checked)
+{
+	struct fuse_in_header h = { .nodeid = 1 };
+	struct fuse_out_header o;
+	u8 junk[256];
+	struct rig r;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	for (u32 op = 0; op < 60; op++) {
+		if (op == FUSE_FORGET || op == FUSE_BATCH_FORGET ||
+		    op == FUSE_INTERRUPT)
+			continue;
+		for (u32 len = 0; len < 200; len += 1 + len / 20) {
+			memset(junk, len & 1 ? 0xff : 'x', sizeof(junk));
+			gmem_write(&r.m.g, IN + HDR, junk, sizeof(junk));
+			h.opcode = op;
+			h.unique = op << 8 | len;
+			h.len = HDR + len;
+			gmem_write(&r.m.g, IN, &h, sizeof(h));
+			EXPECT(exchange(&r, HDR + len, REPLY + 64));
+			gmem_read(&r.m.g, OUT, &o, sizeof(o));
+			EXPECT(o.unique == h.unique && o.len == r.written);
+			if (op == FUSE_DESTROY)
+				session(&r);
+		}
+	}
+	/* A length that is not the chain's */
+	h.opcode = FUSE_LOOKUP;
+	for (u32 len = 0; len < 3; len++) {
+		h.len = len ? len == 1 ? HDR - 1 : HDR + 100 : 0;
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		EXPECT(exchange(&r, HDR + 10, REPLY + 128));
+		gmem_read(&r.m.g, OUT, &o, sizeof(o));
+		EXPECT(o.error == -EINVAL);
+	}
+	EXPECT(CALL(&r, FUSE_LOOKUP, 1, { "no end", 6 }) == -EINVAL);
+	EXPECT(CALL(&r, FUSE_LOOKUP, 1, S("..")) == -EINVAL);
+	EXPECT(CALL(&r, FUSE_LOOKUP, 1, S("a/b")) == -EINVAL);
+	/* Room for less than the answer */
+	EXPECT(call_on(&r, FUSE_GETATTR, 1, (const struct arg[4]) { { 0 } },
+		       10) == -EIO);
+	teardown(&r);
+}
+
+TEST(fuse_readonly_share_is_readonly)
+{
+	struct fuse_create_in c = { .flags = O_RDWR, .mode = 0644 };
+	struct fuse_open_in op = { .flags = O_RDWR };
+	struct fuse_mkdir_in mk = { .mode = 0755 };
+	struct rig r;
+	u64 node;
+
+	setup(&r, true);
+	close(open("f", O_CREAT | O_WRONLY, 0644));
+	EXPECT(session(&r) > 0);
+	node = look(&r, 1, "f");
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(c), S("g")) == -EROFS);
+	EXPECT(CALL(&r, FUSE_MKDIR, 1, A(mk), S("d")) == -EROFS);
+	EXPECT(CALL(&r, FUSE_OPEN, node, A(op)) == -EROFS);
+	EXPECT(CALL(&r, FUSE_UNLINK, 1, S("f")) == -EROFS);
+	op.flags = O_RDONLY;
+	EXPECT(CALL(&r, FUSE_OPEN, node, A(op)) > 0);
+	EXPECT(CALL(&r, FUSE_SYNCFS, 1, { NULL, 0 }) == 0);
+	teardown(&r);
+}
+
+/* Numbers and open files outlive the process; a reset forgets them. */
+TEST(fuse_session_is_saved_and_restored)
+{
+	struct fuse_write_in w = { .size = 3 };
+	struct fuse_read_in rd = { .size = 10 };
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct rig r;
+	u64 node;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	w.fh = create(&r, "f", O_RDWR, &node);
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abc", 3 }) > 0);
+	EXPECT(!virtio_device_pause(r.dev));
+	virtio_device_save(r.dev, &out);
+	virtio_device_free(r.dev);
+	setup_device(&r, false);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!virtio_device_restore(r.dev, &in));
+	EXPECT(!virtio_device_resume(r.dev));
+	rd.fh = w.fh;
+	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == 3);
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abc", 3 }) > 0);
+	bring_up(&r);
+	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == -EIO);
+	EXPECT(session(&r) > 0);
+	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == -EBADF);
+	state_out_free(&out);
+	teardown(&r);
+}
+
+#define MANY 8
+
+/* Requests on both queues at once, and a pause, a reset in the middle. */
+TEST(fuse_requests_survive_pause_and_reset)
+{
+	struct fuse_in_header h = {
+		.len = HDR, .opcode = FUSE_GETATTR, .nodeid = 1,
+	};
+	struct rig r;
+
+	setup(&r, false);
+	for (int round = 0; round < 60; round++) {
+		EXPECT(session(&r) > 0);
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		for (u16 i = 0; i < MANY; i++) {
+			for (unsigned int q = 1; q < 3; q++) {
+				VR_PUT(&r.m, vr_desc(q), 2 * i, IN, HDR, NEXT,
+				       2 * i + 1);
+				VR_PUT(&r.m, vr_desc(q), 2 * i + 1,
+				       OUT + 256 * (i + 8 * q), 200, WRITE, 0);
+				vr_publish(&r.m, q, 2 * i);
+			}
+		}
+		virtio_notify(r.dev, 1);
+		virtio_notify(r.dev, 2);
+		if (round % 3 == 0)
+			EXPECT(!virtio_device_pause(r.dev) &&
+			       !virtio_device_resume(r.dev));
+		if (round % 3 == 1) {
+			bring_up(&r);
+			continue;
+		}
+		for (int i = 0; i < 2000; i++) {
+			if (vr_used_idx(&r.m, 2) == MANY &&
+			    vr_used_idx(&r.m, 1) == r.used + MANY)
+				break;
+			usleep(1000);
+		}
+		EXPECT(vr_used_idx(&r.m, 2) == MANY);
+		EXPECT(vr_used_idx(&r.m, 1) == r.used + MANY);
+		bring_up(&r);
+	}
+	teardown(&r);
+}
+
+TEST_MAIN(T(fuse_session_is_negotiated),
+	  T(fuse_operations_do_what_they_say),
+	  T(fuse_directories_are_listed_in_parts),
+	  T(fuse_forget_has_no_answer),
+	  T(fuse_chain_that_is_no_request_needs_a_reset),
+	  T(fuse_lengths_are_checked),
+	  T(fuse_readonly_share_is_readonly),
+	  T(fuse_session_is_saved_and_restored),
+	  T(fuse_requests_survive_pause_and_reset))
