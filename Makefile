@@ -38,7 +38,8 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c thread.c unix.c
+lib-y := abi.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
+lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c thread.c unix.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
@@ -91,6 +92,30 @@ $(out)uapi/ready: scripts/uapi $(out)version $(wildcard $(tree)/include/uapi \
 		$(tree)/arch/$(arch)/entry/syscalls/syscall_64.tbl)
 	$(say) "  GEN  $(@D)"
 	$(Q)scripts/uapi $(tree) $(arch) $(@D)
+
+# What lkvm puts into guests: freestanding, for every x86-64 there is.
+init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c)))
+INIT_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude -Iguest \
+	$(UAPI) -MMD -MP -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse \
+	-ffunction-sections -fno-strict-aliasing
+
+$(out)init/%.o: guest/%.c $(out)flags $(uapi-ready)
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(INIT_CFLAGS) -c -o $@ $<
+
+$(out)init/init: $(init-o)
+	$(say) "  LINK $@"
+	$(Q)$(CC) $(target-flags) -nostdlib -static -Wl,--gc-sections -Wl,-s \
+		-Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $^
+
+# In a kernel tree it is where "make lkvm_guest.config" finds it.
+guest-config := $(firstword $(wildcard guest/lkvm_guest.config \
+	../../kernel/configs/lkvm_guest.config))
+$(out)embedded.o $(out)san/embedded.o: CFLAGS_ALL += \
+	-DLKVM_INIT='"$(out)init/init"' -DLKVM_KCONFIG='"$(guest-config)"'
+$(out)embedded.o $(out)san/embedded.o: $(out)init/init $(guest-config)
 
 BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
 	-DLKVM_HEADERS='"$(if $(tree),this kernel tree,the system)"' \

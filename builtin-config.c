@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/arch.h"
 
 #define MEM_MIN (16 * SZ_1M)
 
@@ -48,23 +49,35 @@ static unsigned int default_cpus(void)
 	return n < 1 ? 1 : MIN(n, 8L);
 }
 
-/* The build tree's image if this is one, else the running kernel's. */
-static int default_kernel(struct run_config *c, struct report *r)
+/* -k DIR is binding, like -k FILE; without any, what discover.c finds. */
+static int resolve_kernel(struct run_config *c, const struct run_options *o,
+			  struct report *r)
 {
-	const char *out = getenv("KBUILD_OUTPUT");
+	struct discover *d = &c->discover;
 	struct utsname u;
+	struct stat st;
+	int err;
 
-	snprintf(c->kernel, sizeof(c->kernel), "%s/arch/x86/boot/bzImage",
-		 out && *out ? out : ".");
-	if (!access(c->kernel, R_OK))
-		return 0;
 	uname(&u);
-	snprintf(c->kernel, sizeof(c->kernel), "/boot/vmlinuz-%s", u.release);
-	if (!access(c->kernel, R_OK))
+	*d = (struct discover){
+		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
+		.here = ".", .boot = "/boot", .release = u.release,
+	};
+	if (o->kernel && (stat(o->kernel, &st) < 0 || !S_ISDIR(st.st_mode))) {
+		c->machine.kernel = o->kernel;
 		return 0;
-	return report_error(r, 0,
-		"no kernel: no -k, no arch/x86/boot/bzImage here and no readable %s",
-		c->kernel);
+	}
+	if (o->kernel) {
+		err = discover_in(d, o->kernel);
+		if (err)
+			report_error(r, 0, "kernel %s: no %s in that directory",
+				     o->kernel, arch_images[0]);
+	} else {
+		err = discover_kernel(d, r);
+	}
+	d->release = NULL;
+	c->machine.kernel = d->kernel;
+	return err;
 }
 
 static int resolve_cmdline(struct run_config *c, const struct run_options *o,
@@ -76,18 +89,22 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 	bool has_root = !strncmp(params, "root=", 5) ||
 			strstr(params, " root=");
 	char root[64] = "";
+	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
+	long loglevel = o->log ? 7 : 4;
 	int n;
 
 	if (o->nodefaults) {
-		c->cmdline = strdup(params);
-		return c->cmdline ? 0 : report_error(r, ENOMEM, "params");
+		n = asprintf(&c->cmdline, "%s%s", params, init);
+		if (n < 0)
+			c->cmdline = NULL;
+		return n < 0 ? report_error(r, ENOMEM, "params") : 0;
 	}
-	if (c->machine.nr_disks && !o->initrd && !has_root)
+	if (c->machine.nr_disks && !o->initrd && !has_root && !*init)
 		snprintf(root, sizeof(root), " root=/dev/vda %s",
 			 o->disk[0].opts.readonly ? "ro" : "rw");
-	n = asprintf(&c->cmdline, "console=%s panic=-1 loglevel=%ld%s%s%s",
-		     console, o->loglevel < 0 ? 4 : o->loglevel, root,
-		     *params ? " " : "", params);
+	n = asprintf(&c->cmdline, "console=%s panic=-1 loglevel=%ld%s%s%s%s",
+		     console, o->loglevel < 0 ? loglevel : o->loglevel, root,
+		     init, *params ? " " : "", params);
 	if (n < 0) {
 		c->cmdline = NULL;
 		return report_error(r, ENOMEM, "params");
@@ -108,6 +125,34 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 	else if (o->transport && strcmp(o->transport, "pci"))
 		return report_error(r, 0, "--virtio-transport: %s is neither pci nor mmio",
 				    o->transport);
+	return 0;
+}
+
+/* A command or a shell in the guest need its init, and a way to it. */
+static int resolve_control(struct machine *m, const struct run_options *o,
+			   struct report *r)
+{
+	bool serial = o->control && !strcmp(o->control, "serial");
+
+	if (o->control && !serial && strcmp(o->control, "virtio"))
+		return report_error(r, 0, "--control: %s is neither virtio nor serial",
+				    o->control);
+	if (o->shell && o->command)
+		return report_error(r, 0, "--shell: there is a command already");
+	if (o->root_disk && !o->nr_disks)
+		return report_error(r, 0, "--root-disk: no disk");
+	if (!o->command && !o->shell) {
+		if (o->root_disk || o->root || o->user || o->chdir || o->nr_env ||
+		    o->control)
+			return report_error(r, 0,
+				"--root, --root-disk, --user, --chdir, --env and --control are for a command or --shell");
+		return 0;
+	}
+	if (o->initrd && o->root)
+		return report_error(r, 0, "--root: --initrd is the root already");
+	if (o->root_disk && o->root)
+		return report_error(r, 0, "--root: --root-disk is the root already");
+	m->control = serial ? CONTROL_SERIAL : CONTROL_VIRTIO;
 	return 0;
 }
 
@@ -235,16 +280,17 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 				    o->loglevel);
 	err = resolve_choices(m, o, r);
 	if (!err)
+		err = resolve_control(m, o, r);
+	if (!err)
 		err = resolve_disks(m, o, r);
 	if (!err)
 		err = resolve_ports(m, o, r);
-	if (!err && !o->kernel)
-		err = default_kernel(c, r);
+	if (!err)
+		err = resolve_kernel(c, o, r);
 	if (!err)
 		err = resolve_name(c, o, r);
 	if (err)
 		return err;
-	m->kernel = o->kernel ? o->kernel : c->kernel;
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->balloon = o->balloon;
@@ -264,6 +310,7 @@ void config_free(struct run_config *c)
 {
 	free(c->cmdline);
 	c->cmdline = NULL;
+	initramfs_free(&c->archive);
 }
 
 void json_string(const char *s)

@@ -6,8 +6,8 @@
  * thread writes it out; when the reader of stdout is slow the buffer fills.
  * Then the serial port's bytes hold the vCPU up, until console_shut(); those of
  * a virtio console stay in its queue. What passes is also looked at line by
- * line for a panic message, which is how the end of a guest without pvpanic
- * is told from an orderly one. Input is read by the main thread, at most a
+ * line (klog.c) for a panic message, which is how the end of a guest without
+ * pvpanic is told from an orderly one. Input is read by the main thread, at most a
  * buffer ahead of what the guest takes. A terminal is put in raw mode only
  * while we are in the foreground; ^A x leaves, ^A h helps, ^A ^A sends ^A.
  * The guest may send any bytes at any rate; it is all passed on unchanged.
@@ -29,7 +29,7 @@
 static struct termios saved_termios;
 static sig_atomic_t termios_saved;
 
-static void terminal_restore(void)
+void terminal_restore(void)
 {
 	if (termios_saved)
 		tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
@@ -43,7 +43,7 @@ static void fatal_signal(int sig)
 	raise(sig);
 }
 
-static void terminal_raw(void)
+void terminal_raw(void)
 {
 	static const int fatal[] = { SIGSEGV, SIGABRT, SIGILL, SIGFPE };
 	struct termios t;
@@ -61,42 +61,35 @@ static void terminal_raw(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &t);
 }
 
-int console_open(struct console *c, struct report *r)
+static int open_common(struct console *c, struct report *r)
 {
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->space, NULL);
-	c->tty_fd = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+	c->tty_fd = -1;
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake_fd < 0)
 		return report_error(r, errno, "eventfd");
 	c->opened = true;
+	return 0;
+}
+
+int console_open(struct console *c, struct report *r)
+{
+	int err = open_common(c, r);
+
+	if (err)
+		return err;
+	c->out_fd = STDOUT_FILENO;
+	c->tty_fd = isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
 	terminal_raw();
 	return 0;
 }
 
-/* Looks for "Kernel panic - not syncing: WHY" at the end of a line. */
-static void console_scan(struct console *c, const u8 *d, size_t len)
+int console_open_log(struct console *c, int out_fd, struct report *r)
 {
-	static const char mark[] = "Kernel panic - not syncing: ";
-	const char *at;
-
-	for (size_t i = 0; i < len; i++) {
-		if (d[i] != '\n' && d[i] != '\r') {
-			if (c->line_len < sizeof(c->line) - 1)
-				c->line[c->line_len++] = d[i];
-			continue;
-		}
-		c->line[c->line_len] = 0;
-		c->line_len = 0;
-		if (c->panicked || !memchr(c->line, 'K', sizeof(c->line)))
-			continue;
-		at = strstr(c->line, mark);
-		if (at) {
-			snprintf(c->panic, sizeof(c->panic), "%s",
-				 at + sizeof(mark) - 1);
-			c->panicked = true;
-		}
-	}
+	c->out_fd = out_fd;
+	c->eof = true;
+	return open_common(c, r);
 }
 
 void console_wake(void *opaque)
@@ -114,7 +107,7 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 {
 	size_t n = MIN(len, sizeof(c->buf) - c->len);
 
-	console_scan(c, d, n);
+	klog_feed(&c->log, d, n);
 	memcpy(c->buf + c->len, d, n);
 	if (!c->len)
 		console_wake(c);
@@ -132,7 +125,7 @@ void console_output(void *opaque, const void *data, size_t len)
 		size_t n = console_append(c, d, len);
 
 		if (!n && c->closing) {
-			console_scan(c, d, len);
+			klog_feed(&c->log, d, len);
 			break;
 		}
 		if (!n)
@@ -156,9 +149,17 @@ size_t console_offer(void *opaque, const void *data, size_t len)
 	return n;
 }
 
+static void console_drop(struct console *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->len = 0;
+	pthread_cond_broadcast(&c->space);
+	pthread_mutex_unlock(&c->lock);
+}
+
 int console_drain(struct console *c)
 {
-	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
 	size_t budget = sizeof(c->buf);
 	u8 out[4096];
 	ssize_t n;
@@ -166,6 +167,8 @@ int console_drain(struct console *c)
 
 	if (read(c->wake_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
 		return -errno;
+	if (c->out_fd < 0)
+		console_drop(c);
 	for (;;) {
 		size_t len;
 
@@ -177,7 +180,7 @@ int console_drain(struct console *c)
 			return 0;
 		if (!budget || poll(&p, 1, 0) <= 0)
 			return -EAGAIN;
-		n = write(STDOUT_FILENO, out, len);
+		n = write(c->out_fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -191,26 +194,21 @@ int console_drain(struct console *c)
 	}
 }
 
-static int console_key(struct console *c, u8 ch)
+enum terminal_key terminal_key(bool *escape, u8 ch)
 {
 	static const char help[] =
 		"\r\nlkvm: ^A x leaves, ^A h is this help, ^A ^A sends ^A\r\n";
+	bool escaped = *escape;
 
-	if (!c->escape && ch == 1) {
-		c->escape = true;
-		return 0;
-	}
-	if (c->escape) {
-		c->escape = false;
-		if (ch == 'x' || ch == 'X')
-			return 1;
-		if (ch == 'h' || ch == '?') {
-			fputs(help, stderr);
-			return 0;
-		}
-	}
-	c->in[c->in_len++] = ch;
-	return 0;
+	*escape = !escaped && ch == 1;
+	if (*escape)
+		return KEY_NONE;
+	if (escaped && (ch == 'x' || ch == 'X'))
+		return KEY_LEAVE;
+	if (!escaped || (ch != 'h' && ch != '?'))
+		return KEY_SEND;
+	fputs(help, stderr);
+	return KEY_NONE;
 }
 
 int console_input(struct console *c)
@@ -227,10 +225,13 @@ int console_input(struct console *c)
 		return 0;
 	}
 	for (ssize_t i = 0; i < n; i++) {
-		if (c->tty_fd < 0)
-			c->in[c->in_len++] = d[i];
-		else if (console_key(c, d[i]))
+		enum terminal_key key = c->tty_fd < 0 ? KEY_SEND :
+					terminal_key(&c->escape, d[i]);
+
+		if (key == KEY_LEAVE)
 			return 1;
+		if (key == KEY_SEND)
+			c->in[c->in_len++] = d[i];
 	}
 	return 0;
 }
@@ -267,7 +268,7 @@ void console_feed(struct console *c, struct kvm *kvm)
 
 void console_flush(struct console *c, struct kvm *kvm)
 {
-	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
 	int ret;
 
 	do {
@@ -291,7 +292,7 @@ void console_shut(struct console *c)
 
 void console_close(struct console *c)
 {
-	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
 
 	if (!c->opened)
 		return;

@@ -17,6 +17,7 @@
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/guest-proto.h"
 
 /* A queue for each CPU saves the guest a lock; the disk has one thread. */
 #define DISK_QUEUES_MAX 4U
@@ -127,6 +128,29 @@ static int add_ports(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+/* The guest's init and us: nobody else's port is on this device. */
+static int add_control(struct kvm *kvm, struct report *r)
+{
+	struct virtio_console_port port = {
+		.name = GUEST_PROTO_PORT,
+		.output = kvm->control.offer,
+		.wake = kvm->control.wake,
+		.opaque = kvm->control.opaque,
+	};
+	struct virtio_console_opts o = { &port, 1 };
+	struct virtio_device *dev;
+	int err;
+
+	if (kvm->machine->control != CONTROL_VIRTIO)
+		return 0;
+	err = create_virtio(kvm, &dev, &virtio_console_class, "control", &o, r);
+	if (!err)
+		err = place_virtio(kvm, dev, r);
+	if (!err)
+		kvm->control_virtio = dev;
+	return err;
+}
+
 static int add_disks(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
@@ -217,6 +241,8 @@ int devices_add(struct kvm *kvm, struct report *r)
 
 	if (!err)
 		err = add_console(kvm, r);
+	if (!err)
+		err = add_control(kvm, r);
 	if (!err)
 		err = add_ports(kvm, r);
 	if (!err)

@@ -92,6 +92,16 @@ int shares_resolve(struct machine *m, const struct run_options *o,
 		   struct report *r)
 {
 	m->nr_shares = o->nr_shares;
+	if (m->control && !o->initrd && !o->root_disk) {
+		if (m->nr_shares == MACHINE_MAX_SHARES)
+			return report_error(r, 0, "share %s: one too many, with the root",
+					    o->share[m->nr_shares - 1].path);
+		m->share[m->nr_shares++] = (struct machine_share){
+			.path = o->root ? o->root : "/",
+			.tag = GUEST_PROTO_ROOT_TAG,
+			.readonly = true,
+		};
+	}
 	for (unsigned int i = 0; i < o->nr_shares; i++) {
 		const struct machine_share *s = &o->share[i];
 		size_t len = strlen(s->tag);

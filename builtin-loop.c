@@ -6,7 +6,8 @@
  * output, stdin, a signalfd and the timeout. poll(2), not epoll, since stdin
  * may be a plain file. While the guest has no room for input stdin is not
  * read, until the device says that there is. While the reader of stdout is slow
- * its readiness is waited for.
+ * its readiness is waited for. A command's streams are builtin-command.c's; what
+ * it has said before the VM ended is written, as long as somebody reads.
  */
 #include <errno.h>
 #include <poll.h>
@@ -34,16 +35,29 @@ static void loop_resize(struct kvm *kvm)
 		virtio_console_resize(kvm->console_virtio, w.ws_col, w.ws_row);
 }
 
-static void loop_signal(struct kvm *kvm, int fd)
+static void loop_signal(struct kvm *kvm, struct guest_command *g, int fd)
 {
 	struct signalfd_siginfo si;
 
 	if (read(fd, &si, sizeof(si)) != sizeof(si))
 		return;
-	if (si.ssi_signo == SIGWINCH)
+	if (si.ssi_signo == SIGWINCH && g)
+		command_resize(g);
+	else if (si.ssi_signo == SIGWINCH)
 		loop_resize(kvm);
+	else if (g)
+		command_signal(g, kvm, si.ssi_signo);
 	else
 		kvm_end(kvm, VM_END_USER, si.ssi_signo);
+}
+
+/* The first reason of an end counts, so that a signal cannot replace it. */
+static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
+{
+	if (kvm->end == VM_END_NONE)
+		return true;
+	return g && !g->cut && kvm->end != VM_END_USER &&
+	       kvm->end != VM_END_TIMEOUT && session_pending(&g->session);
 }
 
 static int loop_wait(u64 deadline)
@@ -56,11 +70,26 @@ static int loop_wait(u64 deadline)
 	       MIN((deadline - now) / 1000000 + 1, 1000000ULL);
 }
 
-int run_loop(struct kvm *kvm, struct console *c, long timeout,
-	     struct report *r)
+static int loop_signals(struct report *r)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGWINCH);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? report_error(r, errno, "signalfd") : fd;
+}
+
+int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
+	     long timeout, struct report *r)
 {
 	u64 deadline = timeout ? now_ns() + timeout * 1000000000ULL : 0;
-	struct pollfd p[5] = {
+	const unsigned int nr = g ? 5 + COMMAND_POLL : 5;
+	struct pollfd p[5 + COMMAND_POLL] = {
 		{ .fd = kvm->end_fd, .events = POLLIN },
 		{ .fd = c->wake_fd, .events = POLLIN },
 		{ .events = POLLIN },
@@ -68,30 +97,32 @@ int run_loop(struct kvm *kvm, struct console *c, long timeout,
 		{ .events = POLLOUT },
 	};
 	bool blocked = false;
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	p[2].fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	p[2].fd = loop_signals(r);
 	if (p[2].fd < 0)
-		return report_error(r, errno, "signalfd");
+		return p[2].fd;
 	loop_resize(kvm);
-	while (kvm->end == VM_END_NONE) {
+	while (loop_goes_on(kvm, g)) {
+		p[0].fd = kvm->end == VM_END_NONE ? kvm->end_fd : -1;
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
-		p[4].fd = blocked ? STDOUT_FILENO : -1;
-		if (poll(p, 5, loop_wait(deadline)) < 0 && errno != EINTR)
+		p[4].fd = blocked ? c->out_fd : -1;
+		if (g)
+			command_poll(g, p + 5);
+		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR)
 			break;
 		if (p[2].revents & POLLIN)
-			loop_signal(kvm, p[2].fd);
+			loop_signal(kvm, g, p[2].fd);
 		if (p[3].fd >= 0 && p[3].revents && console_input(c))
 			kvm_end(kvm, VM_END_USER, 0);
 		blocked = console_drain(c) == -EAGAIN;
 		console_feed(c, kvm);
-		if (deadline && now_ns() >= deadline)
-			kvm_end(kvm, VM_END_TIMEOUT, 0);
+		if (g)
+			command_serve(g, kvm, p + 5);
+		if (!deadline || now_ns() < deadline)
+			continue;
+		if (kvm->end != VM_END_NONE && g)
+			command_cut(g, VM_END_TIMEOUT, 0);
+		kvm_end(kvm, VM_END_TIMEOUT, 0);
 	}
 	close(p[2].fd);
 	return 0;

@@ -22,6 +22,8 @@
 #include "builtin.h"
 #include "kvm/arch.h"
 
+#define TAIL_LINES 40
+
 static void log_emit(void *opaque, const char *line)
 {
 	(void)opaque;
@@ -65,61 +67,6 @@ static void signals_init(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/** struct outcome - how it ended, for stderr, --status and the exit status */
-struct outcome {
-	const char *cause;
-	int code;
-	int signal;
-	int status;
-	char text[4400];
-};
-
-static void outcome_set(struct outcome *o, const char *cause, int status,
-			const char *text)
-{
-	o->cause = cause;
-	o->status = status;
-	o->code = status;
-	snprintf(o->text, sizeof(o->text), "%s", text);
-}
-
-static void outcome_of(struct outcome *o, const struct kvm *kvm,
-		       const struct console *c)
-{
-	memset(o, 0, sizeof(*o));
-	if (kvm->end != VM_END_ERROR && kvm->end != VM_END_TIMEOUT &&
-	    kvm->end != VM_END_USER &&
-	    (c->panicked || kvm->end == VM_END_PANIC)) {
-		outcome_set(o, "panic", STATUS_PANIC, "kernel panic");
-		if (c->panicked)
-			snprintf(o->text, sizeof(o->text), "kernel panic: %s",
-				 c->panic);
-		return;
-	}
-	switch (kvm->end) {
-	case VM_END_TRIPLE_FAULT:
-		outcome_set(o, "reset", STATUS_RESET,
-			    "the guest triple-faulted");
-		return;
-	case VM_END_TIMEOUT:
-		outcome_set(o, "timeout", STATUS_TIMEOUT, "timeout");
-		return;
-	case VM_END_DEBUG_EXIT:
-		outcome_set(o, "exit", kvm->end_code & 0xff, "");
-		return;
-	case VM_END_USER:
-		outcome_set(o, kvm->end_code ? "signal" : "exit",
-			    kvm->end_code ? 128 + (int)kvm->end_code : 0, "");
-		o->signal = kvm->end_code;
-		return;
-	case VM_END_ERROR:
-		outcome_set(o, "error", STATUS_ERROR, kvm->end_text);
-		return;
-	default:
-		outcome_set(o, "exit", 0, "");
-	}
-}
-
 /* Opened before the VM is made: a run whose end cannot be told is no use. */
 static int status_open(FILE **f, const char *path, struct report *r)
 {
@@ -127,6 +74,15 @@ static int status_open(FILE **f, const char *path, struct report *r)
 		return 0;
 	*f = fopen(path, "we");
 	return *f ? 0 : report_error(r, errno, "status %s", path);
+}
+
+static int log_open(int *fd, const char *path, struct report *r)
+{
+	if (!path)
+		return 0;
+	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
+		   0666);
+	return *fd < 0 ? report_error(r, errno, "log %s", path) : 0;
 }
 
 static void status_write(FILE *f, const struct outcome *o, const char *path)
@@ -165,6 +121,22 @@ static void times_print(const struct run_times *t, const struct kvm *kvm)
 		(unsigned long long)kvm->cpus[0].exits);
 }
 
+/**
+ * struct run - one lkvm run
+ * @command: its streams; not in use unless @has_command
+ */
+struct run {
+	struct run_options o;
+	struct run_config config;
+	struct console console;
+	struct guest_command command;
+	bool has_command;
+	enum stream_of_ours kind[3];
+	int log_fd;
+	FILE *status;
+	struct run_times t;
+};
+
 /* Who reads slowly gets all that the guest sent, if the guest chose the end. */
 static void finish_output(struct kvm *kvm, struct console *c)
 {
@@ -176,86 +148,187 @@ static void finish_output(struct kvm *kvm, struct console *c)
 		virtio_console_flush(kvm->ports, chosen ? 2000 : 100);
 }
 
-static int run_vm(const struct run_config *config, struct console *c,
-		  const struct run_options *o, struct outcome *out,
-		  struct report *r)
+static void run_judge(struct outcome *out, const struct run *run,
+		      const struct kvm *kvm)
 {
-	const struct vm_log log = { log_emit, NULL };
-	const struct console_ops console = {
-		console_output, console_offer, console_wake, c,
+	const struct guest_command *g = run->has_command ? &run->command : NULL;
+	struct outcome_facts facts = {
+		.end = kvm->end,
+		.end_code = kvm->end_code,
+		.end_text = kvm->end_text,
+		.log = &run->console.log,
+		.session = g ? &g->session : NULL,
+		.fail_on = run->o.fail_on,
+		.shell = run->o.shell,
+		.bisect = run->o.bisect,
 	};
-	struct run_times t = { .exec = now_ns() };
-	struct kvm *kvm;
+
+	if (g && g->cut) {
+		facts.end = g->cut;
+		facts.end_code = g->cut_code;
+	}
+	outcome_of(out, &facts);
+}
+
+static int run_start(struct run *run, struct kvm *kvm, struct report *r)
+{
 	int err;
 
-	t.config = now_ns();
-	err = kvm_create(&kvm, &config->machine, &log, &console, r);
-	if (err)
-		return err;
-	t.create = now_ns();
+	if (run->has_command)
+		command_attach(&run->command, kvm);
 	err = devices_add(kvm, r);
-	t.devices = now_ns();
+	run->t.devices = now_ns();
 	if (!err)
 		err = arch_load(kvm, r);
-	t.load = now_ns();
+	run->t.load = now_ns();
 	if (!err)
 		err = kvm_seal(kvm, r);
 	if (!err)
 		err = kvm_start(kvm, r);
-	t.start = now_ns();
+	run->t.start = now_ns();
+	return err;
+}
+
+static int run_vm(struct run *run, struct outcome *out, struct report *r)
+{
+	struct guest_command *g = run->has_command ? &run->command : NULL;
+	const struct vm_log log = { log_emit, NULL };
+	struct console *c = &run->console;
+	const struct console_ops console = {
+		console_output, console_offer, console_wake, c,
+	};
+	struct kvm *kvm;
+	int err;
+
+	run->t.config = now_ns();
+	err = kvm_create(&kvm, &run->config.machine, &log, &console, r);
+	if (err)
+		return err;
+	run->t.create = now_ns();
+	err = run_start(run, kvm, r);
 	if (!err)
-		err = run_loop(kvm, c, o->timeout, r);
+		err = run_loop(kvm, c, g, run->o.timeout, r);
 	console_shut(c);
+	if (g)
+		command_shut(g);
 	finish_output(kvm, c);
 	kvm_stop(kvm);
-	t.end = now_ns();
+	run->t.end = now_ns();
 	if (!err)
-		outcome_of(out, kvm, c);
+		run_judge(out, run, kvm);
 	console_close(c);
-	if (!err && o->timing)
-		times_print(&t, kvm);
+	if (!err && run->o.timing)
+		times_print(&run->t, kvm);
 	kvm_destroy(kvm);
 	return err;
 }
 
+/* Something broke: what the kernel said last, if that is not seen otherwise. */
+static void tail_print(const struct run *run, const struct outcome *out)
+{
+	static char tail[KLOG_TAIL + 1];
+	size_t len, at;
+
+	if (!run->has_command || run->log_fd >= 0 ||
+	    (strcmp(out->cause, "panic") && strcmp(out->cause, "splat") &&
+	     strcmp(out->cause, "reset") && strcmp(out->cause, "timeout")))
+		return;
+	len = klog_tail(&run->console.log, tail);
+	at = len;
+	for (unsigned int lines = 0; at && lines <= TAIL_LINES; at--)
+		lines += tail[at - 1] == '\n';
+	for (; at < len; at++)
+		if (tail[at] != '\r')
+			fputc(tail[at], stderr);
+	if (len && tail[len - 1] != '\n')
+		fputc('\n', stderr);
+}
+
+static int run_options_get(struct run *run, int argc, char **argv,
+			   struct report *r)
+{
+	int n = options_parse(run_options, argc, argv, &run->o, r);
+
+	if (n < 0)
+		return n;
+	if (n > 1 && !strcmp(argv[n - 1], "--")) {
+		if (n == argc)
+			return report_error(r, 0, "no command behind --");
+		run->o.command = argv + n;
+	} else if (n < argc) {
+		return report_error(r, 0, "unexpected argument %s", argv[n]);
+	}
+	if (run->o.json && !run->o.dry_run)
+		return report_error(r, 0, "--json needs --dry-run");
+	return config_resolve(&run->config, &run->o, r);
+}
+
+/* All that is opened before there is a VM */
+static int run_prepare(struct run *run, struct report *r)
+{
+	int err;
+
+	run->has_command = run->config.machine.control != CONTROL_NONE;
+	err = status_open(&run->status, run->o.status, r);
+	if (!err)
+		err = log_open(&run->log_fd, run->o.log, r);
+	if (!err && run->has_command)
+		err = guest_archive(&run->config, &run->o, run->kind, r);
+	if (err)
+		return err;
+	if (!run->has_command && !run->o.log)
+		return console_open(&run->console, r);
+	err = console_open_log(&run->console, run->log_fd, r);
+	if (!err && run->has_command)
+		err = command_open(&run->command, run->kind, &run->console, r);
+	return err;
+}
+
+/* Who has not named the kernel is told which one it is. */
+static void kernel_print(const struct run_config *c)
+{
+	char release[128];
+
+	if (!c->discover.kernel[0] || !isatty(STDERR_FILENO))
+		return;
+	discover_release(c->machine.kernel, release, sizeof(release));
+	fprintf(stderr, "lkvm: kernel %s%s%s%s\n", c->machine.kernel,
+		*release ? " (" : "", release, *release ? ")" : "");
+}
+
 int cmd_run(int argc, char **argv)
 {
-	struct run_options o = { .cpus = -1, .loglevel = -1 };
-	struct outcome out = { .cause = "error", .status = STATUS_ERROR };
-	static struct console console;
-	struct run_config config = { 0 };
+	static struct run run = {
+		.o = { .cpus = -1, .loglevel = -1 }, .log_fd = -1,
+	};
+	static struct outcome out;
 	struct report r = { "" };
-	FILE *status = NULL;
-	int n = options_parse(run_options, argc, argv, &o, &r);
+	int err;
 
-	out.code = STATUS_ERROR;
-	if (n >= 0 && n < argc)
-		n = report_error(&r, 0, "unexpected argument %s", argv[n]);
-	if (n >= 0)
-		n = config_resolve(&config, &o, &r);
-	if (n >= 0 && o.json && !o.dry_run)
-		n = report_error(&r, 0, "--json needs --dry-run");
-	if (n >= 0 && o.dry_run) {
-		config_print(&config, o.json);
-		config_free(&config);
-		run_options_free(&o);
-		return 0;
+	run.t.exec = now_ns();
+	streams_probe(run.kind);
+	err = run_options_get(&run, argc, argv, &r);
+	if (!err && run.o.dry_run) {
+		config_print(&run.config, run.o.json);
+		goto out_free;
 	}
+	if (!err)
+		kernel_print(&run.config);
 	signals_init();
-	if (n >= 0)
-		n = status_open(&status, o.status, &r);
-	if (n >= 0)
-		n = console_open(&console, &r);
-	if (n >= 0)
-		n = run_vm(&config, &console, &o, &out, &r);
-	console_close(&console);
-	if (n < 0)
-		snprintf(out.text, sizeof(out.text), "%s",
-			 r.msg[0] ? r.msg : strerror(-n));
+	if (!err)
+		err = run_prepare(&run, &r);
+	if (!err)
+		err = run_vm(&run, &out, &r);
+	console_close(&run.console);
+	command_close(&run.command);
+	if (err)
+		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
+	tail_print(&run, &out);
 	if (out.text[0])
 		fprintf(stderr, "lkvm: %s\n", out.text);
-	status_write(status, &out, o.status);
-	config_free(&config);
-	run_options_free(&o);
+	status_write(run.status, &out, run.o.status);
+out_free:
+	config_free(&run.config);
+	run_options_free(&run.o);
 	return out.status;
 }

@@ -8,6 +8,7 @@
  * mean together is builtin-config.c's to decide. Main thread; no KVM.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +79,40 @@ static int opt_vsock(void *opts, const char *value, struct report *r)
 	if (v->vhost && v->path)
 		return report_error(r, 0, "--vsock: vhost has no path");
 	return 0;
+}
+
+static int opt_env(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+
+	if (!*value || *value == '=')
+		return report_error(r, 0, "--env: no name in \"%s\"", value);
+	if (o->nr_env == RUN_MAX_ENV)
+		return report_error(r, 0, "--env: more than %d", RUN_MAX_ENV);
+	o->env[o->nr_env++] = value;
+	return 0;
+}
+
+static int opt_fail_on(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+	char word[32];
+
+	for (const char *at = value;; at++) {
+		size_t n = strcspn(at, ",");
+		u32 splat;
+
+		snprintf(word, sizeof(word), "%.*s", (int)MIN(n, (size_t)31), at);
+		splat = klog_splat(word);
+		if (!splat)
+			return report_error(r, 0,
+				"--fail-on: \"%s\" is not oops, warn, kasan, lockdep or rcu",
+				word);
+		o->fail_on |= splat;
+		at += n;
+		if (!*at)
+			return 0;
+	}
 }
 
 /* "N" or "IN,OUT" */
@@ -163,8 +198,8 @@ void run_options_free(struct run_options *o)
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
 const struct option_desc run_options[] = {
-	RUN_OPT("kernel", 'k', OPT_STRING, "FILE", kernel,
-		"bzImage or vmlinux to boot"),
+	RUN_OPT("kernel", 'k', OPT_STRING, "FILE|DIR", kernel,
+		"bzImage or vmlinux to boot, or the tree it was built in"),
 	RUN_OPT("initrd", 'i', OPT_STRING, "FILE", initrd, "initial ramdisk"),
 	{ "disk", 'd', OPT_CALL, "PATH[,ro][,serial=S][,direct]",
 	  "disk image or block device; repeatable", 0, opt_disk },
@@ -196,6 +231,27 @@ const struct option_desc run_options[] = {
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
 		"how disk I/O is done"),
+	RUN_OPT("root", 0, OPT_STRING, "DIR", root,
+		"the command's root, copy-on-write; by default that of the host"),
+	RUN_OPT("root-disk", 0, OPT_FLAG, NULL, root_disk,
+		"the command's root is the first disk"),
+	RUN_OPT("shell", 0, OPT_FLAG, NULL, shell,
+		"run a shell in the guest, with lkvm's own init"),
+	RUN_OPT("user", 'u', OPT_STRING, "NAME|UID[:GID]", user,
+		"who the command runs as; by default who runs lkvm"),
+	RUN_OPT("chdir", 0, OPT_STRING, "DIR", chdir,
+		"where the command runs; by default the directory here"),
+	{ "env", 0, OPT_CALL, "NAME[=VALUE]",
+	  "one more variable for the command; repeatable", 0, opt_env },
+	RUN_OPT("control", 0, OPT_STRING, "virtio|serial", control,
+		"how the command's streams get in and out"),
+	RUN_OPT("log", 0, OPT_STRING, "FILE", log,
+		"write the guest's console there, not to the terminal"),
+	{ "fail-on", 0, OPT_CALL, "KIND[,KIND...]",
+	  "status 101 when the kernel reports oops, warn, kasan, lockdep or rcu",
+	  0, opt_fail_on },
+	RUN_OPT("bisect", 0, OPT_FLAG, NULL, bisect,
+		"status 1 for all that is bad, 125 for what cannot be run"),
 	RUN_OPT("nodefaults", 0, OPT_FLAG, NULL, nodefaults,
 		"add nothing to the kernel command line"),
 	RUN_OPT("loglevel", 0, OPT_NUMBER, "N", loglevel,

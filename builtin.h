@@ -3,12 +3,11 @@
 #ifndef KVM__BUILTIN_H
 #define KVM__BUILTIN_H
 
+#include "kvm/discover.h"
+#include "kvm/initramfs.h"
 #include "kvm/kvm.h"
-
-#define STATUS_PANIC	100
-#define STATUS_RESET	102
-#define STATUS_TIMEOUT	124
-#define STATUS_ERROR	125
+#include "kvm/outcome.h"
+#include "kvm/session.h"
 
 /** struct command - one row of the command table */
 struct command {
@@ -50,17 +49,24 @@ int parse_number(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
+extern const struct option_desc config_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
+int cmd_config(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+
+#define RUN_MAX_ENV 256
 
 /**
  * struct run_options - what the command line of run says, as given
  * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
  *	words are in a copy that begins with its path
+ * @command: what follows "--", NULL without
+ * @fail_on: enum klog_splat
  */
 struct run_options {
 	const char *kernel;
@@ -71,6 +77,18 @@ struct run_options {
 	const char *transport;
 	const char *engine;
 	const char *status;
+	const char *log;
+	const char *user;
+	const char *chdir;
+	const char *control;
+	const char *env[RUN_MAX_ENV];
+	unsigned int nr_env;
+	u32 fail_on;
+	bool bisect;
+	bool root_disk;
+	const char *root;
+	bool shell;
+	char **command;
 	u64 mem;
 	long cpus;
 	long loglevel;
@@ -97,14 +115,16 @@ struct run_options {
 
 /**
  * struct run_config - a machine and the strings it stands on
+ * @discover: with a kernel in it if the user has not named the file
  */
 struct run_config {
 	struct machine machine;
-	char kernel[4096];
+	struct discover discover;
 	char name[64];
 	char vsock_dir[128];
 	char vsock_path[256];
 	char *cmdline;
+	struct initramfs archive;
 };
 
 /** config_resolve() - options and defaults into a machine; needs no KVM */
@@ -153,7 +173,8 @@ void json_string(const char *s);
 
 /**
  * struct console - one guest console on this process's stdin and stdout
- * @lock: guards @buf, @len, @closing, @refused; leaf
+ * @lock: guards @buf, @len, @closing, @refused, @log; leaf
+ * @out_fd: where the bytes go; -1: to @log alone
  */
 struct console {
 	pthread_mutex_t lock;
@@ -165,18 +186,28 @@ struct console {
 	bool stuck;
 	bool opened;
 	int wake_fd;
+	int out_fd;
 	int tty_fd;
 	bool eof;
 	bool escape;
 	u8 in[4096];
 	size_t in_len;
-	char line[512];
-	size_t line_len;
-	char panic[256];
-	bool panicked;
+	struct klog log;
 };
 
+/** console_open() - on stdin and stdout */
 int console_open(struct console *c, struct report *r);
+/** console_open_log() - no input; bytes go to @out_fd, or nowhere if it is -1 */
+int console_open_log(struct console *c, int out_fd, struct report *r);
+
+/** terminal_raw() - stdin, if it is a terminal that we are in front of */
+void terminal_raw(void);
+void terminal_restore(void);
+
+enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
+
+/** terminal_key() - what a key typed at a terminal is to do */
+enum terminal_key terminal_key(bool *escape, u8 ch);
 /** console_output() - a vCPU's bytes; waits when the reader is slow */
 void console_output(void *console, const void *d, size_t len);
 /**
@@ -199,6 +230,69 @@ void console_shut(struct console *c);
 /** console_close() - the rest goes out, the terminal is as it was */
 void console_close(struct console *c);
 
+/* builtin-command.c: a command in the guest, and what of ours it talks to. */
+
+/** enum stream_of_ours - what one of our standard streams is */
+enum stream_of_ours { STREAM_OURS_NONE, STREAM_OURS_PIPE, STREAM_OURS_TTY };
+
+/** streams_probe() - before anything is opened: those that are closed are kept */
+void streams_probe(enum stream_of_ours kind[3]);
+
+/**
+ * struct guest_command - the command of lkvm run
+ * @lock: guards @closing; taken before the session's
+ * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @typed: at the terminal, before there was a command
+ * @last_signal: what we got last, at @last_time
+ * @cut, @cut_code: why output of a command that has ended was not waited for
+ */
+struct guest_command {
+	pthread_mutex_t lock;
+	pthread_cond_t space;
+	bool closing;
+	struct session session;
+	struct console *console;
+	enum stream_of_ours kind[3];
+	int fd[GUEST_STREAMS];
+	int in_fd;
+	int wake_fd;
+	bool opened;
+	bool escape;
+	u8 typed[256];
+	size_t typed_len;
+	unsigned int last_signal;
+	u64 last_time;
+	enum vm_end cut;
+	u32 cut_code;
+};
+
+#define COMMAND_POLL 5
+
+int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
+		 struct console *console, struct report *r);
+/** command_attach() - the guest's init talks to @g; before devices are made */
+void command_attach(struct guest_command *g, struct kvm *kvm);
+void command_resize(struct guest_command *g);
+/** command_signal() - we got @sig */
+void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
+/** command_cut() - the VM has ended, and its output is not waited for */
+void command_cut(struct guest_command *g, enum vm_end end, u32 code);
+struct pollfd;
+void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL]);
+/** command_serve() - move what can be moved; @p as command_poll() filled it */
+void command_serve(struct guest_command *g, struct kvm *kvm,
+		   const struct pollfd p[COMMAND_POLL]);
+/** command_shut() - vCPUs are not held back any more */
+void command_shut(struct guest_command *g);
+void command_close(struct guest_command *g);
+
+/**
+ * guest_archive() - the initramfs of lkvm's own init, into @c
+ * @kind: of our standard streams
+ */
+int guest_archive(struct run_config *c, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r);
+
 /** struct run_times - CLOCK_MONOTONIC ns of each step, for --timing */
 struct run_times {
 	u64 exec;
@@ -211,8 +305,11 @@ struct run_times {
 };
 
 u64 now_ns(void);
-/** run_loop() - until the VM ends or a signal or the timeout ends it */
-int run_loop(struct kvm *kvm, struct console *c, long timeout,
-	     struct report *r);
+/**
+ * run_loop() - until the VM ends or a signal or the timeout ends it
+ * @g: the command, NULL without; its output is written before this returns
+ */
+int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
+	     long timeout, struct report *r);
 
 #endif

@@ -13,6 +13,9 @@
 
 const struct command commands[] = {
 	{ "run", "boot a kernel in a virtual machine", cmd_run, run_options },
+	{ "check", "what this host and its kernel lack", cmd_check, NULL },
+	{ "config", "how a guest's kernel is to be configured", cmd_config,
+	  config_options },
 	{ "version", "print the version", cmd_version, NULL },
 	{ "help", "explain a command", cmd_help, NULL },
 	{ NULL, NULL, NULL, NULL },

@@ -18,6 +18,7 @@
  * kernels above 4 GiB.
  */
 #include <string.h>
+#include "kvm/arch.h"
 #include "x86/load.h"
 
 #define BOOT_PROTOCOL_MIN 0x020cU
@@ -147,4 +148,20 @@ int bzimage_place(const struct load_kernel *k)
 	memcpy(&h, k->setup, MIN(k->setup_len, sizeof(h)));
 	return load_copy(&k->file, setup_size(h.setup_sects), k->start,
 			 (u64)h.syssize * 16);
+}
+
+const char *const arch_images[] = { "arch/x86/boot/bzImage", "vmlinux", NULL };
+
+const char *arch_image_release(const u8 *head, size_t len)
+{
+	struct setup_header h;
+	size_t at;
+
+	if (len < SETUP_HEADER_END)
+		return NULL;
+	memcpy(&h, head + SETUP_HEADER_OFF, sizeof(h));
+	at = 0x200 + h.kernel_version;
+	if (h.header != SETUP_HEADER_MAGIC || !h.kernel_version || at >= len)
+		return NULL;
+	return (const char *)head + at;
 }

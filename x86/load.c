@@ -78,10 +78,11 @@ static_assert(X86_PVH_INFO_GPA + sizeof(struct pvh_page) <=
 	      X86_BOOT_PARAMS_GPA, "PVH info has a page");
 static_assert(sizeof(struct boot_params) == 4096, "zero page");
 
-/* Where the initrd goes; @size 0 for none */
+/* Where initial ramdisks go, an archive of ours first; @size 0 for none */
 struct initrd_place {
 	u64 gpa;
 	u64 size;
+	u64 archive_len;
 };
 
 static int file_open(struct load_file *f)
@@ -278,9 +279,11 @@ static u64 highest_place(const struct load_kernel *k, u64 start, u64 end,
 	return gpa >= start && gpa + size <= k->start ? gpa : 0;
 }
 
+/* @at->archive_len is set, and so is @f->size, to 0 if there is no file. */
 static int initrd_plan(const struct load_kernel *k, const struct load_file *f,
 		       struct initrd_place *at)
 {
+	u64 size = at->archive_len + f->size;
 	u64 limit = k->initrd_max == UINT64_MAX ? UINT64_MAX :
 						  k->initrd_max + 1;
 	u64 room = 0;
@@ -290,9 +293,9 @@ static int initrd_plan(const struct load_kernel *k, const struct load_file *f,
 		u64 start = MAX(m->gpa, X86_KERNEL_GPA);
 		u64 end = MIN(m->gpa + m->size, limit);
 
-		at->gpa = highest_place(k, start, end, f->size);
+		at->gpa = highest_place(k, start, end, size);
 		if (at->gpa) {
-			at->size = f->size;
+			at->size = size;
 			return 0;
 		}
 		if (end <= start)
@@ -307,8 +310,8 @@ static int initrd_plan(const struct load_kernel *k, const struct load_file *f,
 			room = MAX(room, k->start - start);
 	}
 	report_error(f->r, 0, "initrd %s: %llu KiB do not fit into memory, at most %llu KiB do",
-		     f->path,
-		     (unsigned long long)(f->size / SZ_1K + !!(f->size % SZ_1K)),
+		     f->path ? f->path : "of lkvm",
+		     (unsigned long long)(size / SZ_1K + !!(size % SZ_1K)),
 		     (unsigned long long)(room / SZ_1K));
 	return -ENOMEM;
 }
@@ -399,16 +402,14 @@ static int info_write(const struct x86_load *l, const struct load_kernel *k,
 	return 0;
 }
 
-static int place_all(struct load_kernel *k, const struct elf_plan *elf,
-		     const struct load_file *initrd,
-		     const struct initrd_place *at)
+static int initrd_place(const struct load_file *f, const void *archive,
+			const struct initrd_place *at)
 {
-	int err;
-
-	err = elf->nr ? elf_place(k, elf) : bzimage_place(k);
-	if (!err && at->size)
-		err = load_place(initrd, 0, at->gpa, at->size);
-	return err;
+	if (at->archive_len &&
+	    gmem_write(f->gmem, at->gpa, archive, at->archive_len))
+		return report_error(f->r, EFAULT, "initrd of lkvm");
+	return f->size ? load_place(f, 0, at->gpa + at->archive_len, f->size) :
+			 0;
 }
 
 int x86_load_image(const struct x86_load *l, struct x86_image *out,
@@ -419,7 +420,7 @@ int x86_load_image(const struct x86_load *l, struct x86_image *out,
 	};
 	struct load_file initrd = { "initrd", l->initrd, l->gmem, r, -1, 0 };
 	const char *cmdline = l->cmdline ? l->cmdline : "";
-	struct initrd_place at = { 0 };
+	struct initrd_place at = { .archive_len = l->archive_len };
 	struct elf_plan elf = { .nr = 0 };
 	int err;
 
@@ -430,10 +431,12 @@ int x86_load_image(const struct x86_load *l, struct x86_image *out,
 		err = cmdline_check(&k, cmdline);
 	if (!err && l->initrd)
 		err = file_open(&initrd);
-	if (!err && l->initrd)
+	if (!err && (l->initrd || l->archive_len))
 		err = initrd_plan(&k, &initrd, &at);
 	if (!err)
-		err = place_all(&k, &elf, &initrd, &at);
+		err = elf.nr ? elf_place(&k, &elf) : bzimage_place(&k);
+	if (!err)
+		err = initrd_place(&initrd, l->archive, &at);
 	if (!err)
 		err = info_write(l, &k, cmdline, &at);
 	if (!err)

@@ -158,6 +158,13 @@ static int x86_create_pci(struct kvm *kvm, struct device *reset)
 	return pci_bus_create(&kvm->pci, &p);
 }
 
+static void x86_serial_to(struct serial_opts *o, const struct console_ops *to)
+{
+	o->output = to->output;
+	o->wake = to->wake;
+	o->opaque = to->opaque;
+}
+
 static int x86_add_serial(struct kvm *kvm)
 {
 	static const struct {
@@ -171,23 +178,29 @@ static int x86_add_serial(struct kvm *kvm)
 		{ "serial3", 0x2e8, 3 },
 	};
 
+	bool control = kvm->machine->control == CONTROL_SERIAL;
+
 	for (unsigned int i = 0; i < ARRAY_SIZE(com); i++) {
 		struct serial_opts o = {
 			.name = com[i].name,
 			.port = com[i].port,
 			.gsi = com[i].gsi,
-			.output = i ? NULL : kvm->console.output,
-			.wake = i ? NULL : kvm->console.wake,
-			.opaque = kvm->console.opaque,
 		};
 		struct device *dev;
-		int err = serial_create(&dev, &kvm->hw_env, &o);
+		int err;
 
+		if (!i)
+			x86_serial_to(&o, &kvm->console);
+		else if (i == 1 && control)
+			x86_serial_to(&o, &kvm->control);
+		err = serial_create(&dev, &kvm->hw_env, &o);
 		if (err)
 			return err;
 		kvm_add_device(kvm, dev);
 		if (!i)
 			kvm->console_serial = dev;
+		else if (i == 1 && control)
+			kvm->control_serial = dev;
 	}
 	return 0;
 }
@@ -273,6 +286,8 @@ int arch_load(struct kvm *kvm, struct report *r)
 		.gmem = &kvm->gmem,
 		.kernel = kvm->machine->kernel,
 		.initrd = kvm->machine->initrd,
+		.archive = kvm->machine->archive,
+		.archive_len = kvm->machine->archive_len,
 		.cmdline = kvm->machine->cmdline,
 		.e820 = &map,
 		.acpi_rsdp = X86_ACPI_GPA,

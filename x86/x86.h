@@ -94,11 +94,17 @@ struct x86_image {
 	u64 rip;
 };
 
-/** struct x86_load - what to load; @acpi_rsdp 0 for no ACPI */
+/**
+ * struct x86_load - what to load; @acpi_rsdp 0 for no ACPI
+ * @archive: @archive_len bytes of initramfs that come in front of @initrd; a
+ *	multiple of 4 KiB
+ */
 struct x86_load {
 	struct gmem *gmem;
 	const char *kernel;
 	const char *initrd;
+	const void *archive;
+	u64 archive_len;
 	const char *cmdline;
 	const struct e820 *e820;
 	u64 acpi_rsdp;

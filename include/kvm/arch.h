@@ -25,6 +25,14 @@ int arch_cpu_exit(struct kvm_cpu *cpu);
 void arch_cpu_describe(struct kvm_cpu *cpu, char *buf, size_t size);
 /** arch_audit() - AUDIT_ARCH_ value of this program's own system calls */
 u32 arch_audit(void);
+/** arch_images - where kernel builds leave images, the best first, then NULL */
+extern const char *const arch_images[];
+/**
+ * arch_image_release() - where a boot image says which release it is
+ * @head: its first @len bytes
+ * Return: text in @head that may not end; NULL when it does not say.
+ */
+const char *arch_image_release(const u8 *head, size_t len);
 /** arch_cmdline_max() - most bytes of command line that any kernel takes */
 size_t arch_cmdline_max(void);
 

@@ -11,7 +11,11 @@
 #include "kvm/io.h"
 #include "kvm/irq.h"
 
-/** enum vm_end - why a guest wants to end; see vm_end_fn */
+/**
+ * enum vm_end - why a guest wants to end; see vm_end_fn
+ *
+ * VM_END_REPORTED: its init has said how its command ended.
+ */
 enum vm_end {
 	VM_END_NONE,
 	VM_END_POWEROFF,
@@ -22,6 +26,7 @@ enum vm_end {
 	VM_END_TIMEOUT,
 	VM_END_USER,
 	VM_END_ERROR,
+	VM_END_REPORTED,
 };
 
 /**

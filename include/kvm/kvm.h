@@ -37,6 +37,8 @@ struct console_ops {
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
  * @console_serial, @console_virtio: the console's devices, or NULL
+ * @control: where the bytes of the guest's init go; set before devices are made
+ * @control_serial, @control_virtio: its device, or NULL
  * @ports: the device with the ports, or NULL
  */
 struct kvm {
@@ -45,6 +47,7 @@ struct kvm {
 	const struct machine *machine;
 	struct vm_log log;
 	struct console_ops console;
+	struct console_ops control;
 	int dev_fd;
 	int vm_fd;
 	size_t run_size;
@@ -69,6 +72,8 @@ struct kvm {
 	bool halted;
 	struct device *console_serial;
 	struct virtio_device *console_virtio;
+	struct device *control_serial;
+	struct virtio_device *control_virtio;
 	struct virtio_device *ports;
 	struct arch_vm *arch;
 	struct seal_exceptions unsealed;

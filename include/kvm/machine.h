@@ -12,6 +12,8 @@
 #define MACHINE_MAX_SHARES 16
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
+/* How the guest's init reaches us: not at all, as a virtio port, as ttyS1 */
+enum machine_control { CONTROL_NONE, CONTROL_VIRTIO, CONTROL_SERIAL };
 enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
 /** struct machine_disk - one -d; strings are the configuration's */
@@ -52,6 +54,8 @@ struct machine_vsock {
  * struct machine - a resolved configuration: all that a VM is made of
  * @mem: bytes of RAM, a multiple of 4 KiB
  * @kernel, @initrd: paths; @initrd may be NULL
+ * @archive: @archive_len bytes, of whole pages, that the kernel unpacks as its
+ *	first root, before @initrd; the configuration's
  * @cmdline: the whole of it, defaults included
  */
 struct machine {
@@ -60,8 +64,11 @@ struct machine {
 	unsigned int nr_cpus;
 	const char *kernel;
 	const char *initrd;
+	const void *archive;
+	u64 archive_len;
 	const char *cmdline;
 	enum machine_console console;
+	enum machine_control control;
 	enum machine_transport transport;
 	bool rng;
 	bool balloon;

@@ -396,6 +396,38 @@ TEST(initrd_keeps_off_the_kernel)
 	teardown(&f);
 }
 
+TEST(archive_of_ours_comes_before_the_initrd)
+{
+	static u8 archive[0x2000];
+	struct setup_header h = header();
+	struct boot_params *bp;
+	struct fixture f;
+	u64 gpa;
+
+	setup(&f, true);
+	memset(archive, 0xa5, sizeof(archive));
+	f.l.archive = archive;
+	f.l.archive_len = sizeof(archive);
+	EXPECT(!try_header(&f, &h));
+	bp = zero_page(&f);
+	gpa = LOW_SIZE - sizeof(archive);
+	EXPECT(bp->hdr.ramdisk_image == gpa &&
+	       bp->hdr.ramdisk_size == sizeof(archive));
+	EXPECT(!memcmp(f.low + gpa, archive, sizeof(archive)));
+
+	initrd_make(&f, 0x3123);
+	EXPECT(!try_header(&f, &h));
+	gpa = LOW_SIZE - 0x4000 - sizeof(archive);
+	EXPECT(zero_page(&f)->hdr.ramdisk_image == gpa);
+	EXPECT(zero_page(&f)->hdr.ramdisk_size == 0x3123 + sizeof(archive));
+	EXPECT(!memcmp(f.low + gpa, archive, sizeof(archive)));
+	EXPECT(filled(f.low + gpa + sizeof(archive), 0x3123));
+
+	f.l.archive_len = LOW_SIZE;
+	EXPECT(try_header(&f, &h) == -ENOMEM && said(&f, "initrd"));
+	teardown(&f);
+}
+
 TEST(initrd_that_does_not_fit_is_refused_with_sizes)
 {
 	struct setup_header h = header();
@@ -724,6 +756,7 @@ TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(command_line_limit_is_the_kernels),
 	  T(initrd_is_placed_as_high_as_the_kernel_allows),
 	  T(initrd_keeps_off_the_kernel),
+	  T(archive_of_ours_comes_before_the_initrd),
 	  T(initrd_that_does_not_fit_is_refused_with_sizes),
 	  T(files_that_are_no_kernel_are_refused),
 	  T(elf_with_pvh_note_is_entered_by_it),

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm run -- CMD: the command's streams are ours.
+ *
+ * Theory of operation: session.c knows what the guest's init says and wants to
+ * hear; here its bytes get to standard output and error and come from standard
+ * input. What of ours is a terminal is one terminal in the guest, what is not is
+ * a pipe there, what is closed is closed. While input comes from a terminal that
+ * we are in front of, it is in raw mode: keys are the guest's business, but for
+ * ^A. Signals that we get go to the command once it runs; before that, and with
+ * a second one within a second, they end the machine.
+ *
+ * Nothing is read that the guest has no room for, and nothing is taken from it
+ * that cannot be written: each side's writer waits for its own reader. Pieces of
+ * at most PIPE_BUF bytes go to a pipe that poll(2) found writable, so that no
+ * write blocks.
+ *
+ * The main thread; but bytes of a serial port come on a vCPU, which waits until
+ * there is room. Lock: @lock, for that wait; taken before the session's own.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "builtin.h"
+
+#define TWICE_NS 1000000000ULL
+
+static void command_wake(void *opaque)
+{
+	struct guest_command *g = opaque;
+	u64 one = 1;
+
+	/* A full counter means that main has yet to look: as good. */
+	if (write(g->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static size_t command_offer(void *opaque, const void *d, size_t len)
+{
+	struct guest_command *g = opaque;
+
+	return session_receive(&g->session, d, len);
+}
+
+/* From a serial port, on a vCPU */
+static void command_output(void *opaque, const void *d, size_t len)
+{
+	struct guest_command *g = opaque;
+
+	pthread_mutex_lock(&g->lock);
+	while (len) {
+		size_t n = session_receive(&g->session, d, len);
+
+		d = (const u8 *)d + n;
+		len -= n;
+		if (g->closing)
+			break;
+		if (len)
+			pthread_cond_wait(&g->space, &g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void command_note(void *opaque, const char *text)
+{
+	(void)opaque;
+	fprintf(stderr, "lkvm: guest: %s\n", text);
+}
+
+static void command_klog(void *opaque, const void *d, size_t len)
+{
+	struct guest_command *g = opaque;
+
+	pthread_mutex_lock(&g->console->lock);
+	klog_feed(&g->console->log, d, len);
+	pthread_mutex_unlock(&g->console->lock);
+}
+
+void streams_probe(enum stream_of_ours kind[3])
+{
+	for (int fd = 0; fd < 3; fd++) {
+		kind[fd] = STREAM_OURS_PIPE;
+		if (fcntl(fd, F_GETFD) >= 0) {
+			if (isatty(fd))
+				kind[fd] = STREAM_OURS_TTY;
+			continue;
+		}
+		kind[fd] = STREAM_OURS_NONE;
+		/* So that nothing that is opened later gets its number */
+		if (open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
+			kind[fd] = STREAM_OURS_NONE;
+	}
+}
+
+/* What the terminal prints goes to that of ours that can be written to. */
+static int terminal_fd(const enum stream_of_ours kind[3])
+{
+	static const int order[] = { STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++)
+		if (kind[order[i]] == STREAM_OURS_TTY)
+			return order[i];
+	return -1;
+}
+
+int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
+		 struct console *console, struct report *r)
+{
+	const struct session_ops ops = {
+		.wake = command_wake,
+		.note = command_note,
+		.klog = command_klog,
+		.opaque = g,
+	};
+	bool tty = kind[0] == STREAM_OURS_TTY;
+
+	memcpy(g->kind, kind, sizeof(g->kind));
+	g->console = console;
+	g->fd[GUEST_STDIN] = -1;
+	g->fd[GUEST_STDOUT] = STDOUT_FILENO;
+	g->fd[GUEST_STDERR] = STDERR_FILENO;
+	g->fd[GUEST_TERMINAL] = terminal_fd(kind);
+	g->in_fd = kind[0] == STREAM_OURS_NONE ? -1 : STDIN_FILENO;
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_cond_init(&g->space, NULL);
+	session_init(&g->session, &ops, tty ? GUEST_TERMINAL : GUEST_STDIN);
+	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (g->wake_fd < 0)
+		return report_error(r, errno, "eventfd");
+	g->opened = true;
+	if (tty)
+		terminal_raw();
+	command_resize(g);
+	return 0;
+}
+
+void command_close(struct guest_command *g)
+{
+	if (!g->opened)
+		return;
+	g->opened = false;
+	terminal_restore();
+	session_destroy(&g->session);
+	close(g->wake_fd);
+}
+
+void command_attach(struct guest_command *g, struct kvm *kvm)
+{
+	kvm->control = (struct console_ops){
+		command_output, command_offer, command_wake, g,
+	};
+}
+
+void command_shut(struct guest_command *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->closing = true;
+	pthread_cond_broadcast(&g->space);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void command_resize(struct guest_command *g)
+{
+	struct winsize w;
+	int fd = g->fd[GUEST_TERMINAL];
+
+	if (fd >= 0 && !ioctl(fd, TIOCGWINSZ, &w))
+		session_resize(&g->session, w.ws_row, w.ws_col);
+}
+
+void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
+{
+	u64 now = now_ns();
+	bool twice = sig == g->last_signal && now - g->last_time < TWICE_NS;
+
+	g->last_signal = sig;
+	g->last_time = now;
+	if (kvm->end != VM_END_NONE)
+		command_cut(g, VM_END_USER, sig);
+	else if (twice || g->session.state != SESSION_STARTED)
+		kvm_end(kvm, VM_END_USER, sig);
+	else
+		session_signal(&g->session, sig);
+}
+
+void command_cut(struct guest_command *g, enum vm_end end, u32 code)
+{
+	g->cut = end;
+	g->cut_code = code;
+}
+
+/* Output: as much as goes without waiting, stream by stream. */
+static void output_write(struct guest_command *g, unsigned int stream)
+{
+	struct pollfd p = { .fd = g->fd[stream], .events = POLLOUT };
+
+	for (;;) {
+		size_t len = PIPE_BUF;
+		const u8 *d = session_output(&g->session, stream, &len);
+		ssize_t n;
+
+		if (!len)
+			return;
+		if (p.fd >= 0 && poll(&p, 1, 0) <= 0)
+			return;
+		n = p.fd < 0 ? -1 : write(p.fd, d, len);
+		if (n < 0 && p.fd >= 0 && (errno == EINTR || errno == EAGAIN))
+			return;
+		if (n < 0)
+			session_refuse(&g->session, stream);
+		else
+			session_written(&g->session, stream, n);
+	}
+}
+
+/* Return: how many of the keys are for the guest; they are at @d. */
+static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
+			 size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		enum terminal_key key = terminal_key(&g->escape, d[i]);
+
+		if (key == KEY_LEAVE) {
+			kvm_end(kvm, VM_END_USER, 0);
+			return 0;
+		}
+		if (key == KEY_SEND)
+			d[n++] = d[i];
+	}
+	return n;
+}
+
+/* What is typed before the command runs is kept for it. */
+static size_t typed_room(const struct guest_command *g)
+{
+	if (g->kind[0] != STREAM_OURS_TTY ||
+	    g->session.state >= SESSION_STARTED)
+		return 0;
+	return sizeof(g->typed) - g->typed_len;
+}
+
+static void typed_read(struct guest_command *g, struct kvm *kvm)
+{
+	u8 *d = g->typed + g->typed_len;
+	ssize_t n = read(g->in_fd, d, typed_room(g));
+
+	if (n > 0)
+		g->typed_len += input_keys(g, kvm, d, n);
+	else if (!n)
+		g->in_fd = -1;
+}
+
+static void typed_send(struct guest_command *g)
+{
+	size_t n = MIN(g->typed_len, session_input_room(&g->session));
+
+	if (!n)
+		return;
+	session_input(&g->session, g->typed, n);
+	memmove(g->typed, g->typed + n, g->typed_len - n);
+	g->typed_len -= n;
+}
+
+static void input_read(struct guest_command *g, struct kvm *kvm)
+{
+	u8 d[GUEST_PROTO_DATA_MAX];
+	size_t room = session_input_room(&g->session);
+	ssize_t n;
+
+	if (!room || g->typed_len)
+		return;
+	n = read(g->in_fd, d, room);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		g->in_fd = -1;
+		session_input(&g->session, NULL, 0);
+	} else if (g->kind[0] == STREAM_OURS_TTY) {
+		n = input_keys(g, kvm, d, n);
+		if (n)
+			session_input(&g->session, d, n);
+	} else {
+		session_input(&g->session, d, n);
+	}
+}
+
+static bool input_wanted(const struct guest_command *g)
+{
+	return g->in_fd >= 0 &&
+	       (session_input_room(&g->session) || typed_room(g));
+}
+
+void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL])
+{
+	p[0] = (struct pollfd){ .fd = g->wake_fd, .events = POLLIN };
+	p[1] = (struct pollfd){
+		.fd = input_wanted(g) ? g->in_fd : -1,
+		.events = POLLIN,
+	};
+	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++) {
+		size_t len = 1;
+
+		session_output(&g->session, i, &len);
+		p[1 + i] = (struct pollfd){
+			.fd = len ? g->fd[i] : -1,
+			.events = POLLOUT,
+		};
+	}
+}
+
+static void port_send(struct guest_command *g, struct kvm *kvm)
+{
+	size_t len, n;
+	const u8 *d = session_send(&g->session, &len);
+
+	if (!len)
+		return;
+	if (kvm->control_virtio)
+		n = virtio_console_input(kvm->control_virtio, 0, d, len);
+	else
+		n = serial_input(kvm->control_serial, d, len);
+	session_sent(&g->session, n);
+}
+
+void command_serve(struct guest_command *g, struct kvm *kvm,
+		   const struct pollfd p[COMMAND_POLL])
+{
+	bool more;
+	u64 v;
+
+	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
+		v = 0;
+	do {
+		more = session_run(&g->session);
+		for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
+			output_write(g, i);
+		if (more && kvm->control_virtio)
+			virtio_console_resume(kvm->control_virtio, 0);
+		if (more) {
+			pthread_mutex_lock(&g->lock);
+			pthread_cond_broadcast(&g->space);
+			pthread_mutex_unlock(&g->lock);
+		}
+	} while (more);
+	typed_send(g);
+	if (p[1].fd >= 0 && p[1].revents) {
+		if (typed_room(g))
+			typed_read(g, kvm);
+		else
+			input_read(g, kvm);
+	}
+	port_send(g, kvm);
+	if (session_over(&g->session))
+		kvm_end(kvm, VM_END_REPORTED, 0);
+}

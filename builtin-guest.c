@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the guest's init is given: itself, and a file that says what to do.
+ *
+ * Theory of operation: the file is a sequence of records KEY=VALUE, each ended by
+ * a NUL (Documentation/guest-protocol.md), so that any argument gets through, and
+ * nothing of it is on the kernel's command line. Of the environment a list of
+ * names is handed on: what says who and where the user is and how a terminal
+ * wants to be treated, and nothing that only means something on the host.
+ *
+ * Modules come from the build directory that the kernel is of, else from
+ * /lib/modules of its release. A kernel that is known not to have what the port
+ * needs talks over a serial port, and the user is told. Main thread, before the
+ * VM is made.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "kvm/arch.h"
+#include "kvm/modules.h"
+#include "kvm/state.h"
+
+static const char *const env_names[] = {
+	"CI", "COLORTERM", "EDITOR", "HOME", "LANG", "LANGUAGE", "LESS",
+	"LOGNAME", "NO_COLOR", "PAGER", "PATH", "SHELL", "TERM", "TZ", "USER",
+	"VISUAL",
+};
+
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static void record(struct state_out *s, const char *key, const char *value)
+{
+	state_put(s, key, strlen(key));
+	state_put(s, value, strlen(value) + 1);
+}
+
+static void record_number(struct state_out *s, const char *key, u64 value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	record(s, key, text);
+}
+
+static void record_stream(struct state_out *s, const char *key,
+			  enum stream_of_ours kind)
+{
+	static const char *const word[] = {
+		[STREAM_OURS_NONE] = "none",
+		[STREAM_OURS_PIPE] = "pipe",
+		[STREAM_OURS_TTY] = "tty",
+	};
+
+	record(s, key, word[kind]);
+}
+
+static bool env_given(const struct run_options *o, const char *name, size_t len)
+{
+	for (unsigned int i = 0; i < o->nr_env; i++)
+		if (!strncmp(o->env[i], name, len) &&
+		    (!o->env[i][len] || o->env[i][len] == '='))
+			return true;
+	return false;
+}
+
+static void put_env(struct state_out *s, const struct run_options *o)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(env_names); i++) {
+		const char *v = getenv(env_names[i]);
+
+		if (!v && !strcmp(env_names[i], "PATH"))
+			v = PATH_DEFAULT;
+		if (!v || env_given(o, env_names[i], strlen(env_names[i])))
+			continue;
+		state_put(s, "env=", 4);
+		state_put(s, env_names[i], strlen(env_names[i]));
+		record(s, "=", v);
+	}
+	for (char **e = environ; *e; e++)
+		if (!strncmp(*e, "LC_", 3) &&
+		    !env_given(o, *e, strcspn(*e, "=")))
+			record(s, "env=", *e);
+	for (unsigned int i = 0; i < o->nr_env; i++) {
+		const char *v = strchr(o->env[i], '=') ? "" : getenv(o->env[i]);
+
+		if (!v)
+			continue;
+		state_put(s, "env=", 4);
+		state_put(s, o->env[i], strlen(o->env[i]));
+		if (!strchr(o->env[i], '='))
+			state_put(s, "=", 1);
+		record(s, "", v);
+	}
+}
+
+static void put_own_ids(struct state_out *s)
+{
+	gid_t group[64];
+	int n = getgroups(ARRAY_SIZE(group), group);
+
+	record_number(s, "uid=", getuid());
+	record_number(s, "gid=", getgid());
+	for (int i = 0; i < n; i++)
+		record_number(s, "group=", group[i]);
+}
+
+/* Groups that name @user; read as files, so that no module is loaded for it. */
+static void put_groups(struct state_out *s, const char *user)
+{
+	FILE *f = fopen("/etc/group", "re");
+	struct group *g;
+	unsigned int n = 0;
+
+	while (f && n < 64 && (g = fgetgrent(f))) {
+		for (char **m = g->gr_mem; *m; m++) {
+			if (strcmp(*m, user))
+				continue;
+			record_number(s, "group=", g->gr_gid);
+			n++;
+		}
+	}
+	if (f)
+		fclose(f);
+}
+
+/* "NAME", "UID" or "UID:GID" */
+static int put_user(struct state_out *s, const char *user, struct report *r)
+{
+	FILE *f = fopen("/etc/passwd", "re");
+	unsigned int uid, gid;
+	struct passwd *p;
+	char rest;
+	int n;
+
+	while (f && (p = fgetpwent(f)) && strcmp(p->pw_name, user))
+		;
+	if (f && p) {
+		record_number(s, "uid=", p->pw_uid);
+		record_number(s, "gid=", p->pw_gid);
+		fclose(f);
+		put_groups(s, user);
+		return 0;
+	}
+	if (f)
+		fclose(f);
+	n = sscanf(user, "%u:%u%c", &uid, &gid, &rest);
+	if (n == 1 && !user[strspn(user, "0123456789")])
+		gid = uid;
+	else if (n != 2)
+		return report_error(r, 0, "--user: no user %s", user);
+	record_number(s, "uid=", uid);
+	record_number(s, "gid=", gid);
+	return 0;
+}
+
+static void put_directory(struct state_out *s, const struct run_options *o)
+{
+	char cwd[4096];
+
+	if (o->chdir)
+		record(s, "cwd=", o->chdir);
+	else if (getcwd(cwd, sizeof(cwd)))
+		record(s, "cwd=?", cwd);
+}
+
+static void put_size(struct state_out *s)
+{
+	struct winsize w;
+
+	for (int fd = 0; fd < 3; fd++) {
+		if (ioctl(fd, TIOCGWINSZ, &w))
+			continue;
+		record_number(s, "rows=", w.ws_row);
+		record_number(s, "cols=", w.ws_col);
+		return;
+	}
+}
+
+static bool is_there(const char *dir, const char *name)
+{
+	char path[DISCOVER_PATH + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return !access(path, F_OK);
+}
+
+/* Where modules of the kernel of @c are. Return: whether there is such a place */
+static bool modules_dir(const struct run_config *c, char *dir, size_t size)
+{
+	const char *kernel = c->machine.kernel;
+	size_t len = strlen(kernel);
+	char release[128];
+
+	for (unsigned int i = 0; arch_images[i]; i++) {
+		size_t n = strlen(arch_images[i]);
+
+		if (len < n || strcmp(kernel + len - n, arch_images[i]) ||
+		    len - n >= size)
+			continue;
+		snprintf(dir, size, "%.*s", (int)(len - n), kernel);
+		if (len == n)
+			snprintf(dir, size, ".");
+		if (is_there(dir, "modules.builtin"))
+			return true;
+	}
+	discover_release(kernel, release, sizeof(release));
+	snprintf(dir, size, "/lib/modules/%s", release);
+	return *release && is_there(dir, "modules.dep");
+}
+
+/* @name: room for all of them, and NULL */
+static void modules_wanted(const struct machine *m, bool root_disk,
+			   const char **name)
+{
+	const struct {
+		const char *name;
+		bool wanted;
+	} row[] = {
+		{ "virtio_pci", m->transport == TRANSPORT_PCI },
+		{ "virtio_mmio", m->transport == TRANSPORT_MMIO },
+		{ "virtio_console", true },
+		{ "virtiofs", !root_disk },
+		{ "overlay", !root_disk },
+		{ "virtio_blk", m->nr_disks },
+		{ "crc32c_generic", root_disk },
+		{ "ext4", root_disk },
+		{ "virtio_net", m->nr_nets },
+		{ "virtio_rng", m->rng },
+		{ "virtio_balloon", m->balloon },
+		{ "vmw_vsock_virtio_transport", m->vsock.cid },
+	};
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		if (row[i].wanted)
+			name[n++] = row[i].name;
+	name[n] = NULL;
+}
+
+/* The virtio port needs a bus and a driver. */
+static void choose_control(struct run_config *c, const struct run_options *o,
+			   const struct modules *m)
+{
+	for (unsigned int i = 0; m->known && i < m->nr_missing; i++) {
+		const char *name = m->missing[i];
+
+		if (o->control || (strcmp(name, "virtio_pci") &&
+				   strcmp(name, "virtio_mmio") &&
+				   strcmp(name, "virtio_console")))
+			continue;
+		fprintf(stderr,
+			"lkvm: the kernel has no %s: the command's streams go over ttyS1, slowly\n",
+			name);
+		c->machine.control = CONTROL_SERIAL;
+		return;
+	}
+}
+
+static int put_module(struct state_out *s, struct initramfs *a, const char *from,
+		      struct report *r)
+{
+	const char *base = strrchr(from, '/');
+	char path[256];
+	size_t len;
+	void *data;
+	int err;
+
+	snprintf(path, sizeof(path), GUEST_PROTO_DIR "/modules/%.200s",
+		 base ? base + 1 : from);
+	err = modules_read(from, &data, &len, r);
+	if (err)
+		return err;
+	initramfs_file(a, path, 0600, data, len);
+	free(data);
+	record(s, "module=/", path);
+	return 0;
+}
+
+static int put_modules(struct state_out *s, struct run_config *c,
+		       const struct run_options *o, struct report *r)
+{
+	const char *name[16];
+	char dir[DISCOVER_PATH];
+	struct modules m = { .nr = 0 };
+	int err;
+
+	if (!modules_dir(c, dir, sizeof(dir)))
+		return 0;
+	modules_wanted(&c->machine, o->root_disk, name);
+	err = modules_resolve(&m, dir, name, r);
+	if (!err)
+		choose_control(c, o, &m);
+	initramfs_dir(&c->archive, GUEST_PROTO_DIR "/modules", 0700);
+	for (unsigned int i = 0; i < m.nr && !err; i++)
+		err = put_module(s, &c->archive, m.path[i], r);
+	modules_free(&m);
+	return err;
+}
+
+/* --rw and --ro are at the same place in the guest. */
+static int put_shares(struct state_out *s, const struct run_options *o,
+		      struct report *r)
+{
+	char path[DISCOVER_PATH];
+
+	for (unsigned int i = 0; i < o->nr_shares; i++) {
+		const struct machine_share *share = &o->share[i];
+
+		if (!o->share_tag[i][0] || share->tag != o->share_tag[i] ||
+		    !strncmp(share->tag, "share", 5))
+			continue;
+		if (!realpath(share->path, path))
+			return report_error(r, errno, "share %s", share->path);
+		state_put(s, share->readonly ? "ro=" : "rw=", 3);
+		state_put(s, share->tag, strlen(share->tag));
+		record(s, ":", path);
+	}
+	return 0;
+}
+
+static int put_config(struct state_out *s, const struct run_options *o,
+		      const struct run_config *c,
+		      const enum stream_of_ours kind[3], struct report *r)
+{
+	record(s, "hostname=", c->machine.name);
+	record(s, "root=", o->root_disk ? o->disk[0].opts.readonly ?
+	       "disk:/dev/vda,ro" : "disk:/dev/vda" : "auto");
+	record_stream(s, "stdin=", kind[0]);
+	record_stream(s, "stdout=", kind[1]);
+	record_stream(s, "stderr=", kind[2]);
+	put_size(s);
+	if (c->machine.control == CONTROL_SERIAL)
+		record(s, "port=", "serial");
+	if (o->fail_on)
+		record(s, "klog=", "1");
+	put_directory(s, o);
+	put_env(s, o);
+	for (char **arg = o->command; arg && *arg; arg++)
+		record(s, "arg=", *arg);
+	if (!o->user)
+		put_own_ids(s);
+	else if (put_user(s, o->user, r))
+		return -EINVAL;
+	return put_shares(s, o, r);
+}
+
+int guest_archive(struct run_config *c, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r)
+{
+	struct state_out config = { 0 };
+	struct initramfs *a = &c->archive;
+	size_t len;
+	const u8 *init = guest_init(&len);
+	int err;
+
+	initramfs_dir(a, "dev", 0755);
+	initramfs_char(a, "dev/console", 0600, 5, 1);
+	initramfs_dir(a, GUEST_PROTO_DIR, 0700);
+	initramfs_file(a, GUEST_PROTO_INIT, 0700, init, len);
+	err = put_modules(&config, c, o, r);
+	if (!err)
+		err = put_config(&config, o, c, kind, r);
+	if (!err && config.err)
+		err = config.err;
+	if (!err) {
+		initramfs_file(a, GUEST_PROTO_CONFIG, 0600, config.buf,
+			       config.len);
+		err = initramfs_finish(a);
+	}
+	state_out_free(&config);
+	c->machine.archive = a->data;
+	c->machine.archive_len = a->len;
+	return err ? report_error(r, -err, "initramfs") : 0;
+}

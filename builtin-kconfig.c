@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm config, lkvm check.
+ *
+ * Theory of operation: both compare a kernel's configuration with the fragment
+ * that lkvm carries. config prints the fragment, or what is missing in a .config,
+ * or adds that to it; the file is written anew beside the old one and takes its
+ * place. check looks at this host and at the configuration of the kernel that
+ * lkvm run would boot. Status 1 says that something is missing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "kvm/arch.h"
+#include "kvm/kconfig.h"
+
+#define STATUS_MISSING 1
+
+struct kconfig_options {
+	bool print;
+	bool check;
+	bool fix;
+};
+
+#define KCONFIG_OPT(n, f, h) \
+	{ n, 0, OPT_FLAG, NULL, h, offsetof(struct kconfig_options, f), NULL }
+
+const struct option_desc config_options[] = {
+	KCONFIG_OPT("print", print, "print the fragment"),
+	KCONFIG_OPT("check", check, "say what FILE lacks, and what that costs"),
+	KCONFIG_OPT("fix", fix, "add to FILE what it lacks"),
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+/* Return: all of it, to be freed; NULL with a report */
+static char *read_text(const char *path, struct report *r)
+{
+	FILE *f = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0;
+
+	if (!f) {
+		report_error(r, errno, "config %s", path);
+		return NULL;
+	}
+	errno = 0;
+	if (getdelim(&text, &size, 0, f) < 0) {
+		report_error(r, errno ? errno : ENODATA, "config %s", path);
+		free(text);
+		text = NULL;
+	}
+	fclose(f);
+	return text;
+}
+
+static unsigned int missing_print(const char *config)
+{
+	struct kconfig_option o = { "", "", "" };
+	const char *at = guest_kconfig();
+	unsigned int n = 0;
+
+	while (kconfig_next(&at, &o)) {
+		if (kconfig_satisfied(config, &o))
+			continue;
+		printf("CONFIG_%s=%s\tmissing: %s\n", o.name, o.value,
+		       kconfig_cost(&o));
+		n++;
+	}
+	return n;
+}
+
+/* What comes last in a .config counts, for make olddefconfig. */
+static unsigned int missing_append(FILE *f, const char *config)
+{
+	struct kconfig_option o = { "", "", "" };
+	const char *at = guest_kconfig();
+	unsigned int n = 0;
+
+	while (kconfig_next(&at, &o)) {
+		if (kconfig_satisfied(config, &o))
+			continue;
+		fprintf(f, "CONFIG_%s=%s\n", o.name, o.value);
+		n++;
+	}
+	return n;
+}
+
+static int config_fix(const char *path, const char *config, struct report *r)
+{
+	char temp[DISCOVER_PATH + 16];
+	unsigned int n;
+	FILE *f;
+	int err = 0;
+
+	snprintf(temp, sizeof(temp), "%s.lkvm", path);
+	f = fopen(temp, "we");
+	if (!f)
+		return report_error(r, errno, "config %s", temp);
+	fputs(config, f);
+	n = missing_append(f, config);
+	if (ferror(f) | fclose(f) || rename(temp, path) < 0)
+		err = report_error(r, errno, "config %s", path);
+	if (err)
+		unlink(temp);
+	else if (n)
+		printf("%u options added to %s; now run make olddefconfig\n", n,
+		       path);
+	return err;
+}
+
+/* That of the build we are in. Return: 0 or -errno with a report */
+static int config_find(char *path, size_t size, struct report *r)
+{
+	const char *output = getenv("KBUILD_OUTPUT");
+
+	snprintf(path, size, "%s/.config", output && *output ? output : ".");
+	return access(path, R_OK) ?
+	       report_error(r, errno, "config %s", path) : 0;
+}
+
+static int fail(const struct report *r)
+{
+	fprintf(stderr, "lkvm: %s\n", r->msg);
+	return STATUS_ERROR;
+}
+
+int cmd_config(int argc, char **argv)
+{
+	struct kconfig_options o = { .print = false };
+	char path[DISCOVER_PATH] = "", *config;
+	struct report r = { "" };
+	unsigned int missing = 0;
+	int n = options_parse(config_options, argc, argv, &o, &r);
+
+	if (n >= 0 && o.print + o.check + o.fix != 1)
+		n = report_error(&r, 0, "config: one of --print, --check and --fix");
+	else if (n >= 0 && (argc - n > 1 || (o.print && n < argc)))
+		n = report_error(&r, 0, "unexpected argument %s", argv[argc - 1]);
+	if (n < 0)
+		return fail(&r);
+	if (o.print) {
+		fputs(guest_kconfig(), stdout);
+		return 0;
+	}
+	if (n < argc)
+		snprintf(path, sizeof(path), "%s", argv[n]);
+	else if (config_find(path, sizeof(path), &r))
+		return fail(&r);
+	config = read_text(path, &r);
+	if (!config)
+		return fail(&r);
+	n = 0;
+	if (o.check)
+		missing = missing_print(config);
+	else
+		n = config_fix(path, config, &r);
+	free(config);
+	if (n)
+		return fail(&r);
+	return missing ? STATUS_MISSING : 0;
+}
+
+static bool check_path(const char *path, int mode, const char *cost)
+{
+	if (!access(path, mode)) {
+		printf("ok       %s\n", path);
+		return true;
+	}
+	printf("missing  %s: %s: %s\n", path, strerror(errno), cost);
+	return false;
+}
+
+static bool check_program(const char *name, const char *cost)
+{
+	const char *path = getenv("PATH");
+	char file[DISCOVER_PATH];
+
+	while (path && *path) {
+		int len = strcspn(path, ":");
+
+		snprintf(file, sizeof(file), "%.*s/%s", len, path, name);
+		if (!access(file, X_OK)) {
+			printf("ok       %s\n", file);
+			return true;
+		}
+		path += len + (path[len] == ':');
+	}
+	printf("missing  %s: %s\n", name, cost);
+	return false;
+}
+
+static void check_config(const struct discover *d)
+{
+	char path[DISCOVER_PATH + 64], release[128] = "";
+	struct report r = { "" };
+	char *config;
+
+	if (d->build[0]) {
+		snprintf(path, sizeof(path), "%s/.config", d->build);
+	} else {
+		discover_release(d->kernel, release, sizeof(release));
+		snprintf(path, sizeof(path), "/boot/config-%s", release);
+	}
+	config = read_text(path, &r);
+	if (!config) {
+		printf("unknown  %s\n", r.msg);
+		return;
+	}
+	printf("config   %s\n", path);
+	missing_print(config);
+	free(config);
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct report r = { "" };
+	struct utsname u;
+	struct discover d;
+	bool ok;
+
+	if (argc > 1) {
+		report_error(&r, 0, "unexpected argument %s", argv[1]);
+		return fail(&r);
+	}
+	uname(&u);
+	d = (struct discover){
+		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
+		.here = ".", .boot = "/boot", .release = u.release,
+	};
+	ok = check_path("/dev/kvm", R_OK | W_OK,
+			"nothing can be run; join group kvm, or load a kvm module");
+	check_path("/dev/vhost-net", R_OK | W_OK, "no -n tap,vhost");
+	check_path("/dev/vhost-vsock", R_OK | W_OK, "no --vsock CID,vhost");
+	check_path("/dev/net/tun", R_OK | W_OK, "no -n tap");
+	check_program("passt", "no -n user");
+	if (discover_kernel(&d, &r)) {
+		printf("missing  %s\n", r.msg);
+		return STATUS_MISSING;
+	}
+	printf("kernel   %s\n", d.kernel);
+	check_config(&d);
+	return ok ? 0 : STATUS_MISSING;
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the host wants of us.
+ *
+ * Theory of operation: the file is a sequence of records KEY=VALUE, each ended
+ * by a NUL, as Documentation/guest-protocol.md lists them. Lkvm wrote it, so it
+ * is believed; a key that is not known is passed over, for the sake of hosts
+ * that are newer than this. What is too much for the arrays is an error.
+ */
+#include <asm/errno.h>
+
+#include "init.h"
+
+static int put(const char **list, unsigned int *nr, unsigned int max,
+	       const char *v)
+{
+	if (*nr == max)
+		return -E2BIG;
+	list[(*nr)++] = v;
+	return 0;
+}
+
+static enum stream_kind kind_of(const char *v)
+{
+	if (text_equal(v, "pipe"))
+		return KIND_PIPE;
+	return text_equal(v, "tty") ? KIND_TTY : KIND_NONE;
+}
+
+static int put_share(struct config *c, const char *v, bool ro)
+{
+	if (c->nr_shares == CONFIG_LIST)
+		return -E2BIG;
+	c->share[c->nr_shares] = v;
+	c->share_ro[c->nr_shares++] = ro;
+	return 0;
+}
+
+/* Keys that may come more than once. Return: 1 when it is none of these. */
+static int list_record(struct config *c, const char *r)
+{
+	const char *v;
+
+	v = text_after(r, "arg=");
+	if (v)
+		return put(c->argv, &c->argc, CONFIG_WORDS, v);
+	v = text_after(r, "env=");
+	if (v)
+		return put(c->envp, &c->envc, CONFIG_WORDS, v);
+	v = text_after(r, "module=");
+	if (v)
+		return put(c->module, &c->nr_modules, CONFIG_LIST, v);
+	v = text_after(r, "rw=");
+	if (v)
+		return put_share(c, v, false);
+	v = text_after(r, "ro=");
+	if (v)
+		return put_share(c, v, true);
+	v = text_after(r, "group=");
+	if (!v)
+		return 1;
+	if (c->nr_groups == CONFIG_LIST)
+		return -E2BIG;
+	c->group[c->nr_groups++] = text_number(v);
+	return 0;
+}
+
+static void text_record(struct config *c, const char *r)
+{
+	const struct {
+		const char *key;
+		const char **at;
+	} text[] = {
+		{ "root=", &c->root },
+		{ "cwd=", &c->cwd },
+		{ "hostname=", &c->hostname },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(text); i++) {
+		const char *v = text_after(r, text[i].key);
+
+		if (v)
+			*text[i].at = v;
+	}
+}
+
+static void single_record(struct config *c, const char *r)
+{
+	static const char *const stream[] = { "stdin=", "stdout=", "stderr=" };
+	const char *v;
+
+	text_record(c, r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(stream); i++) {
+		v = text_after(r, stream[i]);
+		if (v)
+			c->stream[i] = kind_of(v);
+	}
+	v = text_after(r, "uid=");
+	if (v)
+		c->uid = text_number(v);
+	v = text_after(r, "gid=");
+	if (v)
+		c->gid = text_number(v);
+	v = text_after(r, "rows=");
+	if (v)
+		c->rows = text_number(v);
+	v = text_after(r, "cols=");
+	if (v)
+		c->cols = text_number(v);
+	if (text_equal(r, "port=serial"))
+		c->serial = true;
+	if (text_equal(r, "klog=1"))
+		c->klog = true;
+}
+
+int config_read(struct config *c, const char *path)
+{
+	long len = file_read(path, c->text, sizeof(c->text));
+	int err = 0;
+
+	if (len < 0)
+		return len;
+	if (len == sizeof(c->text) - 1)
+		return -E2BIG;
+	for (char *r = c->text; r < c->text + len && !err;
+	     r += strlen(r) + 1) {
+		err = list_record(c, r);
+		if (err == 1) {
+			single_record(c, r);
+			err = 0;
+		}
+	}
+	return err;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of lkvm's init share. */
+#ifndef GUEST__INIT_H
+#define GUEST__INIT_H
+
+#include "kvm/guest-proto.h"
+
+#define CONFIG_BYTES 0x20000
+#define CONFIG_WORDS 4096
+#define CONFIG_LIST 64
+#define PATH_BYTES 4096
+/* mknod()'s mode: a character device */
+#define NODE_CHAR 0020000
+
+/** enum stream_kind - what the host has there, and the command is to have */
+enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
+
+/**
+ * struct config - what the host wants; strings are in @text
+ * @argv: NULL at its end; empty for a shell
+ * @stream: by file descriptor of the command
+ * @share, @share_ro: TAG:PATH, to be mounted
+ * @serial: talk over ttyS1; @klog: send the kernel's log at the end
+ */
+struct config {
+	char text[CONFIG_BYTES];
+	const char *argv[CONFIG_WORDS + 1];
+	unsigned int argc;
+	const char *envp[CONFIG_WORDS + 1];
+	unsigned int envc;
+	const char *root;
+	const char *cwd;
+	const char *hostname;
+	const char *module[CONFIG_LIST];
+	unsigned int nr_modules;
+	const char *share[CONFIG_LIST];
+	bool share_ro[CONFIG_LIST];
+	unsigned int nr_shares;
+	u32 uid;
+	u32 gid;
+	u32 group[CONFIG_LIST];
+	unsigned int nr_groups;
+	enum stream_kind stream[3];
+	u16 rows;
+	u16 cols;
+	bool serial;
+	bool klog;
+};
+
+/* text.c: as in every libc, as far as needed */
+void *memcpy(void *to, const void *from, size_t n);
+void *memmove(void *to, const void *from, size_t n);
+void *memset(void *to, int c, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+bool text_equal(const char *a, const char *b);
+/** text_after() - what follows @prefix in @s; NULL if it does not begin so */
+const char *text_after(const char *s, const char *prefix);
+/** text_number() - decimal, as far as there are digits */
+u64 text_number(const char *s);
+/** text_join() - @a, @b and @c into @out of @size bytes; cut if need be */
+char *text_join(char *out, size_t size, const char *a, const char *b,
+		const char *c);
+/** text_errno() - words for an errno, its number if it is a rare one */
+const char *text_errno(int err);
+/** file_read() - at most @size - 1 bytes and a NUL. Return: length, -errno */
+long file_read(const char *path, char *out, size_t size);
+int file_write(const char *path, const char *text);
+
+/** config_read() - Return: 0 or -errno */
+int config_read(struct config *c, const char *path);
+
+/**
+ * struct notes - what there is to tell the user before there is a port
+ */
+struct notes {
+	char text[2048];
+	size_t len;
+};
+
+void note(struct notes *n, const char *a, const char *b, const char *c);
+
+/* root.c */
+
+/** root_early() - /proc, /sys, /dev of the initramfs, for looking around */
+void root_early(void);
+/**
+ * root_setup() - mount what is to be / and move there
+ * Return: NULL, or what failed; then @err is -errno
+ */
+const char *root_setup(const struct config *c, struct notes *n, int *err);
+/** root_settle() - a disk is as if it had been unmounted; ends all processes */
+void root_settle(const struct config *c);
+/** root_shares() - mount --rw and --ro. Return: as root_setup() */
+const char *root_shares(const struct config *c, int *err);
+/** modules_load() - insmod in the order given */
+void modules_load(const struct config *c, struct notes *n);
+/** loopback_up() - best effort: there may be no network at all */
+void loopback_up(void);
+
+/* port.c */
+
+/**
+ * struct port - the connection to the host
+ * @window: bytes that the host may send a stream before we take some
+ * @in: bytes not looked at yet; @out: bytes not sent yet
+ */
+struct port {
+	int fd;
+	u32 window;
+	size_t in_len;
+	size_t out_len;
+	u8 in[sizeof(struct guest_frame) + GUEST_PROTO_DATA_MAX];
+	u8 out[0x20000];
+};
+
+/** port_open() - wait for the port and greet. Return: 0 or -errno */
+int port_open(struct port *p, bool serial);
+/** port_room() - payload that a frame put now may have */
+size_t port_room(const struct port *p);
+/** port_data() - where the payload of the next frame may be made */
+void *port_data(struct port *p);
+/** port_commit() - the frame whose payload of @len bytes is at port_data() */
+void port_commit(struct port *p, u8 type, u8 stream, size_t len);
+/** port_put() - a frame; waits for room */
+void port_put(struct port *p, u8 type, u8 stream, const void *d, size_t len);
+void port_put32(struct port *p, u8 type, u8 stream, u32 v);
+/** port_error() - GUEST_ERROR with @status and text */
+void port_error(struct port *p, u32 status, const char *a, const char *b,
+		const char *c);
+/** port_push() - send what goes without waiting */
+void port_push(struct port *p);
+/** port_drain() - send all */
+void port_drain(struct port *p);
+/** port_pull() - read what is there. Return: false when the host is gone */
+bool port_pull(struct port *p);
+/**
+ * port_next() - the next whole frame
+ * @data: its payload, valid until port_done()
+ * Return: whether there is one
+ */
+bool port_next(struct port *p, struct guest_frame *f, const u8 **data);
+/** port_done() - the frame that port_next() gave has been looked at */
+void port_done(struct port *p, const struct guest_frame *f);
+/** port_hello() - wait for the host's. Return: its window, 0 if it is odd */
+u32 port_hello(struct port *p);
+
+/* run.c */
+
+/**
+ * struct child - the command
+ * @fd: our ends, -1 without: of its stdin, stdout, stderr, of its terminal
+ * @status: of wait4(), once @gone
+ */
+struct child {
+	int pid;
+	int fd[GUEST_STREAMS];
+	bool gone;
+	int status;
+};
+
+/**
+ * child_start() - run the command
+ * @what: on failure, the word that it is about
+ * Return: 0, or -errno of what failed
+ */
+int child_start(struct child *c, const struct config *cfg, const char **what);
+void child_resize(const struct child *c, u16 rows, u16 cols);
+
+/* relay.c */
+
+/** relay_run() - move bytes until the command and its output have ended */
+void relay_run(struct port *p, struct child *c, u32 window);
+/** processes_end() - kill and wait for all others */
+void processes_end(void);
+/** relay_init() - SIGCHLD is to end a poll, and nothing else does */
+void relay_init(void);
+
+#endif

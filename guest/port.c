@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The connection to the host.
+ *
+ * Theory of operation: a virtio-console port, found by its name in sysfs, or the
+ * second serial port, raw. A port appears when the driver gets to it, which may
+ * be after init: kernel events say when to look again (without a network stack,
+ * a clock does). The first write waits for the host, what follows does not
+ * wait. Frames are made in place in the output buffer, and read whole. The
+ * host is believed: it could do with this guest as it likes anyway.
+ */
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/ioctls.h>
+#include <asm/poll.h>
+#include <asm/termbits.h>
+#include <linux/netlink.h>
+#include <linux/time_types.h>
+
+#include "init.h"
+#include "sys.h"
+
+#define PORTS "/sys/class/virtio-ports/"
+#define NODE "/lkvm/ctl"
+#define FAMILY_NETLINK 16
+#define SOCKET_RAW 3
+#define PATIENCE 1000
+#define TRY_MS 10
+#define SERIAL_WINDOW 1024
+
+struct dirent64 {
+	u64 ino;
+	s64 off;
+	u16 len;
+	u8 type;
+	char name[];
+};
+
+static int events_open(void)
+{
+	struct sockaddr_nl a = { .nl_family = FAMILY_NETLINK, .nl_groups = 1 };
+	int fd = sys_socket(FAMILY_NETLINK, SOCKET_RAW | O_CLOEXEC,
+			    NETLINK_KOBJECT_UEVENT);
+
+	if (fd >= 0 && SYS(__NR_bind, fd, (long)&a, sizeof(a)) < 0) {
+		sys_close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static void events_wait(int fd)
+{
+	struct __kernel_timespec t = { .tv_nsec = TRY_MS * 1000000LL };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char event[2048];
+
+	/* An event without this is waited for a little longer than it takes. */
+	if (SYS(__NR_ppoll, (long)&p, fd >= 0, (long)&t, 0, 0) > 0)
+		sys_read(fd, event, sizeof(event));
+}
+
+/* "MAJOR:MINOR" of sysfs, as mknod() has it */
+static u32 device_number(const char *s)
+{
+	u32 major = text_number(s), minor = 0;
+
+	while (*s && *s != ':')
+		s++;
+	if (*s)
+		minor = text_number(s + 1);
+	return (minor & 0xff) | major << 8 | (minor & ~0xffU) << 12;
+}
+
+/* Return: whether the port @entry of sysfs is ours; then it is at NODE */
+static bool port_is_ours(const char *entry)
+{
+	char path[128], text[128];
+	long n;
+
+	n = file_read(text_join(path, sizeof(path), PORTS, entry, "/name"), text,
+		      sizeof(text));
+	if (n <= 0)
+		return false;
+	if (text[n - 1] == '\n')
+		text[n - 1] = 0;
+	if (!text_equal(text, GUEST_PROTO_PORT))
+		return false;
+	n = file_read(text_join(path, sizeof(path), PORTS, entry, "/dev"), text,
+		      sizeof(text));
+	return n > 0 && !SYS(__NR_mknodat, -100, (long)NODE, NODE_CHAR | 0600,
+			     device_number(text));
+}
+
+static bool port_find(void)
+{
+	long dir = sys_open(PORTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool found = false;
+	char list[2048];
+	long n;
+
+	if (dir < 0)
+		return false;
+	while (!found && (n = SYS(__NR_getdents64, dir, (long)list,
+				  sizeof(list))) > 0) {
+		for (long at = 0; at < n && !found;) {
+			struct dirent64 *d = (struct dirent64 *)(list + at);
+
+			found = d->name[0] != '.' && port_is_ours(d->name);
+			at += d->len;
+		}
+	}
+	sys_close(dir);
+	return found;
+}
+
+static int open_virtio(void)
+{
+	int events = events_open();
+	bool found = false;
+
+	for (unsigned int i = 0; i < PATIENCE && !found; i++) {
+		found = port_find();
+		if (!found)
+			events_wait(events);
+	}
+	if (events >= 0)
+		sys_close(events);
+	return found ? sys_open(NODE, O_RDWR | O_CLOEXEC, 0) : -ENODEV;
+}
+
+static int open_serial(void)
+{
+	int fd = sys_open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	struct termios t = {
+		.c_cflag = CS8 | CREAD | CLOCAL | B115200,
+	};
+
+	if (fd < 0)
+		return fd;
+	t.c_cc[VMIN] = 1;
+	sys_ioctl(fd, TCSETS, &t);
+	return fd;
+}
+
+int port_open(struct port *p, bool serial)
+{
+	struct guest_hello hello = {
+		.magic = htole32(GUEST_PROTO_MAGIC),
+		.version = htole32(GUEST_PROTO_VERSION),
+	};
+
+	p->window = serial ? SERIAL_WINDOW : GUEST_PROTO_WINDOW;
+	p->fd = serial ? open_serial() : open_virtio();
+	if (p->fd < 0)
+		return p->fd;
+	hello.window = htole32(p->window);
+	port_put(p, GUEST_HELLO, 0, &hello, sizeof(hello));
+	port_drain(p);
+	sys_fcntl(p->fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	return 0;
+}
+
+size_t port_room(const struct port *p)
+{
+	size_t room = sizeof(p->out) - p->out_len;
+
+	if (room <= sizeof(struct guest_frame))
+		return 0;
+	return MIN(room - sizeof(struct guest_frame),
+		   (size_t)GUEST_PROTO_DATA_MAX);
+}
+
+void *port_data(struct port *p)
+{
+	return p->out + p->out_len + sizeof(struct guest_frame);
+}
+
+void port_commit(struct port *p, u8 type, u8 stream, size_t len)
+{
+	struct guest_frame f = {
+		.type = type, .stream = stream, .len = htole32(len),
+	};
+
+	memcpy(p->out + p->out_len, &f, sizeof(f));
+	p->out_len += sizeof(f) + len;
+}
+
+static void port_wait(struct port *p, short events)
+{
+	struct pollfd fd = { .fd = p->fd, .events = events };
+
+	SYS(__NR_ppoll, (long)&fd, 1, 0, 0, 0);
+}
+
+void port_put(struct port *p, u8 type, u8 stream, const void *d, size_t len)
+{
+	while (port_room(p) < len) {
+		port_wait(p, POLLOUT);
+		port_push(p);
+	}
+	memcpy(port_data(p), d, len);
+	port_commit(p, type, stream, len);
+}
+
+void port_put32(struct port *p, u8 type, u8 stream, u32 v)
+{
+	__le32 le = htole32(v);
+
+	port_put(p, type, stream, &le, sizeof(le));
+}
+
+void port_error(struct port *p, u32 status, const char *a, const char *b,
+		const char *c)
+{
+	struct {
+		__le32 status;
+		char text[GUEST_PROTO_TEXT_MAX - 4];
+	} m = { .status = htole32(status) };
+
+	text_join(m.text, sizeof(m.text), a, b, c);
+	port_put(p, GUEST_ERROR, 0, &m, 4 + strlen(m.text));
+}
+
+void port_push(struct port *p)
+{
+	size_t done = 0;
+
+	while (done < p->out_len) {
+		long n = sys_write(p->fd, p->out + done, p->out_len - done);
+
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	p->out_len -= done;
+	memmove(p->out, p->out + done, p->out_len);
+}
+
+void port_drain(struct port *p)
+{
+	for (;;) {
+		port_push(p);
+		if (!p->out_len)
+			return;
+		port_wait(p, POLLOUT);
+	}
+}
+
+bool port_pull(struct port *p)
+{
+	long n = sys_read(p->fd, p->in + p->in_len, sizeof(p->in) - p->in_len);
+
+	if (n > 0)
+		p->in_len += n;
+	return n > 0 || n == -EAGAIN || n == -EINTR;
+}
+
+bool port_next(struct port *p, struct guest_frame *f, const u8 **data)
+{
+	if (p->in_len < sizeof(*f))
+		return false;
+	memcpy(f, p->in, sizeof(*f));
+	*data = p->in + sizeof(*f);
+	return le32toh(f->len) <= p->in_len - sizeof(*f);
+}
+
+void port_done(struct port *p, const struct guest_frame *f)
+{
+	size_t len = sizeof(*f) + le32toh(f->len);
+
+	p->in_len -= len;
+	memmove(p->in, p->in + len, p->in_len);
+}
+
+u32 port_hello(struct port *p)
+{
+	struct guest_hello hello;
+	struct guest_frame f;
+	const u8 *data;
+
+	while (!port_next(p, &f, &data)) {
+		port_wait(p, POLLIN);
+		port_pull(p);
+	}
+	if (f.type != GUEST_HELLO || le32toh(f.len) != sizeof(hello))
+		return 0;
+	memcpy(&hello, data, sizeof(hello));
+	port_done(p, &f);
+	if (le32toh(hello.magic) != GUEST_PROTO_MAGIC ||
+	    le32toh(hello.version) != GUEST_PROTO_VERSION)
+		return 0;
+	return le32toh(hello.window);
+}

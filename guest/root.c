@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the command sees as its file system.
+ *
+ * Theory of operation: the kernel starts init in the initramfs, which the user's
+ * own initrd may have filled. "root=" of the configuration chooses: "initramfs"
+ * stays there; "disk:DEVICE[,ro]" mounts a disk with whichever of the kernel's
+ * file systems takes it; "auto" looks for a virtio-fs device with the tag of the
+ * host's root and lays an overlay over the whole of it, whose upper layer is a
+ * tmpfs, and stays in the initramfs when there is no such device. A new root is
+ * moved over the old one, as switch_root does.
+ *
+ * A kernel that lacks one of the small file systems costs what needs it and is
+ * a note to the user; a root that cannot be had is an error. A directory of the
+ * host's user may be anywhere, in /tmp as well, so nothing is mounted over a
+ * directory of the host's root but what belongs to a kernel: /proc, /sys, /dev,
+ * /run.
+ */
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <linux/if.h>
+#include <linux/in.h>
+#include <linux/mount.h>
+#include <linux/sockios.h>
+#include <linux/time_types.h>
+
+#include "init.h"
+#include "sys.h"
+
+#define NEW_ROOT "/lkvm/root"
+#define LOWER "/lkvm/lower"
+#define UPPER "/lkvm/rw"
+#define FAMILY_INET 2
+#define SOCKET_DGRAM 2
+
+/* For a kernel without devtmpfs */
+static const struct {
+	const char *path;
+	u16 mode;
+	u8 major;
+	u8 minor;
+} node[] = {
+	{ "dev/null", 0666, 1, 3 },
+	{ "dev/zero", 0666, 1, 5 },
+	{ "dev/full", 0666, 1, 7 },
+	{ "dev/random", 0666, 1, 8 },
+	{ "dev/urandom", 0666, 1, 9 },
+	{ "dev/tty", 0666, 5, 0 },
+	{ "dev/console", 0600, 5, 1 },
+	{ "dev/ptmx", 0666, 5, 2 },
+	{ "dev/kmsg", 0600, 1, 11 },
+};
+
+static int mount_dir(const char *type, const char *path, unsigned long flags,
+		     const char *data)
+{
+	sys_mkdir(path, 0755);
+	return sys_mount(type, path, type, flags, data);
+}
+
+static void mount_dev(void)
+{
+	int err = mount_dir("devtmpfs", "dev", MS_NOSUID, "mode=0755");
+
+	/* EBUSY: the kernel has done it */
+	if (!err || err == -EBUSY)
+		return;
+	mount_dir("tmpfs", "dev", MS_NOSUID, "mode=0755");
+	for (unsigned int i = 0; i < ARRAY_SIZE(node); i++)
+		SYS(__NR_mknodat, -100, (long)node[i].path,
+		    NODE_CHAR | node[i].mode, node[i].major << 8 | node[i].minor);
+}
+
+/* All of it below the current directory, which is the root or to be it */
+static void mount_kernel(void)
+{
+	mount_dir("proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_dir("sysfs", "sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_dev();
+	SYS(__NR_umask, 0);
+}
+
+static void mount_rest(bool host_root, struct notes *n)
+{
+	if (mount_dir("devpts", "dev/pts", MS_NOSUID | MS_NOEXEC,
+		      "mode=0620,ptmxmode=0666,gid=5"))
+		note(n, "the kernel has no UNIX98_PTYS: no terminals", NULL, NULL);
+	mount_dir("tmpfs", "dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+	sys_symlink("/proc/self/fd", "dev/fd");
+	sys_symlink("/proc/self/fd/0", "dev/stdin");
+	sys_symlink("/proc/self/fd/1", "dev/stdout");
+	sys_symlink("/proc/self/fd/2", "dev/stderr");
+	mount_dir("tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=0755");
+	sys_mkdir("tmp", 01777);
+	if (!host_root)
+		mount_dir("tmpfs", "tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+	mount_dir("debugfs", "sys/kernel/debug", 0, NULL);
+	mount_dir("tracefs", "sys/kernel/tracing", 0, NULL);
+	mount_dir("cgroup2", "sys/fs/cgroup", 0, NULL);
+}
+
+void root_early(void)
+{
+	sys_chdir("/");
+	mount_kernel();
+}
+
+static void pause_ms(unsigned int ms)
+{
+	struct __kernel_timespec t = { .tv_nsec = ms * 1000000LL };
+
+	SYS(__NR_nanosleep, (long)&t, 0);
+}
+
+/* With each file system that the kernel has for block devices */
+static int mount_disk(const char *dev, unsigned long flags)
+{
+	char list[2048];
+	long len = file_read("/proc/filesystems", list, sizeof(list));
+	int err = -ENODEV;
+
+	for (char *line = list, *end; len > 0 && *line; line = end + 1) {
+		for (end = line; *end && *end != '\n'; end++)
+			;
+		if (!*end)
+			break;
+		*end = 0;
+		if (*line++ != '\t')
+			continue;
+		err = sys_mount(dev, NEW_ROOT, line, flags, NULL);
+		if (!err || (err != -EINVAL && err != -EUCLEAN))
+			break;
+	}
+	return err;
+}
+
+static int root_disk(const char *spec)
+{
+	unsigned long flags = 0;
+	char dev[64];
+	size_t i = 0;
+
+	for (; spec[i] && spec[i] != ',' && i < sizeof(dev) - 1; i++)
+		dev[i] = spec[i];
+	dev[i] = 0;
+	if (text_equal(spec + i, ",ro"))
+		flags = MS_RDONLY;
+	/* A driver that is a module finds its device a little later. */
+	for (unsigned int n = 0; n < 500; n++) {
+		if (SYS(__NR_faccessat, -100, (long)dev, 0) != -ENOENT)
+			break;
+		pause_ms(10);
+	}
+	sys_mkdir(NEW_ROOT, 0755);
+	return mount_disk(dev, flags);
+}
+
+/* Return: 0; -ENODEV when there is no such device or no such file system */
+static int root_host(struct notes *n)
+{
+	int err;
+
+	sys_mkdir(LOWER, 0755);
+	sys_mkdir(NEW_ROOT, 0755);
+	err = sys_mount(GUEST_PROTO_ROOT_TAG, LOWER, "virtiofs", MS_RDONLY, NULL);
+	if (err)
+		return err == -EINVAL ? -ENODEV : err;
+	err = mount_dir("tmpfs", UPPER, 0, "mode=0755");
+	if (!err) {
+		sys_mkdir(UPPER "/upper", 0755);
+		sys_mkdir(UPPER "/work", 0755);
+		err = sys_mount("overlay", NEW_ROOT, "overlay", 0,
+				"lowerdir=" LOWER ",upperdir=" UPPER
+				"/upper,workdir=" UPPER "/work");
+	}
+	if (!err)
+		return 0;
+	note(n, "the kernel has no OVERLAY_FS: the root is read-only", NULL, NULL);
+	return sys_mount(LOWER, NEW_ROOT, NULL, MS_MOVE, NULL);
+}
+
+/* From the initramfs to what is mounted at NEW_ROOT */
+static int root_switch(void)
+{
+	int err = sys_chdir(NEW_ROOT);
+
+	if (err)
+		return err;
+	mount_kernel();
+	err = sys_mount(".", "/", NULL, MS_MOVE, NULL);
+	if (!err)
+		err = sys_chroot(".");
+	return err ? err : sys_chdir("/");
+}
+
+const char *root_setup(const struct config *c, struct notes *n, int *err)
+{
+	const char *spec = c->root ? c->root : "auto";
+	const char *disk = text_after(spec, "disk:");
+	bool host = false;
+
+	*err = 0;
+	if (disk) {
+		*err = root_disk(disk);
+		if (*err)
+			return disk;
+	} else if (text_equal(spec, "auto")) {
+		*err = root_host(n);
+		host = !*err;
+		if (*err && *err != -ENODEV)
+			return GUEST_PROTO_ROOT_TAG;
+	}
+	if (disk || host) {
+		*err = root_switch();
+		if (*err)
+			return "/";
+	}
+	*err = 0;
+	mount_rest(host, n);
+	if (c->hostname)
+		SYS(__NR_sethostname, (long)c->hostname, strlen(c->hostname));
+	return NULL;
+}
+
+/* Who still writes keeps it from becoming read-only. */
+void root_settle(const struct config *c)
+{
+	SYS(__NR_sync);
+	if (!c->root || !text_after(c->root, "disk:"))
+		return;
+	processes_end();
+	sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+const char *root_shares(const struct config *c, int *err)
+{
+	char tag[64];
+
+	for (unsigned int i = 0; i < c->nr_shares; i++) {
+		const char *s = c->share[i];
+		size_t n = 0;
+
+		for (; s[n] && s[n] != ':' && n < sizeof(tag) - 1; n++)
+			tag[n] = s[n];
+		tag[n] = 0;
+		if (s[n] != ':')
+			continue;
+		*err = sys_mount(tag, s + n + 1, "virtiofs",
+				 c->share_ro[i] ? MS_RDONLY : 0, NULL);
+		if (*err)
+			return s + n + 1;
+	}
+	return NULL;
+}
+
+/* The file's name is freed with it: the initramfs is memory. */
+void modules_load(const struct config *c, struct notes *n)
+{
+	for (unsigned int i = 0; i < c->nr_modules; i++) {
+		const char *path = c->module[i];
+		long fd = sys_open(path, O_RDONLY | O_CLOEXEC, 0);
+		long err = fd;
+
+		if (fd >= 0) {
+			/* Flag 4: the kernel decompresses it. */
+			err = SYS(__NR_finit_module, fd, (long)"", 0);
+			if (err == -ENOEXEC)
+				err = SYS(__NR_finit_module, fd, (long)"", 4);
+			sys_close(fd);
+			sys_unlink(path);
+		}
+		if (err < 0 && err != -EEXIST)
+			note(n, path, ": cannot be loaded: ", text_errno(-err));
+	}
+}
+
+void loopback_up(void)
+{
+	struct ifreq r = { .ifr_name = "lo" };
+	long fd = sys_socket(FAMILY_INET, SOCKET_DGRAM, 0);
+
+	if (fd < 0)
+		return;
+	if (!sys_ioctl(fd, SIOCGIFFLAGS, &r)) {
+		r.ifr_flags |= IFF_UP;
+		sys_ioctl(fd, SIOCSIFFLAGS, &r);
+	}
+	sys_close(fd);
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Starting the command.
+ *
+ * Theory of operation: each of its three streams is a pipe, the terminal that
+ * they share, or closed, as on the host. It leads a session of its own, on that
+ * terminal if there is one. The child says what failed before it became the
+ * command through a pipe that execve() closes. The program is looked for as
+ * execvp() does it, in the PATH that the command gets.
+ */
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/ioctls.h>
+#include <asm/signal.h>
+#include <asm/termios.h>
+
+#include "init.h"
+#include "sys.h"
+
+#define PTMX "/dev/ptmx"
+
+struct pair {
+	int ours;
+	int theirs;
+};
+
+static const char *env_get(const struct config *c, const char *key)
+{
+	for (unsigned int i = 0; i < c->envc; i++) {
+		const char *v = text_after(c->envp[i], key);
+
+		if (v)
+			return v;
+	}
+	return NULL;
+}
+
+static int open_terminal(struct child *c, const struct config *cfg, int *slave)
+{
+	char path[32], digits[12];
+	int fd, unlock = 0, i = sizeof(digits) - 1;
+	unsigned int n = 0;
+
+	fd = sys_open(PTMX, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	c->fd[GUEST_TERMINAL] = fd;
+	sys_ioctl(fd, TIOCSPTLCK, &unlock);
+	if (sys_ioctl(fd, TIOCGPTN, &n) < 0)
+		return -EIO;
+	digits[i] = 0;
+	do {
+		digits[--i] = '0' + n % 10;
+		n /= 10;
+	} while (n);
+	child_resize(c, cfg->rows, cfg->cols);
+	text_join(path, sizeof(path), "/dev/pts/", digits + i, NULL);
+	if (cfg->uid)
+		SYS(__NR_fchownat, -100, (long)path, cfg->uid, -1, 0);
+	*slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	return *slave < 0 ? *slave : 0;
+}
+
+static int open_pipe(struct pair *p, bool in)
+{
+	int fds[2], err = sys_pipe2(fds, O_CLOEXEC);
+
+	if (err)
+		return err;
+	p->ours = fds[in];
+	p->theirs = fds[!in];
+	sys_fcntl(p->ours, F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
+static int open_streams(struct child *c, const struct config *cfg,
+			int theirs[3], int *slave)
+{
+	struct pair p;
+	int err = 0;
+
+	for (unsigned int i = 0; i < 3 && !err; i++) {
+		if (cfg->stream[i] == KIND_PIPE) {
+			err = open_pipe(&p, i == GUEST_STDIN);
+			c->fd[i] = err ? -1 : p.ours;
+			theirs[i] = err ? -1 : p.theirs;
+		} else if (cfg->stream[i] == KIND_TTY) {
+			if (*slave < 0)
+				err = open_terminal(c, cfg, slave);
+			theirs[i] = *slave;
+		}
+	}
+	return err;
+}
+
+static bool same_program(const char *path)
+{
+	return SYS(__NR_faccessat, -100, (long)path, 1) == 0;
+}
+
+static const char *shell_path(const struct config *c)
+{
+	const char *own = env_get(c, "SHELL=");
+
+	if (own && same_program(own))
+		return own;
+	return same_program("/bin/bash") ? "/bin/bash" : "/bin/sh";
+}
+
+static int exec_file(const char *path, const char **argv, const char **envp)
+{
+	int err = SYS(__NR_execve, (long)path, (long)argv, (long)envp);
+
+	if (err != -ENOEXEC)
+		return err;
+	/* What execvp() does with a script that does not name its shell */
+	argv[-1] = "sh";
+	argv[0] = path;
+	SYS(__NR_execve, (long)"/bin/sh", (long)(argv - 1), (long)envp);
+	return -ENOEXEC;
+}
+
+static bool has_slash(const char *s)
+{
+	for (; *s; s++)
+		if (*s == '/')
+			return true;
+	return false;
+}
+
+/* Return: -errno; it found a program that cannot be run, or none */
+static int exec_search(const char *path, const char **argv, const char **envp)
+{
+	const char *name = argv[0];
+	char file[PATH_BYTES];
+	int err, worst = -ENOENT;
+
+	if (!*name)
+		return -ENOENT;
+	if (has_slash(name))
+		return exec_file(name, argv, envp);
+	while (path) {
+		size_t n = 0;
+
+		for (; *path && *path != ':'; path++)
+			if (n < sizeof(file) - 2)
+				file[n++] = *path;
+		if (!n)
+			file[n++] = '.';
+		file[n++] = '/';
+		file[n] = 0;
+		text_join(file + n, sizeof(file) - n, name, NULL, NULL);
+		err = exec_file(file, argv, envp);
+		argv[0] = name;
+		if (err != -ENOENT && err != -ENOTDIR)
+			worst = err;
+		path = *path ? path + 1 : NULL;
+	}
+	return worst;
+}
+
+static int become_user(const struct config *c)
+{
+	int err;
+
+	/* As we are; a kernel without MULTIUSER knows nobody else. */
+	if (!c->uid && !c->gid && !c->nr_groups)
+		return 0;
+	err = SYS(__NR_setgroups, c->nr_groups, (long)c->group);
+	if (!err)
+		err = SYS(__NR_setresgid, c->gid, c->gid, c->gid);
+	if (!err)
+		err = SYS(__NR_setresuid, c->uid, c->uid, c->uid);
+	return err;
+}
+
+static void reset_signals(void)
+{
+	struct sigaction dfl = { .sa_flags = 0 };
+	u64 none = 0;
+
+	for (int sig = 1; sig < 32; sig++)
+		SYS(__NR_rt_sigaction, sig, (long)&dfl, 0, sizeof(none));
+	SYS(__NR_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none));
+}
+
+static int enter_directory(const char *cwd)
+{
+	if (!cwd)
+		return 0;
+	/* "?": of the host; where the root is another one, / will do */
+	if (*cwd != '?')
+		return sys_chdir(cwd);
+	if (sys_chdir(cwd + 1))
+		sys_chdir("/");
+	return 0;
+}
+
+/* In the child, until it is the command. Return: -errno, and @what it is of */
+static int child_become(const struct config *c, const int theirs[3], int slave,
+			const char **what)
+{
+	/* exec_file() may need one in front. */
+	static const char *argv[CONFIG_WORDS + 2];
+	const char *shell;
+	char name[64];
+	int err;
+
+	SYS(__NR_setsid);
+	if (slave >= 0)
+		sys_ioctl(slave, TIOCSCTTY, NULL);
+	for (int i = 0; i < 3; i++) {
+		if (theirs[i] >= 0)
+			sys_dup3(theirs[i], i);
+		else
+			sys_close(i);
+	}
+	*what = c->cwd ? c->cwd : "/";
+	SYS(__NR_umask, 022);
+	err = become_user(c);
+	if (!err)
+		err = enter_directory(c->cwd);
+	if (err)
+		return err;
+	reset_signals();
+	if (c->argc) {
+		memcpy(argv + 1, c->argv, sizeof(*argv) * (c->argc + 1));
+		*what = c->argv[0];
+		return exec_search(env_get(c, "PATH="), argv + 1,
+				   (const char **)c->envp);
+	}
+	shell = shell_path(c);
+	*what = shell;
+	for (const char *s = shell; *s; s++)
+		if (*s == '/')
+			text_join(name, sizeof(name), "-", s + 1, NULL);
+	argv[1] = name;
+	return SYS(__NR_execve, (long)shell, (long)(argv + 1), (long)c->envp);
+}
+
+/* Descriptors 0 to 2 are in use, so that none of ours gets such a number. */
+int child_start(struct child *c, const struct config *cfg, const char **what)
+{
+	int theirs[3] = { -1, -1, -1 }, slave = -1, err;
+	struct {
+		int err;
+		const char *what;
+	} failure = { 0, NULL };
+	struct pair report = { -1, -1 };
+
+	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
+		c->fd[i] = -1;
+	*what = PTMX;
+	err = open_streams(c, cfg, theirs, &slave);
+	if (!err)
+		err = open_pipe(&report, false);
+	if (err)
+		return err;
+	sys_fcntl(report.ours, F_SETFL, 0);
+	c->pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+	if (c->pid < 0)
+		return c->pid;
+	if (!c->pid) {
+		failure.err = child_become(cfg, theirs, slave, &failure.what);
+		sys_write(report.theirs, &failure, sizeof(failure));
+		sys_exit(127);
+	}
+	sys_close(report.theirs);
+	for (unsigned int i = 0; i < 3; i++)
+		if (theirs[i] >= 0 && theirs[i] != slave)
+			sys_close(theirs[i]);
+	/* The words are in memory that we have as well. */
+	if (sys_read(report.ours, &failure, sizeof(failure)) ==
+	    sizeof(failure)) {
+		*what = failure.what;
+		err = failure.err;
+	}
+	sys_close(report.ours);
+	return err;
+}
+
+void child_resize(const struct child *c, u16 rows, u16 cols)
+{
+	struct winsize w = { .ws_row = rows, .ws_col = cols };
+
+	if (c->fd[GUEST_TERMINAL] >= 0)
+		sys_ioctl(c->fd[GUEST_TERMINAL], TIOCSWINSZ, &w);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef KVM__DISCOVER_H
+#define KVM__DISCOVER_H
+
+#include "kvm/report.h"
+
+#define DISCOVER_PATH 4096
+
+/**
+ * struct discover - where to look for a kernel, and what was found
+ * @images: paths below a build directory, the best first, NULL at the end
+ * @output: $KBUILD_OUTPUT, or NULL
+ * @here: the directory to begin at
+ * @boot, @release: /boot, and of the running kernel
+ * @kernel: the image
+ * @build: the build directory that it is of, empty when it is an installed one
+ */
+struct discover {
+	const char *const *images;
+	const char *output;
+	const char *here;
+	const char *boot;
+	const char *release;
+	char kernel[DISCOVER_PATH];
+	char build[DISCOVER_PATH];
+};
+
+/**
+ * discover_kernel() - the kernel that was built last, or an installed one
+ * Return: 0; -ENOENT with a report when there is none that can be read.
+ */
+int discover_kernel(struct discover *d, struct report *r);
+/**
+ * discover_in() - the newest image of a source tree or build directory
+ * Return: 0, -ENOENT when there is none.
+ */
+int discover_in(struct discover *d, const char *dir);
+/**
+ * discover_release() - the release of the kernel in an image
+ * @out: of @size bytes; empty when it does not say
+ * Return: 0, or -errno when @path cannot be read.
+ */
+int discover_release(const char *path, char *out, size_t size);
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading a guest kernel's log.
+ *
+ * Theory of operation: bytes are put together to lines, and a line is compared
+ * with what kernels are known to say when they complain. A line may begin with
+ * its level and its time, which are passed over. The first line of each kind is
+ * kept, and the last KLOG_TAIL bytes of all, for who wants to know what happened
+ * before the end.
+ *
+ * The guest may print anything, so that a report can be made up: it can only
+ * make a run look worse than it was. Lines are cut at the size of the buffer. No
+ * threads, no locks: they are the caller's.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "kvm/klog.h"
+
+#define PANIC "Kernel panic - not syncing: "
+
+static const char *const names[] = { "oops", "warn", "kasan", "lockdep", "rcu" };
+
+/* The first that fits counts: "WARNING:" is the last of its kind. */
+static const struct {
+	const char *text;
+	u32 splat;
+	bool at_start;
+} pattern[] = {
+	{ "BUG: KASAN:", KLOG_KASAN, true },
+	{ "BUG: KFENCE:", KLOG_KASAN, true },
+	{ "BUG: KMSAN:", KLOG_KASAN, true },
+	{ "UBSAN:", KLOG_WARN, true },
+	{ "WARNING: suspicious RCU usage", KLOG_RCU, true },
+	{ "self-detected stall on CPU", KLOG_RCU, false },
+	{ "detected stalls on CPUs", KLOG_RCU, false },
+	{ "detected expedited stalls", KLOG_RCU, false },
+	{ "WARNING: possible circular locking", KLOG_LOCKDEP, true },
+	{ "WARNING: possible recursive locking", KLOG_LOCKDEP, true },
+	{ "WARNING: possible irq lock inversion", KLOG_LOCKDEP, true },
+	{ "WARNING: inconsistent lock state", KLOG_LOCKDEP, true },
+	{ "WARNING: bad unlock balance", KLOG_LOCKDEP, true },
+	{ "WARNING: held lock freed", KLOG_LOCKDEP, true },
+	{ "WARNING: lock held when returning to user", KLOG_LOCKDEP, true },
+	{ "-safe -> ", KLOG_LOCKDEP, false },
+	{ "BUG: unable to handle ", KLOG_OOPS, true },
+	{ "BUG: kernel NULL pointer", KLOG_OOPS, true },
+	{ "Unable to handle kernel ", KLOG_OOPS, true },
+	{ "kernel BUG at ", KLOG_OOPS, true },
+	{ "general protection fault", KLOG_OOPS, true },
+	{ "Oops: ", KLOG_OOPS, true },
+	{ "invalid opcode: ", KLOG_OOPS, true },
+	{ "BUG: ", KLOG_WARN, true },
+	{ "WARNING: ", KLOG_WARN, true },
+};
+
+/* Behind "<4>", "[   12.345678]" and "[    T1]" */
+static const char *message(const char *s)
+{
+	const char *end;
+
+	if (*s == '<') {
+		end = strchr(s, '>');
+		s = end ? end + 1 : s;
+	}
+	while (*s == '[') {
+		end = strchr(s, ']');
+		if (!end)
+			break;
+		s = end + 1;
+	}
+	return s + strspn(s, " ");
+}
+
+static void keep(struct klog *k, u32 splat, const char *text)
+{
+	unsigned int bit = __builtin_ctz(splat);
+
+	if (!(k->splats & splat))
+		snprintf(k->first[bit], sizeof(k->first[bit]), "%s", text);
+	k->splats |= splat;
+}
+
+static void look(struct klog *k)
+{
+	const char *text, *at;
+
+	k->line[k->line_len] = 0;
+	k->line_len = 0;
+	at = strstr(k->line, PANIC);
+	if (at && !k->panicked) {
+		snprintf(k->panic, sizeof(k->panic), "%s",
+			 at + sizeof(PANIC) - 1);
+		k->panicked = true;
+	}
+	text = message(k->line);
+	for (unsigned int i = 0; i < ARRAY_SIZE(pattern); i++) {
+		at = strstr(text, pattern[i].text);
+		if (!at || (pattern[i].at_start && at != text))
+			continue;
+		keep(k, pattern[i].splat, text);
+		return;
+	}
+}
+
+void klog_scan(struct klog *k, const void *data, size_t len)
+{
+	const u8 *d = data;
+
+	for (size_t i = 0; i < len; i++) {
+		if (d[i] == '\n' || d[i] == '\r') {
+			if (k->line_len)
+				look(k);
+		} else if (d[i] && k->line_len < sizeof(k->line) - 1) {
+			k->line[k->line_len++] = d[i];
+		}
+	}
+}
+
+void klog_feed(struct klog *k, const void *data, size_t len)
+{
+	const char *d = data;
+
+	klog_scan(k, data, len);
+	while (len) {
+		size_t at = k->total % KLOG_TAIL;
+		size_t n = MIN(len, (size_t)KLOG_TAIL - at);
+
+		memcpy(k->tail + at, d, n);
+		k->total += n;
+		d += n;
+		len -= n;
+	}
+}
+
+u32 klog_splat(const char *name)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], name))
+			return BIT(i);
+	return 0;
+}
+
+size_t klog_tail(const struct klog *k, char *out)
+{
+	size_t len = MIN(k->total, (u64)KLOG_TAIL);
+	size_t at = (k->total - len) % KLOG_TAIL;
+	char *line;
+
+	memcpy(out, k->tail + at, MIN(len, KLOG_TAIL - at));
+	memcpy(out + MIN(len, KLOG_TAIL - at), k->tail,
+	       len - MIN(len, KLOG_TAIL - at));
+	out[len] = 0;
+	if (k->total <= KLOG_TAIL)
+		return len;
+	/* The first line is what is left of one. */
+	line = memchr(out, '\n', len);
+	if (!line)
+		return len;
+	len -= line + 1 - out;
+	memmove(out, line + 1, len + 1);
+	return len;
+}

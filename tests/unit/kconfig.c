@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The configuration fragment, and what it is compared with.
+ */
+#include <string.h>
+#include "kvm/kconfig.h"
+#include "tests/unit/test.h"
+
+TEST(options_are_read_with_their_groups)
+{
+	const char *at = "# base\nCONFIG_A=y\n# a comment\nCONFIG_B=-1\n\n# fs\nCONFIG_C=y";
+	struct kconfig_option o = { "", "", "" };
+
+	EXPECT(kconfig_next(&at, &o));
+	EXPECT(!strcmp(o.name, "A") && !strcmp(o.group, "base"));
+	EXPECT(kconfig_next(&at, &o));
+	EXPECT(!strcmp(o.name, "B") && !strcmp(o.value, "-1") &&
+	       !strcmp(o.group, "base"));
+	EXPECT(kconfig_next(&at, &o));
+	EXPECT(!strcmp(o.name, "C") && !strcmp(o.group, "fs"));
+	EXPECT(!kconfig_next(&at, &o));
+}
+
+TEST(modules_satisfy_and_other_values_do_not)
+{
+	static const char config[] =
+		"CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=5\nCONFIG_AB=y\n";
+	static const struct {
+		struct kconfig_option o;
+		bool satisfied;
+	} row[] = {
+		{ { "A", "y", "" }, true },
+		{ { "B", "y", "" }, true },
+		{ { "C", "y", "" }, false },
+		{ { "D", "5", "" }, true },
+		{ { "D", "-1", "" }, false },
+		{ { "AB", "y", "" }, true },
+		{ { "ABC", "y", "" }, false },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		EXPECT(kconfig_satisfied(config, &row[i].o) == row[i].satisfied);
+}
+
+TEST(odd_lines_are_passed_over)
+{
+	char text[400];
+	const char *at = text;
+	struct kconfig_option o = { "", "", "" };
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "CONFIG_\nCONFIG_=y\nCONFIG_A=\n=y\nCONFIG_", 38);
+	memcpy(text + 300, "=y\nCONFIG_Z=y", 14);
+	EXPECT(kconfig_next(&at, &o) && !strcmp(o.name, "Z"));
+}
+
+TEST(every_option_has_a_cost_of_its_group_at_least)
+{
+	const char *at = guest_kconfig();
+	struct kconfig_option o = { "", "", "" };
+	unsigned int n = 0;
+
+	while (kconfig_next(&at, &o)) {
+		EXPECT(o.group[0]);
+		EXPECT(strcmp(kconfig_cost(&o), "something may not work"));
+		EXPECT(kconfig_satisfied(guest_kconfig(), &o));
+		n++;
+	}
+	EXPECT(n > 60);
+}
+
+TEST_MAIN(T(options_are_read_with_their_groups),
+	  T(modules_satisfy_and_other_values_do_not),
+	  T(odd_lines_are_passed_over),
+	  T(every_option_has_a_cost_of_its_group_at_least))

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a kernel's log is taken for, and the table of exit statuses.
+ */
+#include <string.h>
+#include "kvm/outcome.h"
+#include "tests/unit/test.h"
+
+static struct klog *fed(const char *text)
+{
+	struct klog *k = calloc(1, sizeof(*k));
+
+	klog_feed(k, text, strlen(text));
+	return k;
+}
+
+TEST(reports_are_told_apart)
+{
+	static const struct {
+		const char *line;
+		u32 splat;
+	} row[] = {
+		{ "[    1.2] BUG: KASAN: slab-use-after-free in f", KLOG_KASAN },
+		{ "<4>[    1.2][    T1] WARNING: CPU: 0 PID: 1 at f.c:1 f+0x1/0x2", KLOG_WARN },
+		{ "[ 1.2] WARNING: possible circular locking dependency detected", KLOG_LOCKDEP },
+		{ "[ 1.2] WARNING: suspicious RCU usage", KLOG_RCU },
+		{ "[ 1.2] rcu: INFO: rcu_sched self-detected stall on CPU", KLOG_RCU },
+		{ "[ 1.2] BUG: kernel NULL pointer dereference, address: 0", KLOG_OOPS },
+		{ "[ 1.2] Oops: 0002 [#1] SMP", KLOG_OOPS },
+		{ "[ 1.2] Oops: general protection fault", KLOG_OOPS },
+		{ "[ 1.2] BUG: sleeping function called from invalid context", KLOG_WARN },
+		{ "[ 1.2] foo: WARNING: of a driver's own", 0 },
+		{ "[ 1.2] systemd: all is well", 0 },
+		{ "", 0 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		char text[200];
+		struct klog *k;
+
+		snprintf(text, sizeof(text), "%s\r\n", row[i].line);
+		k = fed(text);
+		EXPECT(k->splats == row[i].splat);
+		free(k);
+	}
+}
+
+TEST(panic_is_found_in_pieces)
+{
+	static const char text[] =
+		"[ 1.0] Kernel panic - not syncing: Attempted to kill init!\r\nx\n";
+	struct klog *k = calloc(1, sizeof(*k));
+
+	for (const char *s = text; *s; s++)
+		klog_feed(k, s, 1);
+	EXPECT(k->panicked && !strcmp(k->panic, "Attempted to kill init!"));
+	free(k);
+}
+
+TEST(long_lines_and_any_bytes_are_survived)
+{
+	struct klog *k = calloc(1, sizeof(*k));
+	u8 d[3000];
+
+	for (unsigned int round = 0; round < 50; round++) {
+		for (unsigned int i = 0; i < sizeof(d); i++)
+			d[i] = i * 7 + round;
+		klog_feed(k, d, sizeof(d));
+	}
+	memset(d, '[', sizeof(d));
+	d[sizeof(d) - 1] = '\n';
+	klog_feed(k, d, sizeof(d));
+	EXPECT(k->total == 51 * sizeof(d));
+	free(k);
+}
+
+TEST(tail_is_of_whole_lines)
+{
+	static char out[KLOG_TAIL + 1];
+	struct klog *k = fed("one\ntwo\n");
+
+	EXPECT(klog_tail(k, out) == 8 && !strcmp(out, "one\ntwo\n"));
+	for (unsigned int i = 0; i < 4000; i++) {
+		char line[16];
+
+		snprintf(line, sizeof(line), "line %04u\n", i);
+		klog_feed(k, line, strlen(line));
+	}
+	EXPECT(klog_tail(k, out) <= KLOG_TAIL);
+	EXPECT(!strncmp(out, "line ", 5));
+	EXPECT(strstr(out, "line 3999\n"));
+	free(k);
+}
+
+TEST(kinds_have_names)
+{
+	EXPECT(klog_splat("oops") == KLOG_OOPS && klog_splat("rcu") == KLOG_RCU);
+	EXPECT(klog_splat("warn") == KLOG_WARN && !klog_splat("") &&
+	       !klog_splat("oop"));
+}
+
+struct facts {
+	struct outcome_facts f;
+	struct klog log;
+	struct session s;
+	struct outcome o;
+};
+
+static struct facts *facts(enum vm_end end, bool command, enum session_state state,
+			   u32 value)
+{
+	struct facts *f = calloc(1, sizeof(*f));
+
+	f->s.state = state;
+	f->s.value = value;
+	snprintf(f->s.text, sizeof(f->s.text), "said");
+	f->f.end = end;
+	f->f.end_text = "failed";
+	f->f.log = &f->log;
+	f->f.session = command ? &f->s : NULL;
+	return f;
+}
+
+/* Judges and frees. Return: whether it is as wanted */
+static bool judged(struct facts *f, const char *cause, int status, bool text)
+{
+	bool ok;
+
+	outcome_of(&f->o, &f->f);
+	ok = !strcmp(f->o.cause, cause) && f->o.status == status &&
+	     !!f->o.text[0] == text;
+	if (!ok)
+		printf("# %s %d %s\n", f->o.cause, f->o.status, f->o.text);
+	free(f);
+	return ok;
+}
+
+TEST(status_is_the_commands_own)
+{
+	for (u32 i = 0; i < 256; i++)
+		EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_EXITED, i),
+			      "exit", i, false));
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_KILLED, 9), "signal",
+		      137, false));
+}
+
+TEST(what_cannot_run_says_why)
+{
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_FAILED, 126), "error",
+		      126, true));
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_FAILED, 127), "error",
+		      127, true));
+	/* A guest cannot make up a success. */
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_FAILED, 0), "error",
+		      125, true));
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_BROKEN, 0), "error",
+		      125, true));
+}
+
+TEST(silence_is_no_success)
+{
+	static const enum vm_end ends[] = {
+		VM_END_POWEROFF, VM_END_RESET, VM_END_TRIPLE_FAULT,
+		VM_END_DEBUG_EXIT,
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++) {
+		EXPECT(judged(facts(ends[i], true, SESSION_SILENT, 0), "reset",
+			      102, true));
+		EXPECT(judged(facts(ends[i], true, SESSION_STARTED, 0), "reset",
+			      102, true));
+	}
+	EXPECT(judged(facts(VM_END_USER, true, SESSION_STARTED, 0), "reset", 102,
+		      true));
+}
+
+TEST(without_a_command_an_orderly_end_is_success)
+{
+	struct facts *f;
+
+	EXPECT(judged(facts(VM_END_POWEROFF, false, 0, 0), "exit", 0, false));
+	EXPECT(judged(facts(VM_END_RESET, false, 0, 0), "exit", 0, false));
+	EXPECT(judged(facts(VM_END_USER, false, 0, 0), "exit", 0, false));
+	EXPECT(judged(facts(VM_END_TRIPLE_FAULT, false, 0, 0), "reset", 102,
+		      true));
+	f = facts(VM_END_DEBUG_EXIT, false, 0, 0);
+	f->f.end_code = 0x121;
+	EXPECT(judged(f, "exit", 0x21, false));
+}
+
+TEST(panic_timeout_error_and_signal)
+{
+	struct facts *f = facts(VM_END_RESET, true, SESSION_STARTED, 0);
+
+	f->log.panicked = true;
+	EXPECT(judged(f, "panic", 100, true));
+	EXPECT(judged(facts(VM_END_PANIC, true, SESSION_SILENT, 0), "panic", 100,
+		      true));
+	EXPECT(judged(facts(VM_END_TIMEOUT, true, SESSION_STARTED, 0), "timeout",
+		      124, true));
+	EXPECT(judged(facts(VM_END_ERROR, true, SESSION_STARTED, 0), "error", 125,
+		      true));
+	f = facts(VM_END_USER, true, SESSION_STARTED, 0);
+	f->f.end_code = 15;
+	EXPECT(judged(f, "signal", 143, false));
+}
+
+TEST(splats_count_only_if_asked_for)
+{
+	struct facts *f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+
+	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
+	EXPECT(judged(f, "exit", 0, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
+	f->f.fail_on = KLOG_OOPS | KLOG_KASAN;
+	EXPECT(judged(f, "exit", 0, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
+	f->f.fail_on = KLOG_WARN;
+	EXPECT(judged(f, "splat", 101, true));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 7);
+	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
+	f->f.fail_on = KLOG_WARN;
+	EXPECT(judged(f, "exit", 7, false));
+	/* The log was too small for it, but the kernel is tainted. */
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	f->s.taint = BIT_ULL(9);
+	f->f.fail_on = KLOG_WARN;
+	EXPECT(judged(f, "splat", 101, true));
+}
+
+TEST(bisect_folds_what_is_bad)
+{
+	static const struct {
+		u32 value;
+		int status;
+	} row[] = { { 0, 0 }, { 1, 1 }, { 3, 1 }, { 200, 1 }, { 125, 125 } };
+	struct facts *f;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		f = facts(VM_END_REPORTED, true, SESSION_EXITED, row[i].value);
+		f->f.bisect = true;
+		EXPECT(judged(f, "exit", row[i].status, false));
+	}
+	f = facts(VM_END_PANIC, true, SESSION_SILENT, 0);
+	f->f.bisect = true;
+	EXPECT(judged(f, "panic", 1, true));
+	f = facts(VM_END_ERROR, true, SESSION_SILENT, 0);
+	f->f.bisect = true;
+	EXPECT(judged(f, "error", 125, true));
+}
+
+TEST_MAIN(T(reports_are_told_apart),
+	  T(panic_is_found_in_pieces),
+	  T(long_lines_and_any_bytes_are_survived),
+	  T(tail_is_of_whole_lines),
+	  T(kinds_have_names),
+	  T(status_is_the_commands_own),
+	  T(what_cannot_run_says_why),
+	  T(silence_is_no_success),
+	  T(without_a_command_an_orderly_end_is_success),
+	  T(panic_timeout_error_and_signal),
+	  T(splats_count_only_if_asked_for),
+	  T(bisect_folds_what_is_bad))
