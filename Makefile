@@ -113,6 +113,9 @@ $(out)init/init: $(init-o)
 # In a kernel tree it is where "make lkvm_guest.config" finds it.
 guest-config := $(firstword $(wildcard guest/lkvm_guest.config \
 	../../kernel/configs/lkvm_guest.config))
+ifeq ($(guest-config),)
+$(error lkvm_guest.config is neither in guest/ nor in ../../kernel/configs)
+endif
 $(out)embedded.o $(out)san/embedded.o: CFLAGS_ALL += \
 	-DLKVM_INIT='"$(out)init/init"' -DLKVM_KCONFIG='"$(guest-config)"'
 $(out)embedded.o $(out)san/embedded.o: $(out)init/init $(guest-config)
