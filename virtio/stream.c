@@ -46,12 +46,8 @@
 
 #define CHILD_PATIENCE_MS 2000
 #define PTY_PATIENCE_MS 2000
-/*
- * Looks, 5 ms apart, that have to find nothing left for the reader of a terminal:
- * when none found anything, and when some did.
- */
+/* Looks, 5 ms apart, that have to find nothing left for a terminal's reader. */
 #define PTY_EMPTY 10
-#define PTY_EMPTIED 200
 
 /**
  * struct stream - see stream.h
@@ -346,7 +342,7 @@ static void pty_wait_read(struct stream *s)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	int edge = epoll_create1(EPOLL_CLOEXEC);
 	struct pollfd p = { .events = POLLIN };
-	unsigned int nothing = 0, enough = PTY_EMPTY;
+	unsigned int nothing = 0;
 	int before = -1, left = 0;
 
 	p.fd = open(s->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -355,15 +351,12 @@ static void pty_wait_read(struct stream *s)
 	for (unsigned int ms = 0; p.fd >= 0 && ms < PTY_PATIENCE_MS; ms += 5) {
 		/*
 		 * It looks empty from when the reader has taken the last byte
-		 * until it tells the kernel to move on what is behind, which is
-		 * long if the reader loses its CPU there.
+		 * until it tells the kernel to move on what is behind.
 		 */
-		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN) {
+		if (poll(&p, 1, 0) > 0 && p.revents & POLLIN)
 			nothing = 0;
-			enough = PTY_EMPTIED;
-		} else if (++nothing >= enough) {
+		else if (++nothing == PTY_EMPTY)
 			break;
-		}
 		/* Landlock may not have FIONREAD. */
 		if ((!ioctl(p.fd, FIONREAD, &left) && left != before) ||
 		    (edge >= 0 && epoll_wait(edge, &event, 1, 0) > 0))

@@ -760,6 +760,53 @@ TEST(stream_with_a_slow_reader_loses_nothing)
 	teardown(&f);
 }
 
+static void *count_bytes(void *arg)
+{
+	int fd = *(int *)arg;
+	static u8 d[0x1000];
+	size_t got = 0;
+	ssize_t n;
+
+	while ((n = read(fd, d, sizeof(d))) > 0) {
+		got += n;
+		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	}
+	return (void *)got;
+}
+
+TEST(stream_gets_what_was_taken_before_a_reset)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	int fd[2], other[2];
+	struct fixture f;
+	size_t taken = 0;
+	pthread_t reader;
+	void *got = NULL;
+
+	EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
+	s.in_fd = other[0];
+	s.out_fd = fd[1];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	close(fd[1]);
+	/* The pipe holds two of these, the device another two. */
+	for (unsigned int i = 0; i < 4; i++)
+		send_chain(&f, 0x8000);
+	EXPECT(wait_used(&f, 1, 4));
+	taken = 4 * 0x8000;
+	f.dev.class->deactivate(&f.dev);
+	f.dev.class->reset(&f.dev);
+	/* A reader that stands still is not waited for without end. */
+	EXPECT(!virtio_console_flush(&f.dev, 50));
+	EXPECT(!pthread_create(&reader, NULL, count_bytes, &fd[0]));
+	EXPECT(virtio_console_flush(&f.dev, 10000));
+	teardown(&f);
+	pthread_join(reader, &got);
+	EXPECT((size_t)got == taken);
+	close(fd[0]);
+	close(other[0]);
+	close(other[1]);
+}
+
 TEST(stream_without_a_reader_drops)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
@@ -996,6 +1043,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_restore_checks_what_it_reads),
 	  T(stream_socket_carries_both_ways),
 	  T(stream_with_a_slow_reader_loses_nothing),
+	  T(stream_gets_what_was_taken_before_a_reset),
 	  T(stream_without_a_reader_drops),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),
