@@ -38,6 +38,7 @@
  * has no end, ESTALE and EBADF for numbers without meaning, 38 for what is not
  * known, EIO for what comes before INIT.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -680,6 +681,9 @@ static void list_entry(struct listing *l, struct fuse_entry_out *o,
 
 	memset(o, 0, sizeof(*o));
 	if (!strcmp(d->name, ".") || !strcmp(d->name, ".."))
+		return;
+	/* Whoever goes through directories comes to those, anyway. */
+	if (d->type != DT_DIR && !fs_may_prefetch(l->x->host))
 		return;
 	if (!fs_lookup(l->x->host, l->x->hdr.nodeid, d->name, &e))
 		entry_fill(o, &e);

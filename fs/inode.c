@@ -45,6 +45,7 @@
 #include "kvm/fs-inode.h"
 
 #define BUCKETS_MIN 256U
+#define PREFETCH_MAX 8192U
 #define INODES_STATE_VERSION 1
 #define STATE_CLOSED 1
 
@@ -403,6 +404,16 @@ int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 	e->st = *st;
 	e->ino = fs_ino(h, id.dev, id.ino);
 	return 0;
+}
+
+bool fs_may_prefetch(struct fs_host *h)
+{
+	bool room;
+
+	pthread_mutex_lock(&h->lock);
+	room = h->nodes.used < PREFETCH_MAX;
+	pthread_mutex_unlock(&h->lock);
+	return room;
 }
 
 void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,

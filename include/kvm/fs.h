@@ -189,6 +189,14 @@ int fs_readdir(struct fs_host *h, u64 file, u64 off, fs_emit_fn emit,
 	       void *opaque);
 
 /**
+ * fs_may_prefetch() - whether numbers may be given out that nobody asked for
+ *
+ * A guest remembers what it was told of until it needs the memory, and so must
+ * the share: who lists everything once must not leave all of it behind.
+ */
+bool fs_may_prefetch(struct fs_host *h);
+
+/**
  * fs_save() - numbers in use, and what they stand for
  *
  * Context: nobody is inside. A file is found by its name again; one that is

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests of virtio/fs.c and fs/fuse.c: a driver that speaks FUSE, on fake rings. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -466,6 +467,59 @@ TEST(fuse_directories_are_listed_in_parts)
 	teardown(&r);
 }
 
+/* Of an answer with attributes: files (@dirs: directories) that have them */
+static int prefetched(struct rig *r, int len, bool dirs)
+{
+	struct fuse_direntplus d;
+	int n = 0;
+
+	for (int off = 0; off < len;
+	     off += FUSE_REC_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS +
+				   d.dirent.namelen)) {
+		answer(r, off, &d, sizeof(d));
+		n += d.entry_out.nodeid && (d.dirent.type == DT_DIR) == dirs;
+	}
+	return n;
+}
+
+TEST(fuse_listing_all_files_does_not_remember_all)
+{
+	int n, files = 0, dirs = 0, names = 0;
+	struct fuse_open_in op = { 0 };
+	struct fuse_read_in rd = { .size = 1000 };
+	struct fuse_open_out oo;
+	char name[16];
+	struct rig r;
+
+	setup(&r, true);
+	for (int i = 0; i < 9000; i++) {
+		snprintf(name, sizeof(name), "file%d", i);
+		if (i % 1000)
+			close(open(name, O_CREAT | O_WRONLY, 0644));
+		else
+			EXPECT(!mkdir(name, 0755));
+	}
+	EXPECT(session(&r) > 0);
+	EXPECT(CALL(&r, FUSE_OPENDIR, 1, A(op)) == sizeof(oo));
+	answer(&r, 0, &oo, sizeof(oo));
+	rd.fh = oo.fh;
+	while ((n = CALL(&r, FUSE_READDIRPLUS, 1, A(rd))) > 0) {
+		files += prefetched(&r, n, false);
+		dirs += prefetched(&r, n, true);
+		n = entries(&r, n, true, &rd.offset);
+		EXPECT(n > 0 && names < 9002);
+		names += n;
+	}
+	EXPECT(names == 9002 && dirs == 9);
+	EXPECT(files > 1000 && files < 8200);
+	/* One that is asked for has a number all the same. */
+	for (int i = 1; i < 9000; i += 999) {
+		snprintf(name, sizeof(name), "file%d", i);
+		EXPECT(look(&r, 1, name));
+	}
+	teardown(&r);
+}
+
 TEST(fuse_forget_has_no_answer)
 {
 	struct fuse_in_header h = { .opcode = FUSE_FORGET };
@@ -661,6 +715,7 @@ TEST(fuse_requests_survive_pause_and_reset)
 TEST_MAIN(T(fuse_session_is_negotiated),
 	  T(fuse_operations_do_what_they_say),
 	  T(fuse_directories_are_listed_in_parts),
+	  T(fuse_listing_all_files_does_not_remember_all),
 	  T(fuse_forget_has_no_answer),
 	  T(fuse_chain_that_is_no_request_needs_a_reset),
 	  T(fuse_lengths_are_checked),
