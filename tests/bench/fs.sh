@@ -4,8 +4,8 @@
 # A shared directory: virtio-fs of lkvm beside QEMU's 9p and, where there is one,
 # virtiofsd behind QEMU. Same kernel, same directory, in memory.
 
-fs_figures='find list list_again tar git_status git_diff read write many
-	many_gone'
+fs_figures='walk list list_again tar git_status git_diff read write small
+	small_gone'
 
 # make_share DIR: a repository of 3,000 files, the git to look at it, a big file
 make_share() {
@@ -96,7 +96,7 @@ bench_fs() {
 			"$(calc "$(median "lkvm.$f") / ($best > 0 ? $best : 1)")" \
 			'<=' 1
 		case $f in
-		find | list | many | many_gone)
+		walk | list | small | small_gone)
 			[ ! -s "qemu9p.$f" ] ||
 				verdict "$f: lkvm / QEMU's 9p" "$(calc "$(median "lkvm.$f") /
 					($(median "qemu9p.$f") + 0.01)")" '<=' 0.34

@@ -50,7 +50,7 @@ git() {
 	chroot /mnt /bin/git --no-optional-locks -C /tree "$@"
 }
 
-cold find find /mnt/tree
+cold walk find /mnt/tree
 cold list ls -lR /mnt/tree
 warm list_again ls -lR /mnt/tree
 cold tar archive
@@ -60,6 +60,6 @@ if [ -x /mnt/bin/git ]; then
 fi
 cold read dd if=/mnt/big of=/dev/null bs=1M
 warm write dd if=/dev/zero of=/mnt/out bs=1M count=128 conv=fsync
-warm many many
-cold many_gone rm -r /mnt/many
+warm small many
+cold small_gone rm -r /mnt/many
 rm /mnt/out
