@@ -17,12 +17,20 @@ struct command {
 	const struct option_desc *options;
 };
 
-enum option_type { OPT_FLAG, OPT_STRING, OPT_SIZE, OPT_NUMBER, OPT_CALL };
+enum option_type {
+	OPT_FLAG,
+	OPT_STRING,
+	OPT_SIZE,
+	OPT_NUMBER,
+	OPT_TIME,
+	OPT_CALL,
+};
 
 /**
  * struct option_desc - one option; the parser, help and man page read it
  * @name: long name, @letter: short one or 0, @arg: name of its argument
- * @off: of the field in the options struct: bool, const char *, u64 or long
+ * @off: of the field in the options struct: bool, const char *, u64 or long;
+ *	the long of OPT_TIME is in seconds
  * @call: for OPT_CALL, gets the options struct; fills the report on error
  */
 struct option_desc {
@@ -46,6 +54,8 @@ void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
 int parse_number(const char *s, long *out);
+/** parse_time() - "30s", with s, m or h, else seconds. @out: seconds */
+int parse_time(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
