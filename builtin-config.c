@@ -80,14 +80,33 @@ static int resolve_kernel(struct run_config *c, const struct run_options *o,
 	return err;
 }
 
+static bool params_have(const char *params, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = params; (at = strstr(at, word)); at += len)
+		if (at == params || at[-1] == ' ')
+			return true;
+	return false;
+}
+
+bool run_is_bare(const struct run_options *o)
+{
+	const char *params = o->params ? o->params : "";
+
+	return !o->command && !o->initrd && !o->nr_disks && !o->nodefaults &&
+	       !o->console && !params_have(params, "root=") &&
+	       !params_have(params, "init=") &&
+	       !params_have(params, "rdinit=");
+}
+
 static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 			   struct report *r)
 {
 	const char *console = c->machine.console == CONSOLE_VIRTIO ?
 			      "hvc0" : "ttyS0";
 	const char *params = o->params ? o->params : "";
-	bool has_root = !strncmp(params, "root=", 5) ||
-			strstr(params, " root=");
+	bool has_root = params_have(params, "root=");
 	char root[64] = "";
 	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
 	long loglevel = o->log ? 7 : 4;

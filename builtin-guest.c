@@ -102,9 +102,12 @@ static void put_env(struct state_out *s, const struct run_options *o)
 
 static void put_own_ids(struct state_out *s)
 {
-	gid_t group[64];
+	gid_t group[GUEST_PROTO_GROUPS];
 	int n = getgroups(ARRAY_SIZE(group), group);
 
+	if (n < 0)
+		fprintf(stderr, "lkvm: more than %d groups: the command has none\n",
+			GUEST_PROTO_GROUPS);
 	record_number(s, "uid=", getuid());
 	record_number(s, "gid=", getgid());
 	for (int i = 0; i < n; i++)
@@ -118,7 +121,7 @@ static void put_groups(struct state_out *s, const char *user)
 	struct group *g;
 	unsigned int n = 0;
 
-	while (f && n < 64 && (g = fgetgrent(f))) {
+	while (f && n < GUEST_PROTO_GROUPS && (g = fgetgrent(f))) {
 		for (char **m = g->gr_mem; *m; m++) {
 			if (strcmp(*m, user))
 				continue;
@@ -325,13 +328,21 @@ static int put_shares(struct state_out *s, const struct run_options *o,
 	return 0;
 }
 
+static const char *root_word(const struct run_options *o)
+{
+	if (o->root_disk && o->disk[0].opts.readonly)
+		return "disk:/dev/vda,ro";
+	if (o->root_disk)
+		return "disk:/dev/vda";
+	return o->initrd ? "initramfs" : "auto";
+}
+
 static int put_config(struct state_out *s, const struct run_options *o,
 		      const struct run_config *c,
 		      const enum stream_of_ours kind[3], struct report *r)
 {
 	record(s, "hostname=", c->machine.name);
-	record(s, "root=", o->root_disk ? o->disk[0].opts.readonly ?
-	       "disk:/dev/vda,ro" : "disk:/dev/vda" : "auto");
+	record(s, "root=", root_word(o));
 	record_stream(s, "stdin=", kind[0]);
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);

@@ -258,6 +258,10 @@ static int run_options_get(struct run *run, int argc, char **argv,
 	} else if (n < argc) {
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	}
+	/* A person wants a shell; a script gets what it always got. */
+	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
+	    run->kind[1] == STREAM_OURS_TTY)
+		run->o.shell = true;
 	if (run->o.json && !run->o.dry_run)
 		return report_error(r, 0, "--json needs --dry-run");
 	return config_resolve(&run->config, &run->o, r);

@@ -137,6 +137,8 @@ struct run_config {
 	struct initramfs archive;
 };
 
+/** run_is_bare() - nothing is said of what runs in the guest */
+bool run_is_bare(const struct run_options *o);
 /** config_resolve() - options and defaults into a machine; needs no KVM */
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);

@@ -59,7 +59,7 @@ static int list_record(struct config *c, const char *r)
 	v = text_after(r, "group=");
 	if (!v)
 		return 1;
-	if (c->nr_groups == CONFIG_LIST)
+	if (c->nr_groups == GUEST_PROTO_GROUPS)
 		return -E2BIG;
 	c->group[c->nr_groups++] = text_number(v);
 	return 0;

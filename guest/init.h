@@ -38,7 +38,7 @@ struct config {
 	unsigned int nr_shares;
 	u32 uid;
 	u32 gid;
-	u32 group[CONFIG_LIST];
+	u32 group[GUEST_PROTO_GROUPS];
 	unsigned int nr_groups;
 	enum stream_kind stream[3];
 	u16 rows;

@@ -209,6 +209,9 @@ const char *root_setup(const struct config *c, struct notes *n, int *err)
 		host = !*err;
 		if (*err && *err != -ENODEV)
 			return GUEST_PROTO_ROOT_TAG;
+		if (*err)
+			note(n, "the kernel has no VIRTIO_FS: the root is empty",
+			     NULL, NULL);
 	}
 	if (disk || host) {
 		*err = root_switch();
