@@ -235,6 +235,7 @@ static void modules_wanted(const struct machine *m, bool root_disk,
 		{ "crc32c_generic", root_disk },
 		{ "ext4", root_disk },
 		{ "virtio_net", m->nr_nets },
+		{ "af_packet", m->nr_nets },
 		{ "virtio_rng", m->rng },
 		{ "virtio_balloon", m->balloon },
 		{ "vmw_vsock_virtio_transport", m->vsock.cid },
@@ -343,6 +344,9 @@ static int put_config(struct state_out *s, const struct run_options *o,
 {
 	record(s, "hostname=", c->machine.name);
 	record(s, "root=", root_word(o));
+	/* passt answers; who is behind the others is the user's to know. */
+	for (unsigned int i = 0; i < o->nr_nets; i++)
+		record(s, "net=", o->net[i].kind == NET_USER ? "dhcp" : "up");
 	record_stream(s, "stdin=", kind[0]);
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);

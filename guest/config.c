@@ -56,6 +56,13 @@ static int list_record(struct config *c, const char *r)
 	v = text_after(r, "ro=");
 	if (v)
 		return put_share(c, v, true);
+	v = text_after(r, "net=");
+	if (v && c->nr_nets == CONFIG_NETS)
+		return -E2BIG;
+	if (v) {
+		c->dhcp[c->nr_nets++] = text_equal(v, "dhcp");
+		return 0;
+	}
 	v = text_after(r, "group=");
 	if (!v)
 		return 1;

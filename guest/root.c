@@ -18,10 +18,7 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
-#include <linux/if.h>
-#include <linux/in.h>
 #include <linux/mount.h>
-#include <linux/sockios.h>
 #include <linux/time_types.h>
 
 #include "init.h"
@@ -30,8 +27,6 @@
 #define NEW_ROOT "/lkvm/root"
 #define LOWER "/lkvm/lower"
 #define UPPER "/lkvm/rw"
-#define FAMILY_INET 2
-#define SOCKET_DGRAM 2
 
 /* For a kernel without devtmpfs */
 static const struct {
@@ -275,18 +270,4 @@ void modules_load(const struct config *c, struct notes *n)
 		if (err < 0 && err != -EEXIST)
 			note(n, path, ": cannot be loaded: ", text_errno(-err));
 	}
-}
-
-void loopback_up(void)
-{
-	struct ifreq r = { .ifr_name = "lo" };
-	long fd = sys_socket(FAMILY_INET, SOCKET_DGRAM, 0);
-
-	if (fd < 0)
-		return;
-	if (!sys_ioctl(fd, SIOCGIFFLAGS, &r)) {
-		r.ifr_flags |= IFF_UP;
-		sys_ioctl(fd, SIOCSIFFLAGS, &r);
-	}
-	sys_close(fd);
 }
