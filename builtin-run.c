@@ -98,25 +98,30 @@ static void status_write(FILE *f, const struct outcome *o, const char *path)
 			strerror(errno));
 }
 
-static void times_print(const struct run_times *t, const struct kvm *kvm)
+static void time_print(const char *name, u64 from, u64 to)
+{
+	if (from && to)
+		fprintf(stderr, "lkvm: timing: %-8s %10.3f ms\n", name,
+			(double)(to - from) / 1e6);
+}
+
+/* The last three, which only a command has, are parts of "guest". */
+static void times_print(const struct run_times *t, const struct kvm *kvm,
+			const struct guest_command *g)
 {
 	u64 first = kvm->cpus[0].first;
-	const struct {
-		const char *name;
-		u64 from;
-		u64 to;
-	} row[] = {
-		{ "options", t->exec, t->config },
-		{ "vm", t->config, t->create },
-		{ "devices", t->create, t->devices },
-		{ "load", t->devices, t->load },
-		{ "start", t->load, t->start },
-		{ "guest", first, t->end },
-	};
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
-		fprintf(stderr, "lkvm: timing: %-8s %10.3f ms\n", row[i].name,
-			(double)(row[i].to - row[i].from) / 1e6);
+	time_print("options", t->exec, t->config);
+	time_print("vm", t->config, t->create);
+	time_print("devices", t->create, t->devices);
+	time_print("load", t->devices, t->load);
+	time_print("start", t->load, t->start);
+	time_print("guest", first, t->end);
+	if (g) {
+		time_print("init", first, g->init_time);
+		time_print("command", g->init_time, g->start_time);
+		time_print("run", g->start_time, g->end_time);
+	}
 	fprintf(stderr, "lkvm: timing: exits    %10llu\n",
 		(unsigned long long)kvm->cpus[0].exits);
 }
@@ -218,7 +223,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 		run_judge(out, run, kvm);
 	console_close(c);
 	if (!err && run->o.timing)
-		times_print(&run->t, kvm);
+		times_print(&run->t, kvm, g);
 	kvm_destroy(kvm);
 	return err;
 }

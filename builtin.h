@@ -256,6 +256,8 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
+ * @init_time, @start_time, @end_time: when init greeted, and the command started
+ *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
  */
 struct guest_command {
@@ -274,6 +276,9 @@ struct guest_command {
 	size_t typed_len;
 	unsigned int last_signal;
 	u64 last_time;
+	u64 init_time;
+	u64 start_time;
+	u64 end_time;
 	enum vm_end cut;
 	u32 cut_code;
 };
