@@ -80,6 +80,10 @@ static void command_klog(void *opaque, const void *d, size_t len)
 	struct guest_command *g = opaque;
 
 	pthread_mutex_lock(&g->console->lock);
+	/* The console had but what is urgent. */
+	if (!g->klogged)
+		klog_again(&g->console->log);
+	g->klogged = true;
 	klog_feed(&g->console->log, d, len);
 	pthread_mutex_unlock(&g->console->lock);
 }

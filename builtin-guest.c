@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "builtin.h"
-#include "kvm/arch.h"
 #include "kvm/modules.h"
 #include "kvm/state.h"
 
@@ -198,21 +197,10 @@ static bool is_there(const char *dir, const char *name)
 static bool modules_dir(const struct run_config *c, char *dir, size_t size)
 {
 	const char *kernel = c->machine.kernel;
-	size_t len = strlen(kernel);
 	char release[128];
 
-	for (unsigned int i = 0; arch_images[i]; i++) {
-		size_t n = strlen(arch_images[i]);
-
-		if (len < n || strcmp(kernel + len - n, arch_images[i]) ||
-		    len - n >= size)
-			continue;
-		snprintf(dir, size, "%.*s", (int)(len - n), kernel);
-		if (len == n)
-			snprintf(dir, size, ".");
-		if (is_there(dir, "modules.builtin"))
-			return true;
-	}
+	if (image_build_dir(kernel, dir, size) && is_there(dir, "modules.builtin"))
+		return true;
 	discover_release(kernel, release, sizeof(release));
 	snprintf(dir, size, "/lib/modules/%s", release);
 	return *release && is_there(dir, "modules.dep");

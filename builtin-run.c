@@ -139,6 +139,7 @@ struct run {
 	enum stream_of_ours kind[3];
 	int log_fd;
 	FILE *status;
+	struct decoder decoder;
 	struct run_times t;
 };
 
@@ -228,25 +229,31 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	return err;
 }
 
-/* Something broke: what the kernel said last, if that is not seen otherwise. */
-static void tail_print(const struct run *run, const struct outcome *out)
+static bool is_about_the_kernel(const struct outcome *out)
+{
+	return !strcmp(out->cause, "panic") || !strcmp(out->cause, "splat");
+}
+
+/* Something broke: what the kernel said, if that is not seen otherwise. */
+static void tail_print(struct run *run, const struct outcome *out)
 {
 	static char tail[KLOG_TAIL + 1];
+	const struct klog *log = &run->console.log;
 	size_t len, at;
 
 	if (!run->has_command || run->log_fd >= 0 ||
-	    (strcmp(out->cause, "panic") && strcmp(out->cause, "splat") &&
-	     strcmp(out->cause, "reset") && strcmp(out->cause, "timeout")))
+	    (!is_about_the_kernel(out) && strcmp(out->cause, "reset") &&
+	     strcmp(out->cause, "timeout")))
 		return;
-	len = klog_tail(&run->console.log, tail);
+	if (is_about_the_kernel(out) && log->report_len) {
+		decoder_print(&run->decoder, log->report, log->report_len);
+		return;
+	}
+	len = klog_tail(log, tail);
 	at = len;
 	for (unsigned int lines = 0; at && lines <= TAIL_LINES; at--)
 		lines += tail[at - 1] == '\n';
-	for (; at < len; at++)
-		if (tail[at] != '\r')
-			fputc(tail[at], stderr);
-	if (len && tail[len - 1] != '\n')
-		fputc('\n', stderr);
+	guest_text_print(tail + at, len - at);
 }
 
 static int run_options_get(struct run *run, int argc, char **argv,
@@ -285,6 +292,9 @@ static int run_prepare(struct run *run, struct report *r)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
 		return err;
+	if (run->has_command && !run->o.log)
+		decoder_open(&run->decoder, run->config.machine.kernel);
+	run->console.log.wanted = run->o.fail_on;
 	if (!run->has_command && !run->o.log)
 		return console_open(&run->console, r);
 	err = console_open_log(&run->console, run->log_fd, r);
@@ -309,6 +319,7 @@ int cmd_run(int argc, char **argv)
 {
 	static struct run run = {
 		.o = { .cpus = -1, .loglevel = -1 }, .log_fd = -1,
+		.decoder = { .in = -1, .out = -1 },
 	};
 	static struct outcome out;
 	struct report r = { "" };
@@ -333,6 +344,7 @@ int cmd_run(int argc, char **argv)
 	if (err)
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
 	tail_print(&run, &out);
+	decoder_close(&run.decoder);
 	if (out.text[0])
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(run.status, &out, run.o.status);

@@ -254,6 +254,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the session's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
  * @init_time, @start_time, @end_time: when init greeted, and the command started
@@ -274,6 +275,7 @@ struct guest_command {
 	bool escape;
 	u8 typed[256];
 	size_t typed_len;
+	bool klogged;
 	unsigned int last_signal;
 	u64 last_time;
 	u64 init_time;
@@ -309,6 +311,33 @@ void command_close(struct guest_command *g);
  */
 int guest_archive(struct run_config *c, const struct run_options *o,
 		  const enum stream_of_ours kind[3], struct report *r);
+
+/* builtin-decode.c: reports of the guest's kernel. */
+
+/**
+ * struct decoder - who turns addresses of a report into lines of source
+ * @pid: waits at @in, and writes to @out, -1 without; 0 if there is none
+ * @missing: why there is none, NULL otherwise
+ */
+struct decoder {
+	pid_t pid;
+	int in;
+	int out;
+	const char *missing;
+};
+
+/** decoder_open() - for the kernel in that file; before the process is sealed */
+void decoder_open(struct decoder *d, const char *kernel);
+/** decoder_print() - to stderr, decoded if that can be; once */
+void decoder_print(struct decoder *d, const char *report, size_t len);
+void decoder_close(struct decoder *d);
+/** guest_text_print() - to stderr, without control characters */
+void guest_text_print(const char *text, size_t len);
+/**
+ * image_build_dir() - the build directory that @kernel is in by its path
+ * Return: whether it looks like one
+ */
+bool image_build_dir(const char *kernel, char *dir, size_t size);
 
 /** struct run_times - CLOCK_MONOTONIC ns of each step, for --timing */
 struct run_times {
