@@ -196,13 +196,19 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
-/* A name is also that of a file: what stop, list and the like find it by. */
-static int resolve_name(struct run_config *c, const struct run_options *o,
-			struct report *r)
+bool name_is_good(const char *name)
 {
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
+	return *name && strlen(name) < 64 && !name[strspn(name, allowed)] &&
+	       !strchr(".-", *name);
+}
+
+/* A name is also that of a file: what stop, list and the like find it by. */
+static int resolve_name(struct run_config *c, const struct run_options *o,
+			struct report *r)
+{
 	c->machine.name = c->name;
 	if (!o->name) {
 		snprintf(c->name, sizeof(c->name), "guest-%d", (int)getpid());
@@ -211,7 +217,7 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 	if (!*o->name || strlen(o->name) >= sizeof(c->name))
 		return report_error(r, 0, "--name: not 1 to %zu characters",
 				    sizeof(c->name) - 1);
-	if (o->name[strspn(o->name, allowed)] || strchr(".-", *o->name))
+	if (!name_is_good(o->name))
 		return report_error(r, 0,
 				    "--name: \"%s\" is not made of letters, digits and ._-",
 				    o->name);

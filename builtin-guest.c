@@ -168,6 +168,8 @@ static void put_directory(struct state_out *s, const struct run_options *o)
 
 	if (o->chdir)
 		record(s, "cwd=", o->chdir);
+	else if (o->own && getenv("HOME"))
+		record(s, "cwd=?", getenv("HOME"));
 	else if (getcwd(cwd, sizeof(cwd)))
 		record(s, "cwd=?", cwd);
 }
@@ -296,16 +298,26 @@ static int put_modules(struct state_out *s, struct run_config *c,
 	return err;
 }
 
-/* --rw and --ro are at the same place in the guest. */
+/*
+ * --rw and --ro are at the same place in the guest; they may be below what is at
+ * another one.
+ */
 static int put_shares(struct state_out *s, const struct run_options *o,
 		      struct report *r)
 {
 	char path[DISCOVER_PATH];
 
 	for (unsigned int i = 0; i < o->nr_shares; i++) {
+		if (!o->share_at[i])
+			continue;
+		state_put(s, "rw=", 3);
+		state_put(s, o->share[i].tag, strlen(o->share[i].tag));
+		record(s, ":", o->share_at[i]);
+	}
+	for (unsigned int i = 0; i < o->nr_shares; i++) {
 		const struct machine_share *share = &o->share[i];
 
-		if (!o->share_tag[i][0] || share->tag != o->share_tag[i] ||
+		if (o->share_at[i] || !o->share_tag[i][0] || share->tag != o->share_tag[i] ||
 		    !strncmp(share->tag, "share", 5))
 			continue;
 		if (!realpath(share->path, path))

@@ -256,20 +256,35 @@ static void tail_print(struct run *run, const struct outcome *out)
 	guest_text_print(tail + at, len - at);
 }
 
+static bool options_ended(char **argv, int n)
+{
+	return n > 1 && !strcmp(argv[n - 1], "--");
+}
+
 static int run_options_get(struct run *run, int argc, char **argv,
 			   struct report *r)
 {
 	int n = options_parse(run_options, argc, argv, &run->o, r);
+	const char *name = NULL;
 
+	/* NAME, and more options behind it */
+	if (n >= 0 && n < argc && !options_ended(argv, n)) {
+		name = argv[n];
+		argv += n;
+		argc -= n;
+		n = options_parse(run_options, argc, argv, &run->o, r);
+	}
 	if (n < 0)
 		return n;
-	if (n > 1 && !strcmp(argv[n - 1], "--")) {
+	if (options_ended(argv, n)) {
 		if (n == argc)
 			return report_error(r, 0, "no command behind --");
 		run->o.command = argv + n;
 	} else if (n < argc) {
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	}
+	if (name && setup_use(&run->o, name, r))
+		return -EINVAL;
 	/* A person wants a shell; a script gets what it always got. */
 	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
 	    run->kind[1] == STREAM_OURS_TTY)
@@ -352,4 +367,14 @@ out_free:
 	config_free(&run.config);
 	run_options_free(&run.o);
 	return out.status;
+}
+
+/* The name that it had elsewhere */
+int cmd_sandbox(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--"))
+			return cmd_run(argc, argv);
+	fprintf(stderr, "lkvm: sandbox: no command behind --\n");
+	return STATUS_ERROR;
 }

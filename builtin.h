@@ -64,6 +64,8 @@ extern const struct option_desc config_options[];
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
+int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
@@ -75,6 +77,8 @@ int cmd_help(int argc, char **argv);
  * struct run_options - what the command line of run says, as given
  * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
  *	words are in a copy that begins with its path
+ * @share_at: where in the guest a share is, NULL for the same path
+ * @own: NAME was given, that of a guest with directories of its own
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
  */
@@ -120,6 +124,8 @@ struct run_options {
 	unsigned int nr_ports;
 	struct machine_share share[MACHINE_MAX_SHARES];
 	char share_tag[MACHINE_MAX_SHARES][16];
+	const char *share_at[MACHINE_MAX_SHARES];
+	bool own;
 	unsigned int nr_shares;
 };
 
@@ -148,6 +154,14 @@ void config_free(struct run_config *c);
 void run_options_free(struct run_options *o);
 /** devices_add() - the platform and all devices of kvm->machine */
 int devices_add(struct kvm *kvm, struct report *r);
+
+/** name_is_good() - as a VM's name, which is one of files, too */
+bool name_is_good(const char *name);
+
+/* builtin-setup.c: guests with directories of their own. */
+
+/** setup_use() - run the guest that lkvm setup made with @name */
+int setup_use(struct run_options *o, const char *name, struct report *r);
 
 /* builtin-net.c: -n and what it says. */
 

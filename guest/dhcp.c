@@ -16,6 +16,7 @@
  * or one that has its own. Not supported: IP options, fragments, and options in
  * other fields (52).
  */
+#include <assert.h>
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/poll.h>
@@ -82,7 +83,7 @@ struct message {
 #define IP_LEN offsetof(struct message, from_port)
 #define FIXED_LEN offsetof(struct message, options)
 
-_Static_assert(FIXED_LEN == 28 + 240, "IP, UDP and BOOTP without holes");
+static_assert(FIXED_LEN == 28 + 240, "IP, UDP and BOOTP without holes");
 
 /**
  * struct exchange - @lease: as far as it is known

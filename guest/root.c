@@ -230,6 +230,19 @@ void root_settle(const struct config *c)
 	sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+/* All of it, as far as it is not there */
+static void make_path(const char *path)
+{
+	char part[PATH_BYTES];
+
+	for (size_t n = 0; path[n] && n < sizeof(part) - 1; n++) {
+		part[n] = path[n];
+		part[n + 1] = 0;
+		if (path[n + 1] == '/' || !path[n + 1])
+			sys_mkdir(part, 0755);
+	}
+}
+
 const char *root_shares(const struct config *c, int *err)
 {
 	char tag[64];
@@ -243,6 +256,7 @@ const char *root_shares(const struct config *c, int *err)
 		tag[n] = 0;
 		if (s[n] != ':')
 			continue;
+		make_path(s + n + 1);
 		*err = sys_mount(tag, s + n + 1, "virtiofs",
 				 c->share_ro[i] ? MS_RDONLY : 0, NULL);
 		if (*err)
