@@ -317,7 +317,8 @@ static int put_shares(struct state_out *s, const struct run_options *o,
 	for (unsigned int i = 0; i < o->nr_shares; i++) {
 		const struct machine_share *share = &o->share[i];
 
-		if (o->share_at[i] || !o->share_tag[i][0] || share->tag != o->share_tag[i] ||
+		if (o->share_at[i] || !o->share_tag[i][0] ||
+		    share->tag != o->share_tag[i] ||
 		    !strncmp(share->tag, "share", 5))
 			continue;
 		if (!realpath(share->path, path))
