@@ -114,7 +114,7 @@ static int copy_file(int from, int to, const char *name, mode_t mode)
 {
 	int in, out, err;
 
-	if (!(mode & S_IROTH))
+	if (!(mode & 0004))
 		return 0;
 	in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (in < 0)
