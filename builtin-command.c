@@ -80,6 +80,10 @@ static void command_klog(void *opaque, const void *d, size_t len)
 	struct guest_command *g = opaque;
 
 	pthread_mutex_lock(&g->console->lock);
+	/* The console had but what is urgent. */
+	if (!g->klogged)
+		klog_again(&g->console->log);
+	g->klogged = true;
 	klog_feed(&g->console->log, d, len);
 	pthread_mutex_unlock(&g->console->lock);
 }
@@ -332,6 +336,20 @@ static void port_send(struct guest_command *g, struct kvm *kvm)
 	session_sent(&g->session, n);
 }
 
+/* A state is passed in no time when frames come together. */
+static void command_times(struct guest_command *g)
+{
+	enum session_state state = g->session.state;
+
+	if (state != SESSION_SILENT && !g->init_time)
+		g->init_time = now_ns();
+	if ((state == SESSION_STARTED || state == SESSION_EXITED ||
+	     state == SESSION_KILLED) && !g->start_time)
+		g->start_time = now_ns();
+	if (session_over(&g->session) && !g->end_time)
+		g->end_time = now_ns();
+}
+
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL])
 {
@@ -342,6 +360,7 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		v = 0;
 	do {
 		more = session_run(&g->session);
+		command_times(g);
 		for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
 			output_write(g, i);
 		if (more && kvm->control_virtio)

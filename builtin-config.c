@@ -80,14 +80,33 @@ static int resolve_kernel(struct run_config *c, const struct run_options *o,
 	return err;
 }
 
+static bool params_have(const char *params, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = params; (at = strstr(at, word)); at += len)
+		if (at == params || at[-1] == ' ')
+			return true;
+	return false;
+}
+
+bool run_is_bare(const struct run_options *o)
+{
+	const char *params = o->params ? o->params : "";
+
+	return !o->command && !o->initrd && !o->nr_disks && !o->nodefaults &&
+	       !o->console && !params_have(params, "root=") &&
+	       !params_have(params, "init=") &&
+	       !params_have(params, "rdinit=");
+}
+
 static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 			   struct report *r)
 {
 	const char *console = c->machine.console == CONSOLE_VIRTIO ?
 			      "hvc0" : "ttyS0";
 	const char *params = o->params ? o->params : "";
-	bool has_root = !strncmp(params, "root=", 5) ||
-			strstr(params, " root=");
+	bool has_root = params_have(params, "root=");
 	char root[64] = "";
 	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
 	long loglevel = o->log ? 7 : 4;
@@ -177,13 +196,19 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
-/* A name is also that of a file: what stop, list and the like find it by. */
-static int resolve_name(struct run_config *c, const struct run_options *o,
-			struct report *r)
+bool name_is_good(const char *name)
 {
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 
+	return *name && strlen(name) < 64 && !name[strspn(name, allowed)] &&
+	       !strchr(".-", *name);
+}
+
+/* A name is also that of a file: what stop, list and the like find it by. */
+static int resolve_name(struct run_config *c, const struct run_options *o,
+			struct report *r)
+{
 	c->machine.name = c->name;
 	if (!o->name) {
 		snprintf(c->name, sizeof(c->name), "guest-%d", (int)getpid());
@@ -192,7 +217,7 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 	if (!*o->name || strlen(o->name) >= sizeof(c->name))
 		return report_error(r, 0, "--name: not 1 to %zu characters",
 				    sizeof(c->name) - 1);
-	if (o->name[strspn(o->name, allowed)] || strchr(".-", *o->name))
+	if (!name_is_good(o->name))
 		return report_error(r, 0,
 				    "--name: \"%s\" is not made of letters, digits and ._-",
 				    o->name);

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "builtin.h"
-#include "kvm/arch.h"
 #include "kvm/modules.h"
 #include "kvm/state.h"
 
@@ -102,9 +101,12 @@ static void put_env(struct state_out *s, const struct run_options *o)
 
 static void put_own_ids(struct state_out *s)
 {
-	gid_t group[64];
+	gid_t group[GUEST_PROTO_GROUPS];
 	int n = getgroups(ARRAY_SIZE(group), group);
 
+	if (n < 0)
+		fprintf(stderr, "lkvm: more than %d groups: the command has none\n",
+			GUEST_PROTO_GROUPS);
 	record_number(s, "uid=", getuid());
 	record_number(s, "gid=", getgid());
 	for (int i = 0; i < n; i++)
@@ -118,7 +120,7 @@ static void put_groups(struct state_out *s, const char *user)
 	struct group *g;
 	unsigned int n = 0;
 
-	while (f && n < 64 && (g = fgetgrent(f))) {
+	while (f && n < GUEST_PROTO_GROUPS && (g = fgetgrent(f))) {
 		for (char **m = g->gr_mem; *m; m++) {
 			if (strcmp(*m, user))
 				continue;
@@ -166,6 +168,8 @@ static void put_directory(struct state_out *s, const struct run_options *o)
 
 	if (o->chdir)
 		record(s, "cwd=", o->chdir);
+	else if (o->own && getenv("HOME"))
+		record(s, "cwd=?", getenv("HOME"));
 	else if (getcwd(cwd, sizeof(cwd)))
 		record(s, "cwd=?", cwd);
 }
@@ -195,21 +199,10 @@ static bool is_there(const char *dir, const char *name)
 static bool modules_dir(const struct run_config *c, char *dir, size_t size)
 {
 	const char *kernel = c->machine.kernel;
-	size_t len = strlen(kernel);
 	char release[128];
 
-	for (unsigned int i = 0; arch_images[i]; i++) {
-		size_t n = strlen(arch_images[i]);
-
-		if (len < n || strcmp(kernel + len - n, arch_images[i]) ||
-		    len - n >= size)
-			continue;
-		snprintf(dir, size, "%.*s", (int)(len - n), kernel);
-		if (len == n)
-			snprintf(dir, size, ".");
-		if (is_there(dir, "modules.builtin"))
-			return true;
-	}
+	if (image_build_dir(kernel, dir, size) && is_there(dir, "modules.builtin"))
+		return true;
 	discover_release(kernel, release, sizeof(release));
 	snprintf(dir, size, "/lib/modules/%s", release);
 	return *release && is_there(dir, "modules.dep");
@@ -232,6 +225,7 @@ static void modules_wanted(const struct machine *m, bool root_disk,
 		{ "crc32c_generic", root_disk },
 		{ "ext4", root_disk },
 		{ "virtio_net", m->nr_nets },
+		{ "af_packet", m->nr_nets },
 		{ "virtio_rng", m->rng },
 		{ "virtio_balloon", m->balloon },
 		{ "vmw_vsock_virtio_transport", m->vsock.cid },
@@ -304,16 +298,27 @@ static int put_modules(struct state_out *s, struct run_config *c,
 	return err;
 }
 
-/* --rw and --ro are at the same place in the guest. */
+/*
+ * --rw and --ro are at the same place in the guest; they may be below what is at
+ * another one.
+ */
 static int put_shares(struct state_out *s, const struct run_options *o,
 		      struct report *r)
 {
 	char path[DISCOVER_PATH];
 
 	for (unsigned int i = 0; i < o->nr_shares; i++) {
+		if (!o->share_at[i])
+			continue;
+		state_put(s, "rw=", 3);
+		state_put(s, o->share[i].tag, strlen(o->share[i].tag));
+		record(s, ":", o->share_at[i]);
+	}
+	for (unsigned int i = 0; i < o->nr_shares; i++) {
 		const struct machine_share *share = &o->share[i];
 
-		if (!o->share_tag[i][0] || share->tag != o->share_tag[i] ||
+		if (o->share_at[i] || !o->share_tag[i][0] ||
+		    share->tag != o->share_tag[i] ||
 		    !strncmp(share->tag, "share", 5))
 			continue;
 		if (!realpath(share->path, path))
@@ -325,13 +330,24 @@ static int put_shares(struct state_out *s, const struct run_options *o,
 	return 0;
 }
 
+static const char *root_word(const struct run_options *o)
+{
+	if (o->root_disk && o->disk[0].opts.readonly)
+		return "disk:/dev/vda,ro";
+	if (o->root_disk)
+		return "disk:/dev/vda";
+	return o->initrd ? "initramfs" : "auto";
+}
+
 static int put_config(struct state_out *s, const struct run_options *o,
 		      const struct run_config *c,
 		      const enum stream_of_ours kind[3], struct report *r)
 {
 	record(s, "hostname=", c->machine.name);
-	record(s, "root=", o->root_disk ? o->disk[0].opts.readonly ?
-	       "disk:/dev/vda,ro" : "disk:/dev/vda" : "auto");
+	record(s, "root=", root_word(o));
+	/* passt answers; who is behind the others is the user's to know. */
+	for (unsigned int i = 0; i < o->nr_nets; i++)
+		record(s, "net=", o->net[i].kind == NET_USER ? "dhcp" : "up");
 	record_stream(s, "stdin=", kind[0]);
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);

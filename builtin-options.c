@@ -14,6 +14,9 @@
 
 #include "builtin.h"
 
+/* Seconds, so that nobody has to fear for their nanoseconds: a century */
+#define TIME_MAX 3155760000L
+
 int parse_number(const char *s, long *out)
 {
 	char *end;
@@ -51,6 +54,32 @@ int parse_size(const char *s, u64 *out)
 	return 0;
 }
 
+int parse_time(const char *s, long *out)
+{
+	static const struct {
+		char name;
+		long seconds;
+	} unit[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 0, 1 } };
+	char *end;
+	long v;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtol(s, &end, 10);
+	if (errno)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(unit); i++) {
+		if (*end != unit[i].name || (*end && end[1]))
+			continue;
+		if (v > TIME_MAX / unit[i].seconds)
+			return -EINVAL;
+		*out = v * unit[i].seconds;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 static int option_store(const struct option_desc *d, void *opts,
 			const char *value, struct report *r)
 {
@@ -70,6 +99,12 @@ static int option_store(const struct option_desc *d, void *opts,
 	case OPT_NUMBER:
 		err = parse_number(value, field);
 		break;
+	case OPT_TIME:
+		if (!parse_time(value, field))
+			return 0;
+		return report_error(r, 0,
+			"--%s: \"%s\" is not a number of seconds, or one with s, m or h",
+			d->name, value);
 	case OPT_CALL:
 		return d->call(opts, value, r);
 	}

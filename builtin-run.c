@@ -98,25 +98,30 @@ static void status_write(FILE *f, const struct outcome *o, const char *path)
 			strerror(errno));
 }
 
-static void times_print(const struct run_times *t, const struct kvm *kvm)
+static void time_print(const char *name, u64 from, u64 to)
+{
+	if (from && to)
+		fprintf(stderr, "lkvm: timing: %-8s %10.3f ms\n", name,
+			(double)(to - from) / 1e6);
+}
+
+/* The last three, which only a command has, are parts of "guest". */
+static void times_print(const struct run_times *t, const struct kvm *kvm,
+			const struct guest_command *g)
 {
 	u64 first = kvm->cpus[0].first;
-	const struct {
-		const char *name;
-		u64 from;
-		u64 to;
-	} row[] = {
-		{ "options", t->exec, t->config },
-		{ "vm", t->config, t->create },
-		{ "devices", t->create, t->devices },
-		{ "load", t->devices, t->load },
-		{ "start", t->load, t->start },
-		{ "guest", first, t->end },
-	};
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
-		fprintf(stderr, "lkvm: timing: %-8s %10.3f ms\n", row[i].name,
-			(double)(row[i].to - row[i].from) / 1e6);
+	time_print("options", t->exec, t->config);
+	time_print("vm", t->config, t->create);
+	time_print("devices", t->create, t->devices);
+	time_print("load", t->devices, t->load);
+	time_print("start", t->load, t->start);
+	time_print("guest", first, t->end);
+	if (g) {
+		time_print("init", first, g->init_time);
+		time_print("command", g->init_time, g->start_time);
+		time_print("run", g->start_time, g->end_time);
+	}
 	fprintf(stderr, "lkvm: timing: exits    %10llu\n",
 		(unsigned long long)kvm->cpus[0].exits);
 }
@@ -134,6 +139,7 @@ struct run {
 	enum stream_of_ours kind[3];
 	int log_fd;
 	FILE *status;
+	struct decoder decoder;
 	struct run_times t;
 };
 
@@ -218,46 +224,71 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 		run_judge(out, run, kvm);
 	console_close(c);
 	if (!err && run->o.timing)
-		times_print(&run->t, kvm);
+		times_print(&run->t, kvm, g);
 	kvm_destroy(kvm);
 	return err;
 }
 
-/* Something broke: what the kernel said last, if that is not seen otherwise. */
-static void tail_print(const struct run *run, const struct outcome *out)
+static bool is_about_the_kernel(const struct outcome *out)
+{
+	return !strcmp(out->cause, "panic") || !strcmp(out->cause, "splat");
+}
+
+/* Something broke: what the kernel said, if that is not seen otherwise. */
+static void tail_print(struct run *run, const struct outcome *out)
 {
 	static char tail[KLOG_TAIL + 1];
+	const struct klog *log = &run->console.log;
 	size_t len, at;
 
 	if (!run->has_command || run->log_fd >= 0 ||
-	    (strcmp(out->cause, "panic") && strcmp(out->cause, "splat") &&
-	     strcmp(out->cause, "reset") && strcmp(out->cause, "timeout")))
+	    (!is_about_the_kernel(out) && strcmp(out->cause, "reset") &&
+	     strcmp(out->cause, "timeout")))
 		return;
-	len = klog_tail(&run->console.log, tail);
+	if (is_about_the_kernel(out) && log->report_len) {
+		decoder_print(&run->decoder, log->report, log->report_len);
+		return;
+	}
+	len = klog_tail(log, tail);
 	at = len;
 	for (unsigned int lines = 0; at && lines <= TAIL_LINES; at--)
 		lines += tail[at - 1] == '\n';
-	for (; at < len; at++)
-		if (tail[at] != '\r')
-			fputc(tail[at], stderr);
-	if (len && tail[len - 1] != '\n')
-		fputc('\n', stderr);
+	guest_text_print(tail + at, len - at);
+}
+
+static bool options_ended(char **argv, int n)
+{
+	return n > 1 && !strcmp(argv[n - 1], "--");
 }
 
 static int run_options_get(struct run *run, int argc, char **argv,
 			   struct report *r)
 {
 	int n = options_parse(run_options, argc, argv, &run->o, r);
+	const char *name = NULL;
 
+	/* NAME, and more options behind it */
+	if (n >= 0 && n < argc && !options_ended(argv, n)) {
+		name = argv[n];
+		argv += n;
+		argc -= n;
+		n = options_parse(run_options, argc, argv, &run->o, r);
+	}
 	if (n < 0)
 		return n;
-	if (n > 1 && !strcmp(argv[n - 1], "--")) {
+	if (options_ended(argv, n)) {
 		if (n == argc)
 			return report_error(r, 0, "no command behind --");
 		run->o.command = argv + n;
 	} else if (n < argc) {
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	}
+	if (name && setup_use(&run->o, name, r))
+		return -EINVAL;
+	/* A person wants a shell; a script gets what it always got. */
+	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
+	    run->kind[1] == STREAM_OURS_TTY)
+		run->o.shell = true;
 	if (run->o.json && !run->o.dry_run)
 		return report_error(r, 0, "--json needs --dry-run");
 	return config_resolve(&run->config, &run->o, r);
@@ -276,6 +307,9 @@ static int run_prepare(struct run *run, struct report *r)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
 		return err;
+	if (run->has_command && !run->o.log)
+		decoder_open(&run->decoder, run->config.machine.kernel);
+	run->console.log.wanted = run->o.fail_on;
 	if (!run->has_command && !run->o.log)
 		return console_open(&run->console, r);
 	err = console_open_log(&run->console, run->log_fd, r);
@@ -300,6 +334,7 @@ int cmd_run(int argc, char **argv)
 {
 	static struct run run = {
 		.o = { .cpus = -1, .loglevel = -1 }, .log_fd = -1,
+		.decoder = { .in = -1, .out = -1 },
 	};
 	static struct outcome out;
 	struct report r = { "" };
@@ -324,6 +359,7 @@ int cmd_run(int argc, char **argv)
 	if (err)
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
 	tail_print(&run, &out);
+	decoder_close(&run.decoder);
 	if (out.text[0])
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(run.status, &out, run.o.status);
@@ -331,4 +367,14 @@ out_free:
 	config_free(&run.config);
 	run_options_free(&run.o);
 	return out.status;
+}
+
+/* The name that it had elsewhere */
+int cmd_sandbox(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--"))
+			return cmd_run(argc, argv);
+	fprintf(stderr, "lkvm: sandbox: no command behind --\n");
+	return STATUS_ERROR;
 }

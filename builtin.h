@@ -17,12 +17,20 @@ struct command {
 	const struct option_desc *options;
 };
 
-enum option_type { OPT_FLAG, OPT_STRING, OPT_SIZE, OPT_NUMBER, OPT_CALL };
+enum option_type {
+	OPT_FLAG,
+	OPT_STRING,
+	OPT_SIZE,
+	OPT_NUMBER,
+	OPT_TIME,
+	OPT_CALL,
+};
 
 /**
  * struct option_desc - one option; the parser, help and man page read it
  * @name: long name, @letter: short one or 0, @arg: name of its argument
- * @off: of the field in the options struct: bool, const char *, u64 or long
+ * @off: of the field in the options struct: bool, const char *, u64 or long;
+ *	the long of OPT_TIME is in seconds
  * @call: for OPT_CALL, gets the options struct; fills the report on error
  */
 struct option_desc {
@@ -46,6 +54,8 @@ void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
 int parse_number(const char *s, long *out);
+/** parse_time() - "30s", with s, m or h, else seconds. @out: seconds */
+int parse_time(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
@@ -54,6 +64,8 @@ extern const struct option_desc config_options[];
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
+int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_version(int argc, char **argv);
@@ -65,6 +77,8 @@ int cmd_help(int argc, char **argv);
  * struct run_options - what the command line of run says, as given
  * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
  *	words are in a copy that begins with its path
+ * @share_at: where in the guest a share is, NULL for the same path
+ * @own: NAME was given, that of a guest with directories of its own
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
  */
@@ -110,6 +124,8 @@ struct run_options {
 	unsigned int nr_ports;
 	struct machine_share share[MACHINE_MAX_SHARES];
 	char share_tag[MACHINE_MAX_SHARES][16];
+	const char *share_at[MACHINE_MAX_SHARES];
+	bool own;
 	unsigned int nr_shares;
 };
 
@@ -127,6 +143,8 @@ struct run_config {
 	struct initramfs archive;
 };
 
+/** run_is_bare() - nothing is said of what runs in the guest */
+bool run_is_bare(const struct run_options *o);
 /** config_resolve() - options and defaults into a machine; needs no KVM */
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);
@@ -136,6 +154,14 @@ void config_free(struct run_config *c);
 void run_options_free(struct run_options *o);
 /** devices_add() - the platform and all devices of kvm->machine */
 int devices_add(struct kvm *kvm, struct report *r);
+
+/** name_is_good() - as a VM's name, which is one of files, too */
+bool name_is_good(const char *name);
+
+/* builtin-setup.c: guests with directories of their own. */
+
+/** setup_use() - run the guest that lkvm setup made with @name */
+int setup_use(struct run_options *o, const char *name, struct report *r);
 
 /* builtin-net.c: -n and what it says. */
 
@@ -242,8 +268,11 @@ void streams_probe(enum stream_of_ours kind[3]);
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the session's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
+ * @init_time, @start_time, @end_time: when init greeted, and the command started
+ *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
  */
 struct guest_command {
@@ -260,8 +289,12 @@ struct guest_command {
 	bool escape;
 	u8 typed[256];
 	size_t typed_len;
+	bool klogged;
 	unsigned int last_signal;
 	u64 last_time;
+	u64 init_time;
+	u64 start_time;
+	u64 end_time;
 	enum vm_end cut;
 	u32 cut_code;
 };
@@ -292,6 +325,33 @@ void command_close(struct guest_command *g);
  */
 int guest_archive(struct run_config *c, const struct run_options *o,
 		  const enum stream_of_ours kind[3], struct report *r);
+
+/* builtin-decode.c: reports of the guest's kernel. */
+
+/**
+ * struct decoder - who turns addresses of a report into lines of source
+ * @pid: waits at @in, and writes to @out, -1 without; 0 if there is none
+ * @missing: why there is none, NULL otherwise
+ */
+struct decoder {
+	pid_t pid;
+	int in;
+	int out;
+	const char *missing;
+};
+
+/** decoder_open() - for the kernel in that file; before the process is sealed */
+void decoder_open(struct decoder *d, const char *kernel);
+/** decoder_print() - to stderr, decoded if that can be; once */
+void decoder_print(struct decoder *d, const char *report, size_t len);
+void decoder_close(struct decoder *d);
+/** guest_text_print() - to stderr, without control characters */
+void guest_text_print(const char *text, size_t len);
+/**
+ * image_build_dir() - the build directory that @kernel is in by its path
+ * Return: whether it looks like one
+ */
+bool image_build_dir(const char *kernel, char *dir, size_t size);
 
 /** struct run_times - CLOCK_MONOTONIC ns of each step, for --timing */
 struct run_times {

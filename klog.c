@@ -6,7 +6,9 @@
  * with what kernels are known to say when they complain. A line may begin with
  * its level and its time, which are passed over. The first line of each kind is
  * kept, and the last KLOG_TAIL bytes of all, for who wants to know what happened
- * before the end.
+ * before the end. Of the first report that counts all lines are kept, up to the
+ * mark that ends one: what comes later is often only what came of it. A panic
+ * counts for more than what is no oops.
  *
  * The guest may print anything, so that a report can be made up: it can only
  * make a run look worse than it was. Lines are cut at the size of the buffer. No
@@ -81,9 +83,48 @@ static void keep(struct klog *k, u32 splat, const char *text)
 	k->splats |= splat;
 }
 
+static void report_begin(struct klog *k, u32 of)
+{
+	bool more = of == KLOG_PANIC && k->report_of != KLOG_OOPS;
+
+	if (!(of & (k->wanted | KLOG_OOPS | KLOG_PANIC)) ||
+	    (k->report_of && !more))
+		return;
+	k->report_of = of;
+	k->report_len = 0;
+	k->reporting = true;
+}
+
+static void report_line(struct klog *k)
+{
+	size_t room = sizeof(k->report) - k->report_len;
+	int n = snprintf(k->report + k->report_len, room, "%s\n", k->line);
+
+	k->reporting = n > 0 && (size_t)n < room &&
+		       !strstr(k->line, "---[ end ");
+	if (n > 0 && (size_t)n < room)
+		k->report_len += n;
+	else
+		k->report[k->report_len] = 0;
+}
+
+static void look_for_splat(struct klog *k)
+{
+	const char *text = message(k->line), *at;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(pattern); i++) {
+		at = strstr(text, pattern[i].text);
+		if (!at || (pattern[i].at_start && at != text))
+			continue;
+		keep(k, pattern[i].splat, text);
+		report_begin(k, pattern[i].splat);
+		return;
+	}
+}
+
 static void look(struct klog *k)
 {
-	const char *text, *at;
+	const char *at;
 
 	k->line[k->line_len] = 0;
 	k->line_len = 0;
@@ -92,15 +133,19 @@ static void look(struct klog *k)
 		snprintf(k->panic, sizeof(k->panic), "%s",
 			 at + sizeof(PANIC) - 1);
 		k->panicked = true;
+		report_begin(k, KLOG_PANIC);
 	}
-	text = message(k->line);
-	for (unsigned int i = 0; i < ARRAY_SIZE(pattern); i++) {
-		at = strstr(text, pattern[i].text);
-		if (!at || (pattern[i].at_start && at != text))
-			continue;
-		keep(k, pattern[i].splat, text);
-		return;
-	}
+	look_for_splat(k);
+	if (k->reporting)
+		report_line(k);
+}
+
+void klog_again(struct klog *k)
+{
+	k->line_len = 0;
+	k->report_of = 0;
+	k->report_len = 0;
+	k->reporting = false;
 }
 
 void klog_scan(struct klog *k, const void *data, size_t len)

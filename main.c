@@ -13,6 +13,10 @@
 
 const struct command commands[] = {
 	{ "run", "boot a kernel in a virtual machine", cmd_run, run_options },
+	{ "sandbox", "run a command in one: the same as run -- COMMAND",
+	  cmd_sandbox, run_options },
+	{ "setup", "make a guest with directories of its own, for run NAME",
+	  cmd_setup, NULL },
 	{ "check", "what this host and its kernel lack", cmd_check, NULL },
 	{ "config", "how a guest's kernel is to be configured", cmd_config,
 	  config_options },

@@ -56,10 +56,17 @@ static int list_record(struct config *c, const char *r)
 	v = text_after(r, "ro=");
 	if (v)
 		return put_share(c, v, true);
+	v = text_after(r, "net=");
+	if (v && c->nr_nets == CONFIG_NETS)
+		return -E2BIG;
+	if (v) {
+		c->dhcp[c->nr_nets++] = text_equal(v, "dhcp");
+		return 0;
+	}
 	v = text_after(r, "group=");
 	if (!v)
 		return 1;
-	if (c->nr_groups == CONFIG_LIST)
+	if (c->nr_groups == GUEST_PROTO_GROUPS)
 		return -E2BIG;
 	c->group[c->nr_groups++] = text_number(v);
 	return 0;

@@ -137,7 +137,7 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 		what = root_shares(c, &err);
 	if (what)
 		fail(p, STATUS_ERROR, what, err);
-	loopback_up();
+	network_up(c, n);
 	send_notes(p, n);
 }
 

@@ -8,6 +8,7 @@
 #define CONFIG_BYTES 0x20000
 #define CONFIG_WORDS 4096
 #define CONFIG_LIST 64
+#define CONFIG_NETS 16
 #define PATH_BYTES 4096
 /* mknod()'s mode: a character device */
 #define NODE_CHAR 0020000
@@ -20,6 +21,7 @@ enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
  * @argv: NULL at its end; empty for a shell
  * @stream: by file descriptor of the command
  * @share, @share_ro: TAG:PATH, to be mounted
+ * @dhcp: for each network interface, whether it asks for an address
  * @serial: talk over ttyS1; @klog: send the kernel's log at the end
  */
 struct config {
@@ -36,9 +38,11 @@ struct config {
 	const char *share[CONFIG_LIST];
 	bool share_ro[CONFIG_LIST];
 	unsigned int nr_shares;
+	bool dhcp[CONFIG_NETS];
+	unsigned int nr_nets;
 	u32 uid;
 	u32 gid;
-	u32 group[CONFIG_LIST];
+	u32 group[GUEST_PROTO_GROUPS];
 	unsigned int nr_groups;
 	enum stream_kind stream[3];
 	u16 rows;
@@ -58,6 +62,8 @@ bool text_equal(const char *a, const char *b);
 const char *text_after(const char *s, const char *prefix);
 /** text_number() - decimal, as far as there are digits */
 u64 text_number(const char *s);
+/** text_decimal() - @v into @out. Return: @out */
+char *text_decimal(char out[12], u32 v);
 /** text_join() - @a, @b and @c into @out of @size bytes; cut if need be */
 char *text_join(char *out, size_t size, const char *a, const char *b,
 		const char *c);
@@ -95,8 +101,33 @@ void root_settle(const struct config *c);
 const char *root_shares(const struct config *c, int *err);
 /** modules_load() - insmod in the order given */
 void modules_load(const struct config *c, struct notes *n);
-/** loopback_up() - best effort: there may be no network at all */
-void loopback_up(void);
+
+/* dhcp.c */
+
+#define LEASE_DNS 3
+
+/** struct lease - what a server gave; 0 or empty without */
+struct lease {
+	__be32 address;
+	__be32 mask;
+	__be32 router;
+	__be32 dns[LEASE_DNS];
+	unsigned int nr_dns;
+	char domain[256];
+};
+
+/**
+ * dhcp_get() - ask for an address
+ * @index: of the interface, which is up; @mac: its six bytes
+ * Return: 0 or -errno, -ETIMEDOUT when nobody answers, -EAFNOSUPPORT when the
+ * kernel has no packet sockets
+ */
+int dhcp_get(struct lease *l, int index, const u8 *mac);
+
+/* net.c */
+
+/** network_up() - loopback, and the interfaces; as far as it goes */
+void network_up(const struct config *c, struct notes *n);
 
 /* port.c */
 

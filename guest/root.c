@@ -18,10 +18,7 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
-#include <linux/if.h>
-#include <linux/in.h>
 #include <linux/mount.h>
-#include <linux/sockios.h>
 #include <linux/time_types.h>
 
 #include "init.h"
@@ -30,8 +27,6 @@
 #define NEW_ROOT "/lkvm/root"
 #define LOWER "/lkvm/lower"
 #define UPPER "/lkvm/rw"
-#define FAMILY_INET 2
-#define SOCKET_DGRAM 2
 
 /* For a kernel without devtmpfs */
 static const struct {
@@ -209,6 +204,9 @@ const char *root_setup(const struct config *c, struct notes *n, int *err)
 		host = !*err;
 		if (*err && *err != -ENODEV)
 			return GUEST_PROTO_ROOT_TAG;
+		if (*err)
+			note(n, "the kernel has no VIRTIO_FS: the root is empty",
+			     NULL, NULL);
 	}
 	if (disk || host) {
 		*err = root_switch();
@@ -232,6 +230,19 @@ void root_settle(const struct config *c)
 	sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+/* All of it, as far as it is not there */
+static void make_path(const char *path)
+{
+	char part[PATH_BYTES];
+
+	for (size_t n = 0; path[n] && n < sizeof(part) - 1; n++) {
+		part[n] = path[n];
+		part[n + 1] = 0;
+		if (path[n + 1] == '/' || !path[n + 1])
+			sys_mkdir(part, 0755);
+	}
+}
+
 const char *root_shares(const struct config *c, int *err)
 {
 	char tag[64];
@@ -245,6 +256,7 @@ const char *root_shares(const struct config *c, int *err)
 		tag[n] = 0;
 		if (s[n] != ':')
 			continue;
+		make_path(s + n + 1);
 		*err = sys_mount(tag, s + n + 1, "virtiofs",
 				 c->share_ro[i] ? MS_RDONLY : 0, NULL);
 		if (*err)
@@ -272,18 +284,4 @@ void modules_load(const struct config *c, struct notes *n)
 		if (err < 0 && err != -EEXIST)
 			note(n, path, ": cannot be loaded: ", text_errno(-err));
 	}
-}
-
-void loopback_up(void)
-{
-	struct ifreq r = { .ifr_name = "lo" };
-	long fd = sys_socket(FAMILY_INET, SOCKET_DGRAM, 0);
-
-	if (fd < 0)
-		return;
-	if (!sys_ioctl(fd, SIOCGIFFLAGS, &r)) {
-		r.ifr_flags |= IFF_UP;
-		sys_ioctl(fd, SIOCSIFFLAGS, &r);
-	}
-	sys_close(fd);
 }

@@ -38,7 +38,7 @@ static const char *env_get(const struct config *c, const char *key)
 static int open_terminal(struct child *c, const struct config *cfg, int *slave)
 {
 	char path[32], digits[12];
-	int fd, unlock = 0, i = sizeof(digits) - 1;
+	int fd, unlock = 0;
 	unsigned int n = 0;
 
 	fd = sys_open(PTMX, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 0);
@@ -48,13 +48,8 @@ static int open_terminal(struct child *c, const struct config *cfg, int *slave)
 	sys_ioctl(fd, TIOCSPTLCK, &unlock);
 	if (sys_ioctl(fd, TIOCGPTN, &n) < 0)
 		return -EIO;
-	digits[i] = 0;
-	do {
-		digits[--i] = '0' + n % 10;
-		n /= 10;
-	} while (n);
 	child_resize(c, cfg->rows, cfg->cols);
-	text_join(path, sizeof(path), "/dev/pts/", digits + i, NULL);
+	text_join(path, sizeof(path), "/dev/pts/", text_decimal(digits, n), NULL);
 	if (cfg->uid)
 		SYS(__NR_fchownat, -100, (long)path, cfg->uid, -1, 0);
 	*slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);

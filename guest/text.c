@@ -104,6 +104,20 @@ u64 text_number(const char *s)
 	return v;
 }
 
+char *text_decimal(char out[12], u32 v)
+{
+	unsigned int n = 1;
+
+	for (u32 rest = v; rest >= 10; rest /= 10)
+		n++;
+	out[n] = 0;
+	do {
+		out[--n] = '0' + v % 10;
+		v /= 10;
+	} while (n);
+	return out;
+}
+
 char *text_join(char *out, size_t size, const char *a, const char *b,
 		const char *c)
 {
@@ -138,6 +152,8 @@ const char *text_errno(int err)
 		{ EBUSY, "Device or resource busy" },
 		{ EIO, "Input/output error" },
 		{ ETXTBSY, "Text file busy" },
+		{ ETIMEDOUT, "Connection timed out" },
+		{ ENETUNREACH, "Network is unreachable" },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)

@@ -18,6 +18,9 @@
 /* What a side may have under way on a stream before it is given more credit */
 #define GUEST_PROTO_WINDOW 0x10000U
 
+/* Most groups that a command can be in, but for its first */
+#define GUEST_PROTO_GROUPS 1024
+
 /* Where init and what it is told are in the initramfs */
 #define GUEST_PROTO_DIR "lkvm"
 #define GUEST_PROTO_INIT "lkvm/init"

@@ -57,6 +57,66 @@ TEST(panic_is_found_in_pieces)
 	free(k);
 }
 
+TEST(first_report_is_kept_to_its_end)
+{
+	static const char text[] =
+		"[ 1.0] before\n"
+		"[ 1.1] WARNING: CPU: 0 PID: 1 at f.c:1\n[ 1.1] not wanted\n"
+		"[ 1.2] BUG: KASAN: slab-use-after-free in f\r\n"
+		"[ 1.2] Call Trace:\r\n[ 1.2]  f+0x1/0x2\r\n"
+		"[ 1.2] ---[ end trace 0 ]---\r\n[ 1.3] after\r\n"
+		"[ 1.4] Oops: 0002 [#1] SMP\r\n";
+	struct klog *k = calloc(1, sizeof(*k));
+
+	k->wanted = KLOG_KASAN;
+	for (const char *s = text; *s; s++)
+		klog_feed(k, s, 1);
+	EXPECT(k->report_of == KLOG_KASAN && !k->reporting);
+	EXPECT(!strcmp(k->report,
+		       "[ 1.2] BUG: KASAN: slab-use-after-free in f\n"
+		       "[ 1.2] Call Trace:\n[ 1.2]  f+0x1/0x2\n"
+		       "[ 1.2] ---[ end trace 0 ]---\n"));
+	EXPECT(k->report_len == strlen(k->report));
+	free(k);
+}
+
+TEST(panic_counts_for_more_than_a_warning)
+{
+	struct klog *k = calloc(1, sizeof(*k));
+	static const char warning[] = "WARNING: CPU: 0\nx\n";
+	static const char oops[] = "Oops: 0002 [#1] SMP\n---[ end trace 0 ]---\n";
+	static const char panic[] = "Kernel panic - not syncing: y\nz\n";
+
+	k->wanted = KLOG_WARN;
+	klog_feed(k, warning, strlen(warning));
+	klog_feed(k, panic, strlen(panic));
+	EXPECT(k->report_of == KLOG_PANIC && !strcmp(k->report, panic));
+	klog_again(k);
+	EXPECT(!k->report_len && !k->report_of);
+	k->panicked = false;
+	klog_feed(k, oops, strlen(oops));
+	klog_feed(k, panic, strlen(panic));
+	EXPECT(k->report_of == KLOG_OOPS && !strcmp(k->report, oops));
+	free(k);
+}
+
+TEST(report_has_an_end_of_its_own)
+{
+	struct klog *k = fed("Oops: 0002 [#1] SMP\n");
+	char line[302];
+
+	memset(line, 'x', sizeof(line) - 2);
+	line[300] = '\n';
+	line[301] = 0;
+	for (unsigned int i = 0; i < 100; i++)
+		klog_feed(k, line, 301);
+	EXPECT(!k->reporting && k->report_len < KLOG_REPORT);
+	EXPECT(k->report_len > KLOG_REPORT - 302);
+	EXPECT(strlen(k->report) == k->report_len);
+	EXPECT(k->report[k->report_len - 1] == '\n');
+	free(k);
+}
+
 TEST(long_lines_and_any_bytes_are_survived)
 {
 	struct klog *k = calloc(1, sizeof(*k));
@@ -253,6 +313,9 @@ TEST(bisect_folds_what_is_bad)
 
 TEST_MAIN(T(reports_are_told_apart),
 	  T(panic_is_found_in_pieces),
+	  T(first_report_is_kept_to_its_end),
+	  T(panic_counts_for_more_than_a_warning),
+	  T(report_has_an_end_of_its_own),
 	  T(long_lines_and_any_bytes_are_survived),
 	  T(tail_is_of_whole_lines),
 	  T(kinds_have_names),

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reports with lines of source: the script that waits, and what is shown when it
+ * is absent, fails, or is not needed.
+ */
+#include <sys/stat.h>
+
+#include "../../builtin-decode.c"
+#include "tests/unit/test.h"
+
+static const char report[] = "BUG: x\n f+0x1/0x2\n";
+
+u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+struct tree {
+	char dir[64];
+	char kernel[128];
+	char shown[1024];
+};
+
+static void make_file(const char *dir, const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	if (!f)
+		return;
+	fputs(text, f);
+	fclose(f);
+	chmod(path, 0755);
+}
+
+/* A build directory with a vmlinux, and @script if that is not NULL */
+static void tree_make(struct tree *t, const char *script)
+{
+	char path[256];
+
+	snprintf(t->dir, sizeof(t->dir), "/tmp/lkvm-decode-XXXXXX");
+	if (!mkdtemp(t->dir))
+		return;
+	snprintf(path, sizeof(path), "%s/scripts", t->dir);
+	mkdir(path, 0755);
+	make_file(t->dir, "vmlinux", "");
+	if (script)
+		make_file(t->dir, SCRIPT, script);
+	snprintf(t->kernel, sizeof(t->kernel), "%s/arch/x86/boot/bzImage",
+		 t->dir);
+}
+
+static void tree_remove(const struct tree *t)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
+	if (system(command))
+		printf("# %s is left behind\n", t->dir);
+}
+
+/* What is on stderr when the report is printed; with @len 0 none is */
+static void show(struct tree *t, struct decoder *d, size_t len)
+{
+	FILE *f = tmpfile();
+	int err = dup(STDERR_FILENO);
+	size_t n;
+
+	dup2(fileno(f), STDERR_FILENO);
+	decoder_open(d, t->kernel);
+	if (len)
+		decoder_print(d, report, len);
+	decoder_close(d);
+	fflush(stderr);
+	dup2(err, STDERR_FILENO);
+	close(err);
+	rewind(f);
+	n = fread(t->shown, 1, sizeof(t->shown) - 1, f);
+	t->shown[n] = 0;
+	fclose(f);
+}
+
+TEST(decode_shows_what_the_script_made)
+{
+	struct decoder d = { .in = -1, .out = -1 };
+	struct tree tree;
+
+	tree_make(&tree, "#!/bin/sh\necho ${1##*/}\nexec sed s/f+0x1/f.c:7/\n");
+	show(&tree, &d, strlen(report));
+	EXPECT(!strcmp(tree.shown, "vmlinux\nBUG: x\n f.c:7/0x2\n"));
+	EXPECT(d.in == -1 && d.out == -1 && !d.pid);
+	tree_remove(&tree);
+}
+
+TEST(decode_does_not_start_what_is_not_needed)
+{
+	struct decoder d = { .in = -1, .out = -1 };
+	char path[256];
+	struct tree tree;
+
+	tree_make(&tree, "#!/bin/sh\necho >${1%/*}/ran\n");
+	show(&tree, &d, 0);
+	snprintf(path, sizeof(path), "%s/ran", tree.dir);
+	EXPECT(!tree.shown[0] && access(path, F_OK));
+	tree_remove(&tree);
+}
+
+TEST(decode_shows_the_report_when_the_script_fails)
+{
+	static const char *const script[] = {
+		"#!/bin/sh\necho half\nexit 1\n",
+		"#!/bin/sh\ncat >/dev/null\n",
+		"#!/bin/sh\nkill -9 $$\n",
+		"#!/nowhere/sh\n",
+		"#!/bin/sh\nexec yes\n",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(script); i++) {
+		struct decoder d = { .in = -1, .out = -1 };
+		struct tree tree;
+
+		tree_make(&tree, script[i]);
+		show(&tree, &d, strlen(report));
+		EXPECT(!strcmp(tree.shown, report));
+		EXPECT(d.missing && strstr(d.missing, "failed"));
+		tree_remove(&tree);
+	}
+}
+
+TEST(decode_says_what_is_missing)
+{
+	struct decoder d = { .in = -1, .out = -1 };
+	char path[256];
+	struct tree tree;
+
+	tree_make(&tree, NULL);
+	show(&tree, &d, strlen(report));
+	EXPECT(!strcmp(tree.shown, report) && strstr(d.missing, "no " SCRIPT));
+	snprintf(path, sizeof(path), "%s/vmlinux", tree.dir);
+	unlink(path);
+	show(&tree, &d, strlen(report));
+	EXPECT(!strcmp(tree.shown, report) && strstr(d.missing, "no vmlinux"));
+	tree_remove(&tree);
+}
+
+TEST(build_directory_is_told_by_the_path)
+{
+	char dir[16];
+
+	EXPECT(image_build_dir("/a/arch/x86/boot/bzImage", dir, sizeof(dir)) &&
+	       !strcmp(dir, "/a/"));
+	EXPECT(image_build_dir("vmlinux", dir, sizeof(dir)) &&
+	       !strcmp(dir, "."));
+	EXPECT(!image_build_dir("/boot/my-vmlinux", dir, sizeof(dir)));
+	EXPECT(!image_build_dir("/boot/vmlinuz", dir, sizeof(dir)));
+	EXPECT(!image_build_dir("/a/directory/too/long/vmlinux", dir,
+				sizeof(dir)));
+}
+
+TEST_MAIN(T(decode_shows_what_the_script_made),
+	  T(decode_does_not_start_what_is_not_needed),
+	  T(decode_shows_the_report_when_the_script_fails),
+	  T(decode_says_what_is_missing),
+	  T(build_directory_is_told_by_the_path))
