@@ -35,6 +35,20 @@ static const char *env_get(const struct config *c, const char *key)
 	return NULL;
 }
 
+/*
+ * Lkvm makes its own terminal raw only if it reads from it. Where it does not,
+ * that one turns ends of lines into what a screen wants, and ours must not.
+ */
+static void output_as_is(int fd)
+{
+	struct termios t;
+
+	if (sys_ioctl(fd, TCGETS, &t))
+		return;
+	t.c_oflag &= ~OPOST;
+	sys_ioctl(fd, TCSETS, &t);
+}
+
 static int open_terminal(struct child *c, const struct config *cfg, int *slave)
 {
 	char path[32], digits[12];
@@ -53,7 +67,11 @@ static int open_terminal(struct child *c, const struct config *cfg, int *slave)
 	if (cfg->uid)
 		SYS(__NR_fchownat, -100, (long)path, cfg->uid, -1, 0);
 	*slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
-	return *slave < 0 ? *slave : 0;
+	if (*slave < 0)
+		return *slave;
+	if (cfg->stream[GUEST_STDIN] != KIND_TTY)
+		output_as_is(*slave);
+	return 0;
 }
 
 static int open_pipe(struct pair *p, bool in)
