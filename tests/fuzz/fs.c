@@ -25,7 +25,7 @@
 
 static char base[64], share[80];
 static struct fuse_server *server;
-static struct fuse_buffers buffers;
+static struct fs_buffers buffers;
 static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
