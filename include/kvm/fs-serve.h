@@ -16,4 +16,14 @@ struct fs_buffers {
 	u8 out[FS_OUT_MAX] __aligned(8);
 };
 
+/**
+ * struct fs_order - which requests wait for which
+ * @key: what others may wait for, 0 for nothing; 0 in one that waits itself
+ * @after: the key of requests, popped before, that are to be answered first
+ */
+struct fs_order {
+	u32 key;
+	u32 after;
+};
+
 #endif

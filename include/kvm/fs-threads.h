@@ -7,16 +7,6 @@
 #include "kvm/virtio.h"
 
 /**
- * struct fs_order - which requests wait for which
- * @key: what others may wait for, 0 for nothing; 0 in one that waits itself
- * @after: the key of requests, popped before, that are to be answered first
- */
-struct fs_order {
-	u32 key;
-	u32 after;
-};
-
-/**
  * struct fs_service - what the threads are for; const
  * @serve: one request and its answer. Return: bytes written; -EPROTO when the
  *	chain is no request. Any thread, several at a time
