@@ -31,7 +31,7 @@
 struct p9_config {
 	__le16 tag_len;
 	u8 tag[VIRTIO_9P_TAG_MAX];
-} __attribute__((packed));
+};
 
 /** struct p9 - an instance */
 struct p9 {

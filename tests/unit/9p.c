@@ -213,7 +213,6 @@ struct field {
 #define W(x) { 4, x, NULL }
 #define Q(x) { 8, x, NULL }
 #define S(x) { 9, 0, x }
-#define TIMES Q(0), Q(0), Q(0), Q(0)
 
 static void add_fields(struct rig *r, const struct field *f)
 {
@@ -226,6 +225,9 @@ static void add_fields(struct rig *r, const struct field *f)
 			state_put(&r->msg, &v, f->size);
 	}
 }
+
+#define ADD(r, ...) \
+	add_fields(r, (const struct field[16]) { __VA_ARGS__ })
 
 static int call_fields(struct rig *r, u8 type, const struct field *f)
 {
@@ -274,8 +276,7 @@ static int clunk(struct rig *r, u32 fid)
 static int do_write(struct rig *r, u32 fid, u64 off, const char *s)
 {
 	begin(r, P9_TWRITE);
-	add_fields(r, (const struct field[]){ W(fid), Q(off), W(strlen(s)),
-					      { 0 } });
+	ADD(r, W(fid), Q(off), W(strlen(s)));
 	state_put(&r->msg, s, strlen(s));
 	return finish(r);
 }
@@ -454,8 +455,7 @@ TEST(p9_data_may_lie_in_other_pages)
 		    W(getgid())) > 0);
 	for (int counted = 0; counted < 2; counted++) {
 		begin(&r, P9_TWRITE);
-		add_fields(&r, (const struct field[]){ W(1), Q(0), W(5),
-						       { 0 } });
+		ADD(&r, W(1), Q(0), W(5));
 		r.msg.buf[0] = r.msg.len + (counted ? 5 : 0);
 		gmem_write(&r.m.g, IN, r.msg.buf, r.msg.len);
 		gmem_write(&r.m.g, IN + 0x1000, counted ? "12345" : "abcde", 5);
@@ -468,7 +468,7 @@ TEST(p9_data_may_lie_in_other_pages)
 		EXPECT(has("f", counted ? "12345" : "abcde"));
 	}
 	begin(&r, P9_TREAD);
-	add_fields(&r, (const struct field[]){ W(1), Q(1), W(100), { 0 } });
+	ADD(&r, W(1), Q(1), W(100));
 	r.msg.buf[0] = r.msg.len;
 	gmem_write(&r.m.g, IN, r.msg.buf, r.msg.len);
 	VR_PUT(&r.m, vr_desc(0), 0, IN, r.msg.len, NEXT, 1);
@@ -571,7 +571,7 @@ static void check_attrs(struct test *t, struct rig *r)
 	EXPECT(st.st_mtim.tv_nsec == 5 && st.st_atime > 1000000);
 	EXPECT((st.st_mode & 07777) == 0600);
 	EXPECT(CALL(r, P9_TSETATTR, W(20), W(P9_SETATTR_SIZE), W(0), W(0), W(0),
-		    Q(~0ULL), TIMES) == -EINVAL);
+		    Q(~0ULL), Q(0), Q(0), Q(0), Q(0)) == -EINVAL);
 	EXPECT(CALL(r, P9_TSETATTR, W(20), W(P9_SETATTR_ATIME |
 		    P9_SETATTR_ATIME_SET), W(0), W(0), W(0), Q(0), Q(1),
 		    Q(0x3fffffff), Q(0), Q(0)) == -EINVAL);
@@ -582,7 +582,7 @@ static void check_attrs(struct test *t, struct rig *r)
 	/* Open for reading is no way to cut it. */
 	EXPECT(CALL(r, P9_TLOPEN, W(20), W(O_RDONLY)) > 0);
 	EXPECT(CALL(r, P9_TSETATTR, W(20), W(P9_SETATTR_SIZE), W(0), W(0), W(0),
-		    Q(3), TIMES) == 0);
+		    Q(3), Q(0), Q(0), Q(0), Q(0)) == 0);
 	EXPECT(!stat("f", &st) && st.st_size == 3);
 	/* One that is moved by the host is not there, and then looked up. */
 	make("n", "");
@@ -827,12 +827,11 @@ TEST(p9_lengths_are_checked)
 	deep[sizeof(deep) - 1] = 0;
 	EXPECT(walk(&r, ROOT, 1, deep) == -ENAMETOOLONG);
 	begin(&r, P9_TMKDIR);
-	add_fields(&r, (const struct field[]){ W(ROOT), H(3), B('a'), B(0),
-					       B('b'), W(0755), W(0), { 0 } });
+	ADD(&r, W(ROOT), H(3), B('a'), B(0), B('b'), W(0755), W(0));
 	EXPECT(finish(&r) == -EINVAL);
 	/* Room for less than the answer */
 	begin(&r, P9_TGETATTR);
-	add_fields(&r, (const struct field[]){ W(ROOT), Q(0), { 0 } });
+	ADD(&r, W(ROOT), Q(0));
 	EXPECT(send_room(&r, 100) == -EIO);
 	begin(&r, P9_TREADLINK);
 	state_put_u32(&r.msg, ROOT);
@@ -861,7 +860,7 @@ TEST(p9_readonly_share_is_readonly)
 	EXPECT(CALL(&r, P9_TXATTRCREATE, W(1), S("user.a"), Q(1), W(0)) ==
 	       -EROFS);
 	EXPECT(CALL(&r, P9_TSETATTR, W(1), W(P9_SETATTR_MODE), W(0), W(0), W(0),
-		    Q(0), TIMES) == -EROFS);
+		    Q(0), Q(0), Q(0), Q(0), Q(0)) == -EROFS);
 	EXPECT(CALL(&r, P9_TLOPEN, W(1), W(O_RDWR)) == -EROFS);
 	EXPECT(CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY | P9_O_TRUNC)) == -EROFS);
 	EXPECT(CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY)) > 0);
@@ -956,15 +955,11 @@ TEST(p9_fids_are_bounded)
 	for (n = 0; n < FIDS + 100; n++) {
 		begin(&r, n > 1 ? P9_TWALK : n ? P9_TATTACH : P9_TVERSION);
 		if (n > 1)
-			add_fields(&r, (const struct field[]){ W(ROOT), W(n),
-							       H(0), { 0 } });
+			ADD(&r, W(ROOT), W(n), H(0));
 		else if (n)
-			add_fields(&r, (const struct field[]){
-				W(ROOT), W(P9_NOFID), S(""), S(""), W(0),
-				{ 0 } });
+			ADD(&r, W(ROOT), W(P9_NOFID), S(""), S(""), W(0));
 		else
-			add_fields(&r, (const struct field[]){
-				W(8192), S(P9_VERSION), { 0 } });
+			ADD(&r, W(8192), S(P9_VERSION));
 		r.msg.buf[0] = r.msg.len;
 		c.out_len = r.msg.len;
 		c.iov[0] = (struct iovec){ r.msg.buf, r.msg.len };
@@ -991,7 +986,7 @@ TEST(p9_flush_waits_for_what_it_flushes)
 		struct vring_used_elem e;
 
 		begin(&r, P9_TGETATTR);
-		add_fields(&r, (const struct field[]){ W(1), Q(0), { 0 } });
+		ADD(&r, W(1), Q(0));
 		r.msg.buf[0] = r.msg.len;
 		gmem_write(&r.m.g, IN, r.msg.buf, r.msg.len);
 		VR_PUT(&r.m, vr_desc(0), 0, IN, r.msg.len, NEXT, 1);

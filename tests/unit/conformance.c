@@ -258,8 +258,8 @@ static void request_fs(struct vr_mem *m, unsigned int q)
 /* A session begins: size 21, Tversion, no tag, msize 8192, "9P2000.L" */
 static void request_9p(struct vr_mem *m, unsigned int q)
 {
-	static const char version[21] = "\x15\0\0\0\x64\xff\xff\0\x20\0\0"
-					"\x08\0" "9P2000.L";
+	static const char version[21] =
+		"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\0009P2000.L";
 
 	gmem_write(&m->g, VR_DATA, version, sizeof(version));
 	VR_PUT(m, vr_desc(q), 0, VR_DATA, 7, NEXT, 1);
