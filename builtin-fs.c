@@ -154,6 +154,21 @@ int shares_resolve(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+bool share_is_mounted(const struct run_options *o, unsigned int i)
+{
+	const char *tag = o->share_tag[i];
+
+	return *tag && o->share[i].tag == tag && strncmp(tag, "share", 5);
+}
+
+void shares_by_9p(struct machine *m, const struct run_options *o)
+{
+	for (unsigned int i = 0; i < m->nr_shares; i++) {
+		if (i >= o->nr_shares || share_is_mounted(o, i))
+			m->share[i].p9 = true;
+	}
+}
+
 void shares_print(const struct machine *m)
 {
 	for (unsigned int i = 0; i < m->nr_shares; i++)

@@ -155,6 +155,10 @@ int opt_9p(void *opts, const char *value, struct report *r);
 /** shares_resolve() - from options into the machine */
 int shares_resolve(struct machine *m, const struct run_options *o,
 		   struct report *r);
+/** share_is_mounted() - --ro or --rw without a tag: the guest's init does it */
+bool share_is_mounted(const struct run_options *o, unsigned int i);
+/** shares_by_9p() - those that the guest's init mounts, the root included */
+void shares_by_9p(struct machine *m, const struct run_options *o);
 void shares_print(const struct machine *m);
 /** shares_print_json() - a field and a comma */
 void shares_print_json(const struct machine *m);

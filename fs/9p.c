@@ -30,7 +30,8 @@
  * client removes them.
  *
  * A file that is not where it was is ENOENT, by which a client with a cache
- * learns to look again; it knows no ESTALE.
+ * learns to look again. Only an open says ESTALE: the guest's VFS then looks the
+ * name up once more, and makes the file if it was to.
  *
  * Threads: any, see fs/host.c; the size of messages is one atomic word. A second
  * version forgets all of the session before. A flush is answered after what it
@@ -1149,7 +1150,7 @@ static int answer_put(const struct p9_ctx *x, int err)
 
 	if (!err && x->full)
 		err = -EIO;
-	if (err == -ESTALE)
+	if (err == -ESTALE && x->type != P9_TLOPEN)
 		err = -ENOENT;
 	size = err ? ERROR_SIZE : P9_HDR + x->len + x->data;
 	put_u32(&a, size);
