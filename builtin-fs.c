@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Directories that are shared with the guest: --share, --ro, --rw.
+ * Directories that are shared with the guest: --share, --ro, --rw, --9p.
  *
  * Theory of operation: options become rows of the machine, and rows become
- * virtio-fs devices, each with a share of the descriptors that the process may
- * have. What is below a shared directory stays reachable when the process is
+ * virtio-fs or 9P devices, each with a share of the descriptors that the process
+ * may have. What is below a shared directory stays reachable when the process is
  * sealed, for reading or for all but executing it. Files get the mode that the
  * guest asks for: the umask of lkvm does not count on top of the guest's.
  * Main thread.
@@ -45,25 +45,59 @@ static int share_words(struct machine_share *s, char *rest, bool is_share,
 	return 0;
 }
 
+/* @rest: what is behind the directory, or NULL */
+static int share_new(struct run_options *o, const char *value,
+		     const char *option, char **rest, struct report *r)
+{
+	if (o->nr_shares == MACHINE_MAX_SHARES)
+		return report_error(r, 0, "--%s: more than %d directories",
+				    option, MACHINE_MAX_SHARES);
+	*rest = strdup(value);
+	if (!*rest)
+		return report_error(r, ENOMEM, "--%s", option);
+	o->share[o->nr_shares++].path = strsep(rest, ",");
+	return 0;
+}
+
 static int share_add(struct run_options *o, const char *value,
 		     const char *option, struct report *r)
 {
 	unsigned int i = o->nr_shares;
 	struct machine_share *s = &o->share[i];
-	char *copy;
+	char *rest;
+	int err = share_new(o, value, option, &rest, r);
 
-	if (i == MACHINE_MAX_SHARES)
-		return report_error(r, 0, "--%s: more than %d directories",
-				    option, MACHINE_MAX_SHARES);
-	copy = strdup(value);
-	if (!copy)
-		return report_error(r, ENOMEM, "--%s", option);
-	o->nr_shares++;
-	s->path = strsep(&copy, ",");
+	if (err)
+		return err;
 	s->readonly = !strcmp(option, "ro");
 	snprintf(o->share_tag[i], sizeof(o->share_tag[i]), "%s%u", option, i);
 	s->tag = o->share_tag[i];
-	return share_words(s, copy, !strcmp(option, "share"), option, r);
+	return share_words(s, rest, !strcmp(option, "share"), option, r);
+}
+
+/* DIR,TAG[,ro]: a tag is what everybody who mounts 9P gives */
+int opt_9p(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+	struct machine_share *s;
+	char *rest, *word;
+	int err = share_new(o, value, "9p", &rest, r);
+
+	if (err)
+		return err;
+	s = &o->share[o->nr_shares - 1];
+	s->p9 = true;
+	s->tag = strsep(&rest, ",");
+	if (!*s->path || !s->tag || !*s->tag)
+		return report_error(r, 0, "--9p %s: not DIR,TAG", value);
+	while ((word = strsep(&rest, ","))) {
+		if (strcmp(word, "ro"))
+			return report_error(r, 0,
+					    "--9p %s: unknown word \"%s\"",
+					    s->path, word);
+		s->readonly = true;
+	}
+	return 0;
 }
 
 int opt_share(void *opts, const char *value, struct report *r)
@@ -120,18 +154,35 @@ int shares_resolve(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+bool share_is_mounted(const struct run_options *o, unsigned int i)
+{
+	const char *tag = o->share_tag[i];
+
+	return *tag && o->share[i].tag == tag && strncmp(tag, "share", 5);
+}
+
+void shares_by_9p(struct machine *m, const struct run_options *o)
+{
+	for (unsigned int i = 0; i < m->nr_shares; i++) {
+		if (i >= o->nr_shares || share_is_mounted(o, i))
+			m->share[i].p9 = true;
+	}
+}
+
 void shares_print(const struct machine *m)
 {
 	for (unsigned int i = 0; i < m->nr_shares; i++)
-		printf("share    %s,tag=%s%s\n", m->share[i].path,
-		       m->share[i].tag, m->share[i].readonly ? ",ro" : "");
+		printf("%s    %s,tag=%s%s\n", m->share[i].p9 ? "9p   " : "share",
+		       m->share[i].path, m->share[i].tag,
+		       m->share[i].readonly ? ",ro" : "");
 }
 
 void shares_print_json(const struct machine *m)
 {
 	printf("  \"shares\": [");
 	for (unsigned int i = 0; i < m->nr_shares; i++) {
-		printf("%s\n    { \"path\": ", i ? "," : "");
+		printf("%s\n    { \"type\": \"%s\", \"path\": ", i ? "," : "",
+		       m->share[i].p9 ? "9p" : "virtio-fs");
 		json_string(m->share[i].path);
 		printf(", \"tag\": ");
 		json_string(m->share[i].tag);
@@ -141,28 +192,42 @@ void shares_print_json(const struct machine *m)
 	printf("%s],\n", m->nr_shares ? "\n  " : "");
 }
 
+static int create_device(struct virtio_device **dev, struct fs_host *host,
+			 const struct machine_share *s, unsigned int nr,
+			 const struct kvm *kvm, struct report *r)
+{
+	struct virtio_fs_opts fs = {
+		.host = host,
+		.tag = s->tag,
+		.nr_queues = MIN(kvm->machine->nr_cpus, SHARE_QUEUES_MAX),
+	};
+	struct virtio_9p_opts p9 = { .host = host, .tag = s->tag };
+	const struct virtio_class *class = s->p9 ? &virtio_9p_class :
+					   &virtio_fs_class;
+	char name[24];
+
+	snprintf(name, sizeof(name), "%s%u", class->name, nr);
+	return virtio_device_create(dev, class, name,
+				    s->p9 ? (void *)&p9 : (void *)&fs,
+				    &kvm->virtio_env, r);
+}
+
 static int add_one(struct kvm *kvm, const struct machine_share *s,
 		   unsigned int max_fds, unsigned int nr, struct report *r)
 {
 	struct seal_exceptions *except = &kvm->unsealed;
-	struct fs_opts fs = {
+	struct fs_opts o = {
 		.path = s->path, .readonly = s->readonly, .max_fds = max_fds,
 	};
-	struct virtio_fs_opts o = {
-		.tag = s->tag,
-		.nr_queues = MIN(kvm->machine->nr_cpus, SHARE_QUEUES_MAX),
-	};
 	struct virtio_device *dev;
-	char name[24];
-	int err = fs_open(&o.host, &fs, r);
+	struct fs_host *host;
+	int err = fs_open(&host, &o, r);
 
 	if (err)
 		return err;
-	snprintf(name, sizeof(name), "fs%u", nr);
-	err = virtio_device_create(&dev, &virtio_fs_class, name, &o,
-				   &kvm->virtio_env, r);
+	err = create_device(&dev, host, s, nr, kvm, r);
 	if (err) {
-		fs_close(o.host);
+		fs_close(host);
 		return report_error(r, -err, "share %s", s->path);
 	}
 	except->share[except->nr_shares++] = (struct seal_share){

@@ -208,8 +208,8 @@ static bool modules_dir(const struct run_config *c, char *dir, size_t size)
 	return *release && is_there(dir, "modules.dep");
 }
 
-/* @name: room for all of them, and NULL */
-static void modules_wanted(const struct machine *m, bool root_disk,
+/* @name: room for all of them, and NULL; @p9: instead of virtio-fs */
+static void modules_wanted(const struct machine *m, bool root_disk, bool p9,
 			   const char **name)
 {
 	const struct {
@@ -219,7 +219,9 @@ static void modules_wanted(const struct machine *m, bool root_disk,
 		{ "virtio_pci", m->transport == TRANSPORT_PCI },
 		{ "virtio_mmio", m->transport == TRANSPORT_MMIO },
 		{ "virtio_console", true },
-		{ "virtiofs", !root_disk },
+		{ "virtiofs", !root_disk && !p9 },
+		{ "9pnet_virtio", !root_disk && p9 },
+		{ "9p", !root_disk && p9 },
 		{ "overlay", !root_disk },
 		{ "virtio_blk", m->nr_disks },
 		{ "crc32c_generic", root_disk },
@@ -257,6 +259,44 @@ static void choose_control(struct run_config *c, const struct run_options *o,
 	}
 }
 
+static bool is_missing(const struct modules *m, const char *name)
+{
+	for (unsigned int i = 0; m->known && i < m->nr_missing; i++) {
+		if (!strcmp(m->missing[i], name))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A kernel that is known to have 9P and no virtio-fs gets what the guest's init
+ * mounts by that. Of one that nothing is known of virtio-fs is expected.
+ */
+static int find_modules(struct modules *m, struct run_config *c,
+			const struct run_options *o, const char *dir,
+			struct report *r)
+{
+	struct modules other = { .nr = 0 };
+	const char *name[16];
+	int err;
+
+	modules_wanted(&c->machine, o->root_disk, false, name);
+	err = modules_resolve(m, dir, name, r);
+	if (err || !is_missing(m, "virtiofs"))
+		return err;
+	modules_wanted(&c->machine, o->root_disk, true, name);
+	err = modules_resolve(&other, dir, name, r);
+	if (err || is_missing(&other, "9pnet_virtio") ||
+	    is_missing(&other, "9p")) {
+		modules_free(&other);
+		return err;
+	}
+	modules_free(m);
+	*m = other;
+	shares_by_9p(&c->machine, o);
+	return 0;
+}
+
 static int put_module(struct state_out *s, struct initramfs *a, const char *from,
 		      struct report *r)
 {
@@ -280,15 +320,13 @@ static int put_module(struct state_out *s, struct initramfs *a, const char *from
 static int put_modules(struct state_out *s, struct run_config *c,
 		       const struct run_options *o, struct report *r)
 {
-	const char *name[16];
 	char dir[DISCOVER_PATH];
 	struct modules m = { .nr = 0 };
 	int err;
 
 	if (!modules_dir(c, dir, sizeof(dir)))
 		return 0;
-	modules_wanted(&c->machine, o->root_disk, name);
-	err = modules_resolve(&m, dir, name, r);
+	err = find_modules(&m, c, o, dir, r);
 	if (!err)
 		choose_control(c, o, &m);
 	initramfs_dir(&c->archive, GUEST_PROTO_DIR "/modules", 0700);
@@ -317,9 +355,7 @@ static int put_shares(struct state_out *s, const struct run_options *o,
 	for (unsigned int i = 0; i < o->nr_shares; i++) {
 		const struct machine_share *share = &o->share[i];
 
-		if (o->share_at[i] || !o->share_tag[i][0] ||
-		    share->tag != o->share_tag[i] ||
-		    !strncmp(share->tag, "share", 5))
+		if (o->share_at[i] || !share_is_mounted(o, i))
 			continue;
 		if (!realpath(share->path, path))
 			return report_error(r, errno, "share %s", share->path);

@@ -171,15 +171,20 @@ void network_print(const struct net_opts *o);
 /** network_print_json() - one object, without a newline */
 void network_print_json(const struct net_opts *o);
 
-/* builtin-fs.c: --share, --ro, --rw. */
+/* builtin-fs.c: --share, --ro, --rw, --9p. */
 
-/** opt_share(), opt_ro(), opt_rw() - an option_desc's call */
+/** opt_share(), opt_ro(), opt_rw(), opt_9p() - an option_desc's call */
 int opt_share(void *opts, const char *value, struct report *r);
 int opt_ro(void *opts, const char *value, struct report *r);
 int opt_rw(void *opts, const char *value, struct report *r);
+int opt_9p(void *opts, const char *value, struct report *r);
 /** shares_resolve() - from options into the machine */
 int shares_resolve(struct machine *m, const struct run_options *o,
 		   struct report *r);
+/** share_is_mounted() - --ro or --rw without a tag: the guest's init does it */
+bool share_is_mounted(const struct run_options *o, unsigned int i);
+/** shares_by_9p() - those that the guest's init mounts, the root included */
+void shares_by_9p(struct machine *m, const struct run_options *o);
 void shares_print(const struct machine *m);
 /** shares_print_json() - a field and a comma */
 void shares_print_json(const struct machine *m);

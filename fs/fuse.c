@@ -85,7 +85,7 @@ struct fuse_server {
 
 /**
  * struct fuse_ctx - a request that is served
- * @in, @len: its argument, a copy of the first FUSE_IN_MAX bytes
+ * @in, @len: its argument, a copy of the first FS_IN_MAX bytes
  * @data: bytes of the request behind its header
  * @room: bytes for the answer behind its header
  */
@@ -124,7 +124,7 @@ static const char *arg_string(const struct fuse_ctx *x, size_t off,
 /* How much of an answer of @asked bytes there is room for in x->out. */
 static size_t out_size(const struct fuse_ctx *x, u32 asked)
 {
-	size_t room = MIN(x->room, FUSE_OUT_MAX);
+	size_t room = MIN(x->room, FS_OUT_MAX);
 
 	return MIN(asked, room);
 }
@@ -321,7 +321,7 @@ static int op_setattr(struct fuse_ctx *x)
 static int op_readlink(struct fuse_ctx *x)
 {
 	return fs_readlink(x->host, x->hdr.nodeid, (char *)x->out,
-			   MIN(x->room, FUSE_OUT_MAX));
+			   MIN(x->room, FS_OUT_MAX));
 }
 
 static int op_symlink(struct fuse_ctx *x)
@@ -802,7 +802,7 @@ static int request_serve(struct fuse_ctx *x, const struct op_desc *op)
 	x->len = x->data;
 	if (x->hdr.opcode == FUSE_WRITE)
 		x->len = MIN(x->len, sizeof(struct fuse_write_in));
-	if (x->len < op->min || x->len > FUSE_IN_MAX)
+	if (x->len < op->min || x->len > FS_IN_MAX)
 		return -EINVAL;
 	iov_read(x->c->iov, x->c->nr_out, sizeof(x->hdr), (void *)x->in,
 		 x->len);
@@ -829,7 +829,7 @@ static int answer_put(const struct fuse_ctx *x, int n)
 	return o.len;
 }
 
-int fuse_serve(struct fuse_server *s, struct fuse_buffers *b,
+int fuse_serve(struct fuse_server *s, struct fs_buffers *b,
 	       const struct vq_chain *c)
 {
 	struct fuse_ctx x = {

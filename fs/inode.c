@@ -429,6 +429,39 @@ void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,
 	pthread_mutex_unlock(&h->lock);
 }
 
+int fs_again(struct fs_host *h, u64 node)
+{
+	struct fs_inode *in;
+
+	pthread_mutex_lock(&h->lock);
+	in = fs_table_get(&h->nodes, node);
+	if (in && in != h->root && !in->nlookup++)
+		in->refs++;
+	pthread_mutex_unlock(&h->lock);
+	return in ? 0 : -ESTALE;
+}
+
+int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name)
+{
+	struct fs_inode *in;
+	int err = 0;
+
+	pthread_mutex_lock(&h->lock);
+	in = fs_table_get(&h->nodes, node);
+	if (!in)
+		err = -ESTALE;
+	else if (in == h->root)
+		err = -EBUSY;
+	else if (!in->parent)
+		err = -ENOENT;
+	if (!err) {
+		*dir = in->parent->node;
+		memcpy(name, in->name, strlen(in->name) + 1);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return err;
+}
+
 void fs_forget(struct fs_host *h, u64 node, u64 times)
 {
 	struct fs_inode *in;

@@ -6,7 +6,7 @@
  * own initrd may have filled. "root=" of the configuration chooses: "initramfs"
  * stays there; "disk:DEVICE[,ro]" mounts a disk with whichever of the kernel's
  * file systems takes it; "auto" looks for a virtio-fs device with the tag of the
- * host's root and lays an overlay over the whole of it, whose upper layer is a
+ * host's root, or else one of 9P, and lays an overlay over the whole of it, whose upper layer is a
  * tmpfs, and stays in the initramfs when there is no such device. A new root is
  * moved over the old one, as switch_root does.
  *
@@ -26,6 +26,8 @@
 
 #define NEW_ROOT "/lkvm/root"
 #define LOWER "/lkvm/lower"
+/* Shared mappings can be written to; all else is the host's to see by close(). */
+#define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"
 #define UPPER "/lkvm/rw"
 
 /* For a kernel without devtmpfs */
@@ -150,16 +152,33 @@ static int root_disk(const char *spec)
 	return mount_disk(dev, flags);
 }
 
-/* Return: 0; -ENODEV when there is no such device or no such file system */
+/*
+ * By virtio-fs, or else by 9P. Return: 0, 1 for 9P; -ENODEV when there is no such
+ * device or no such file system
+ */
+static int mount_tag(const char *tag, const char *path, unsigned long flags)
+{
+	int err = sys_mount(tag, path, "virtiofs", flags, NULL);
+
+	if (!err || (err != -ENODEV && err != -EINVAL))
+		return err;
+	if (!sys_mount(tag, path, "9p", flags, P9_OPTIONS))
+		return 1;
+	return -ENODEV;
+}
+
 static int root_host(struct notes *n)
 {
 	int err;
 
 	sys_mkdir(LOWER, 0755);
 	sys_mkdir(NEW_ROOT, 0755);
-	err = sys_mount(GUEST_PROTO_ROOT_TAG, LOWER, "virtiofs", MS_RDONLY, NULL);
+	err = mount_tag(GUEST_PROTO_ROOT_TAG, LOWER, MS_RDONLY);
+	if (err < 0)
+		return err;
 	if (err)
-		return err == -EINVAL ? -ENODEV : err;
+		note(n, "the kernel has no VIRTIO_FS: directories are mounted by 9P",
+		     NULL, NULL);
 	err = mount_dir("tmpfs", UPPER, 0, "mode=0755");
 	if (!err) {
 		sys_mkdir(UPPER "/upper", 0755);
@@ -257,10 +276,11 @@ const char *root_shares(const struct config *c, int *err)
 		if (s[n] != ':')
 			continue;
 		make_path(s + n + 1);
-		*err = sys_mount(tag, s + n + 1, "virtiofs",
-				 c->share_ro[i] ? MS_RDONLY : 0, NULL);
-		if (*err)
+		*err = mount_tag(tag, s + n + 1,
+				 c->share_ro[i] ? MS_RDONLY : 0);
+		if (*err < 0)
 			return s + n + 1;
+		*err = 0;
 	}
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include "kvm/virtio.h"
 
 const struct virtio_class *const virtio_classes[] = {
+	&virtio_9p_class,
 	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_console_class,

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include "kvm/fs.h"
 
-#define FS_NAME_MAX 255
 #define FS_DEVICES_MAX 255
 
 /**

@@ -14,6 +14,7 @@
 #include "kvm/state.h"
 
 #define FS_ROOT 1ULL
+#define FS_NAME_MAX 255
 /* Of struct fs_setattr, beyond STATX_MODE, _UID, _GID, _SIZE, _ATIME, _MTIME */
 #define FS_KILL_PRIV 0x40000000U
 
@@ -105,6 +106,13 @@ void fs_reset(struct fs_host *h);
 /** fs_lookup() - find @name in @dir */
 int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 	      struct fs_entry *e);
+/** fs_again() - @node is given out once more */
+int fs_again(struct fs_host *h, u64 node);
+/**
+ * fs_whereis() - where a file was seen last, which may be one of several names
+ * @name: FS_NAME_MAX + 1 bytes
+ */
+int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name);
 /** fs_forget() - @node was given out @times times less */
 void fs_forget(struct fs_host *h, u64 node, u64 times);
 /** fs_getattr() - @e->node is @node, and is not given out */

@@ -4,23 +4,12 @@
 #define KVM__FUSE_H
 
 #include "kvm/fs.h"
-#include "kvm/virtqueue.h"
-
-/* An xattr, the longest that is no data, with all in front of it */
-#define FUSE_IN_MAX 0x11000
-#define FUSE_OUT_MAX 0x10000
+#include "kvm/fs-serve.h"
 
 /* The errno by which a kernel learns that it need not ask for this again */
 #define FUSE_ERRNO_UNKNOWN 38
 
 struct fuse_server;
-
-/** struct fuse_buffers - what one thread needs to serve one request at a time */
-struct fuse_buffers {
-	struct iovec iov[VQ_CHAIN_MAX];
-	u8 in[FUSE_IN_MAX] __aligned(8);
-	u8 out[FUSE_OUT_MAX] __aligned(8);
-};
 
 /**
  * fuse_server_create() - serve the files of @host
@@ -40,7 +29,7 @@ void fuse_server_reset(struct fuse_server *s);
  * Return: bytes written, perhaps 0; -EPROTO when it is no request, or has no
  * room for the answer that is due.
  */
-int fuse_serve(struct fuse_server *s, struct fuse_buffers *b,
+int fuse_serve(struct fuse_server *s, struct fs_buffers *b,
 	       const struct vq_chain *c);
 
 void fuse_server_save(struct fuse_server *s, struct state_out *out);

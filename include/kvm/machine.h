@@ -29,11 +29,15 @@ struct machine_port {
 	struct stream_opts stream;
 };
 
-/** struct machine_share - a directory of the host; strings are not its own */
+/**
+ * struct machine_share - a directory of the host; strings are not its own
+ * @p9: by 9P rather than virtio-fs
+ */
 struct machine_share {
 	const char *path;
 	const char *tag;
 	bool readonly;
+	bool p9;
 };
 
 /**

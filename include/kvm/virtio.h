@@ -201,6 +201,7 @@ int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
 
 /** virtio_classes - every class, ends with NULL; virtio/classes.c */
 extern const struct virtio_class *const virtio_classes[];
+extern const struct virtio_class virtio_9p_class;
 extern const struct virtio_class virtio_balloon_class;
 extern const struct virtio_class virtio_blk_class;
 extern const struct virtio_class virtio_console_class;
@@ -299,6 +300,18 @@ struct virtio_fs_opts {
 	struct fs_host *host;
 	const char *tag;
 	unsigned int nr_queues;
+};
+
+#define VIRTIO_9P_TAG_MAX 36
+
+/**
+ * struct virtio_9p_opts - a directory that is shared by 9P
+ * @host: ownership passes on success of create
+ * @tag: what the guest mounts it by, 1 to VIRTIO_9P_TAG_MAX bytes; copied
+ */
+struct virtio_9p_opts {
+	struct fs_host *host;
+	const char *tag;
 };
 
 #define VIRTIO_CONSOLE_MAX_PORTS 16

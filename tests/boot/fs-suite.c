@@ -857,15 +857,19 @@ static int list_tests(void)
 	return 0;
 }
 
+/* All that are named, or all but those that are named with a "-" */
 static bool wanted(const char *name, int argc, char **argv)
 {
-	if (argc <= 2)
-		return true;
+	bool found = true;
+
 	for (int i = 2; i < argc; i++) {
-		if (!strcmp(name, argv[i]))
-			return true;
+		bool without = *argv[i] == '-';
+
+		if (!strcmp(name, argv[i] + without))
+			return !without;
+		found &= without;
 	}
-	return false;
+	return found;
 }
 
 int main(int argc, char **argv)

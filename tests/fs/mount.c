@@ -29,7 +29,7 @@ static struct fuse_server *server;
 
 static void *serve(void *opaque)
 {
-	struct fuse_buffers *b = calloc(1, sizeof(*b));
+	struct fs_buffers *b = calloc(1, sizeof(*b));
 	struct vq_chain *c = calloc(1, sizeof(*c));
 	char *in = malloc(BUF), *out = malloc(BUF);
 	ssize_t n;

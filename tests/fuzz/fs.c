@@ -10,85 +10,31 @@
  * input, and now and then the files are made anew. In memory, where syncing a
  * file system takes no time.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <linux/fuse.h>
 #include "kvm/fuse.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/share.h"
 
 #define REQUESTS_MAX 64
 #define BUF 8192
 
-static char base[64], share[80];
 static struct fuse_server *server;
-static struct fuse_buffers buffers;
+static struct fs_buffers buffers;
 static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
 {
-	char cmd[256];
-
 	fuse_server_free(server);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", base);
-	if (system(cmd))
-		perror(base);
-}
-
-static void check_secret(void)
-{
-	char path[96], text[8] = "";
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/secret", base);
-	fd = open(path, O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text)) != 6 ||
-	    memcmp(text, "secret", 6))
-		abort();
-	close(fd);
+	share_remove();
 }
 
 static void set_up(void)
 {
-	struct fs_opts o = { .path = share, .max_fds = 64 };
-	struct fs_host *host;
-	char path[96];
-	int fd;
+	struct fs_host *host = share_open();
 
-	umask(0);
-	snprintf(base, sizeof(base), "/dev/shm/lkvm-fuzz-fs-%d", (int)getpid());
-	snprintf(share, sizeof(share), "%s/share", base);
-	snprintf(path, sizeof(path), "%s/secret", base);
-	if (mkdir(base, 0755) || mkdir(share, 0755))
-		abort();
-	fd = open(path, O_CREAT | O_WRONLY, 0644);
-	if (fd < 0 || write(fd, "secret", 6) != 6 || close(fd))
-		abort();
-	if (fs_open(&host, &o, NULL) || fuse_server_create(&server, host))
+	if (fuse_server_create(&server, host))
 		abort();
 	atexit(clean_up);
-}
-
-static void populate(void)
-{
-	static unsigned int runs;
-	char cmd[256];
-	int dir, fd;
-
-	snprintf(cmd, sizeof(cmd), "cd %s && rm -rf ./* ./.[!.]*", share);
-	if (!(runs++ & 0xfff) && system(cmd))
-		abort();
-	dir = open(share, O_RDONLY | O_DIRECTORY);
-	fd = openat(dir, "a", O_CREAT | O_RDWR, 0644);
-	if (fd >= 0 && write(fd, "text", 4) == 4)
-		mkdirat(dir, "b", 0755);
-	close(fd);
-	if (!symlinkat("../secret", dir, "c"))
-		fd = symlinkat("/", dir, "d");
-	close(dir);
 }
 
 /* One request out of the input, its chain cut where the input says. */
@@ -145,7 +91,7 @@ int fuzz_one(const u8 *data, size_t len)
 
 	if (!server)
 		set_up();
-	populate();
+	share_populate();
 	begin();
 	for (unsigned int i = 0; i < REQUESTS_MAX && !s.err; i++)
 		request(&s);
@@ -159,6 +105,6 @@ int fuzz_one(const u8 *data, size_t len)
 	back = (struct state_in){ .buf = data, .len = len };
 	fuse_server_restore(server, &back);
 	fuse_server_reset(server);
-	check_secret();
+	share_check();
 	return 0;
 }

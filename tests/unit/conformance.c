@@ -152,6 +152,24 @@ static int create_fs(struct rig *r)
 	return err;
 }
 
+static int create_9p(struct rig *r)
+{
+	struct fs_opts f = { .path = "/tmp" };
+	struct virtio_9p_opts o = { .tag = "conformance" };
+	struct report why = { 0 };
+	int err = fs_open(&o.host, &f, &why);
+
+	if (err) {
+		printf("# %s\n", why.msg);
+		return err;
+	}
+	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				   NULL);
+	if (err)
+		fs_close(o.host);
+	return err;
+}
+
 static int create_plain(struct rig *r)
 {
 	return virtio_device_create(&r->dev, r->class, "dut", NULL, &r->env,
@@ -237,6 +255,18 @@ static void request_fs(struct vr_mem *m, unsigned int q)
 	       WRITE, 0);
 }
 
+/* A session begins: size 21, Tversion, no tag, msize 8192, "9P2000.L" */
+static void request_9p(struct vr_mem *m, unsigned int q)
+{
+	static const char version[21] =
+		"\x15\0\0\0\x64\xff\xff\0\x20\0\0\x08\0009P2000.L";
+
+	gmem_write(&m->g, VR_DATA, version, sizeof(version));
+	VR_PUT(m, vr_desc(q), 0, VR_DATA, 7, NEXT, 1);
+	VR_PUT(m, vr_desc(q), 1, VR_DATA + 7, sizeof(version) - 7, NEXT, 2);
+	VR_PUT(m, vr_desc(q), 2, VR_DATA + 0x1000, 64, WRITE, 0);
+}
+
 /* A packet that is not answered. */
 static void request_vsock(struct vr_mem *m, unsigned int q)
 {
@@ -255,6 +285,7 @@ static void request_in(struct vr_mem *m, unsigned int q)
 }
 
 static const struct recipe recipes[] = {
+	{ "9p", 0, create_9p, request_9p, NULL, 0 },
 	{ "balloon", 0, create_balloon, request_balloon, NULL, 0 },
 	{ "blk", 0, create_blk, request_blk, NULL, 0 },
 	{ "console", 1, create_console, request_out, NULL, 0 },

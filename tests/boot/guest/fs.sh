@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lkvm.fs=WHAT on shares: "rw0" or what lkvm.tag= says, mounted at /mnt.
+# lkvm.fs=WHAT on shares: "rw0" or what lkvm.tag= says, mounted at /mnt by
+# virtio-fs, or by 9P with the options in lkvm.9p=.
 
 export QUICK=1
 what=$(arg fs suite)
 tag=$(arg tag rw0)
 mkdir -p /mnt /over
-mount -t virtiofs "$tag" /mnt || fail "cannot mount $tag"
+p9=$(arg 9p)
+
+mount_share() {
+	if [ -n "$p9" ]; then
+		mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$p9" \
+			"$tag" /mnt
+	else
+		mount -t virtiofs "$tag" /mnt
+	fi
+}
+mount_share || fail "cannot mount $tag"
 
 # is SECONDS FILE TEXT: until that is in it
 is() {
@@ -22,7 +33,7 @@ is() {
 # Some of it, or what lkvm.names=A,B says
 suite() {
 	/bin/fs-suite /mnt $(arg names | tr , " ") || fail "fs-suite"
-	umount /mnt && mount -t virtiofs "$tag" /mnt || fail "not a second time"
+	umount /mnt && mount_share || fail "not a second time"
 	[ -z "$(ls /mnt)" ] || fail "left: $(ls /mnt)"
 }
 

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Theory of operation
+ *
+ * The threads of a device that shares a directory. Any request may block for as
+ * long as the host's disk likes, so there are several: each pops one request,
+ * serves it and gives it back, whatever queue it came from. They wait in one
+ * epoll set, edge-triggered, where a kick wakes one that has nothing to do;
+ * kicks are always asked for, since one that is busy may be so for long. Who
+ * finds that more is waiting wakes another. One more thread is made when the
+ * last idle one becomes busy, THREADS_MAX at most: a guest with one process has
+ * two. The lock is held to pop and to push and guards the queues and the counts,
+ * and is never held over a request.
+ *
+ * A request may have to be answered after another (struct fs_order), which is
+ * decided once, when it is popped. One that waits has no key, so that nobody
+ * waits for who waits; all others come to their end by themselves. What it waits
+ * for was popped before and has a thread, so threads cannot run out for that.
+ *
+ * stop() ends and joins them. What was popped is finished by then, so nothing in
+ * flight is to be saved.
+ *
+ * What a guest can do wrong: a chain that is no request makes the device need a
+ * reset. Every chain that was popped is pushed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "kvm/fs-threads.h"
+#include "kvm/thread.h"
+
+#define THREADS_MAX 16
+#define LOG_MAX 8
+
+/** struct fs_worker - a thread's own; @order guarded by the lock */
+struct fs_worker {
+	struct fs_threads *t;
+	struct virtqueue *vq;
+	struct fs_order order;
+	pthread_t thread;
+	struct vq_chain chain;
+	struct fs_buffers buffers;
+};
+
+/**
+ * struct fs_threads - those of one device
+ * @stop_fd, @work_fd: eventfds of the epoll set: all are to end; one is to look
+ * @lock: guards the queues while they are lent, and all below
+ * @pushed: a request with a key was answered
+ * @idle: threads in epoll_wait(), or on their way there without work
+ */
+struct fs_threads {
+	struct virtio_device *dev;
+	const struct fs_service *service;
+	void *server;
+	int epoll_fd;
+	int stop_fd;
+	int work_fd;
+	pthread_mutex_t lock;
+	pthread_cond_t pushed;
+	struct fs_worker *worker[THREADS_MAX];
+	unsigned int nr;
+	unsigned int idle;
+	unsigned int nr_said;
+	bool stopping;
+};
+
+static void *threads_main(void *opaque);
+
+static void fd_signal(int fd)
+{
+	const u64 one = 1;
+
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/* With the lock held. It counts as idle from here on. */
+static int add_thread(struct fs_threads *t)
+{
+	char name[THREAD_NAME_MAX];
+	struct fs_worker *w;
+	int err;
+
+	if (t->nr == THREADS_MAX)
+		return 0;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->t = t;
+	snprintf(name, sizeof(name), "lkvm-%.10s", t->dev->dev.name);
+	err = thread_start(&w->thread, threads_main, w, name);
+	if (err) {
+		free(w);
+		return err;
+	}
+	t->worker[t->nr++] = w;
+	t->idle++;
+	return 0;
+}
+
+/*
+ * Take the next request, of the first queue that has one. The driver is asked
+ * for a kick for the one behind it; if that is there, somebody else gets it.
+ */
+static bool pop(struct fs_threads *t, struct fs_worker *w)
+{
+	for (unsigned int i = 0; i < t->dev->nr_queues; i++) {
+		struct virtqueue *vq = &t->dev->queue[i];
+
+		if (virtqueue_pop(vq, &w->chain) <= 0)
+			continue;
+		w->vq = vq;
+		if (t->service->order)
+			w->order = t->service->order(&w->chain);
+		if (virtqueue_set_notify(vq, true) && t->idle)
+			fd_signal(t->work_fd);
+		return true;
+	}
+	return false;
+}
+
+static bool is_out(const struct fs_threads *t, u32 key)
+{
+	for (unsigned int i = 0; i < t->nr; i++) {
+		if (t->worker[i]->order.key == key)
+			return true;
+	}
+	return false;
+}
+
+/* With the lock held, which is dropped meanwhile. */
+static void serve(struct fs_threads *t, struct fs_worker *w)
+{
+	int n;
+
+	while (w->order.after && is_out(t, w->order.after))
+		pthread_cond_wait(&t->pushed, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+	n = t->service->serve(t->server, &w->buffers, &w->chain);
+	pthread_mutex_lock(&t->lock);
+	if (n < 0) {
+		virtio_needs_reset(t->dev, t->service->broken);
+		w->vq->broken = true;
+		n = 0;
+	}
+	virtqueue_push(w->vq, &w->chain, n);
+	virtqueue_signal(w->vq);
+	if (w->order.key)
+		pthread_cond_broadcast(&t->pushed);
+	w->order = (struct fs_order){ 0 };
+}
+
+/* With the lock held: the queues are empty. */
+static void wait_for_work(struct fs_threads *t)
+{
+	struct epoll_event ev;
+
+	t->idle++;
+	pthread_mutex_unlock(&t->lock);
+	while (epoll_wait(t->epoll_fd, &ev, 1, -1) < 0 && errno == EINTR)
+		;
+	pthread_mutex_lock(&t->lock);
+	t->idle--;
+}
+
+static void *threads_main(void *opaque)
+{
+	struct fs_worker *w = opaque;
+	struct fs_threads *t = w->t;
+
+	pthread_mutex_lock(&t->lock);
+	t->idle--;
+	while (!t->stopping) {
+		if (!pop(t, w)) {
+			wait_for_work(t);
+			continue;
+		}
+		/* It may fail: there is this one. */
+		if (!t->idle)
+			add_thread(t);
+		serve(t, w);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return NULL;
+}
+
+static int watch(struct fs_threads *t, int fd, u32 events)
+{
+	struct epoll_event ev = { .events = events };
+
+	if (epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 &&
+	    errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+void fs_threads_stop(struct fs_threads *t)
+{
+	unsigned int nr;
+	u64 count;
+
+	if (!t)
+		return;
+	/* Whoever saw that it is not the end has made its thread by now. */
+	pthread_mutex_lock(&t->lock);
+	t->stopping = true;
+	nr = t->nr;
+	pthread_mutex_unlock(&t->lock);
+	if (!nr)
+		return;
+	fd_signal(t->stop_fd);
+	for (unsigned int i = 0; i < nr; i++)
+		pthread_join(t->worker[i]->thread, NULL);
+	while (read(t->stop_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+		;
+	for (unsigned int i = 0; i < nr; i++)
+		free(t->worker[i]);
+	t->nr = 0;
+}
+
+int fs_threads_start(struct fs_threads *t)
+{
+	struct virtio_device *dev = t->dev;
+	int err = 0;
+
+	for (unsigned int i = 0; i < dev->nr_queues && !err; i++)
+		err = watch(t, dev->queue[i].kick_fd, EPOLLIN | EPOLLET);
+	t->stopping = false;
+	t->idle = 0;
+	pthread_mutex_lock(&t->lock);
+	if (!err)
+		err = add_thread(t);
+	pthread_mutex_unlock(&t->lock);
+	if (err)
+		vm_log(t->nr_said++ < LOG_MAX ? dev->log : NULL,
+		       "%s: cannot start: %s", dev->dev.name, strerror(-err));
+	return err;
+}
+
+static int open_fds(struct fs_threads *t)
+{
+	int err;
+
+	t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	t->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	t->work_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (t->epoll_fd < 0 || t->stop_fd < 0 || t->work_fd < 0)
+		return -errno;
+	err = watch(t, t->stop_fd, EPOLLIN);
+	return err ? err : watch(t, t->work_fd, EPOLLIN | EPOLLET);
+}
+
+int fs_threads_create(struct fs_threads **out, struct virtio_device *dev,
+		      const struct fs_service *service, void *server)
+{
+	struct fs_threads *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	t->dev = dev;
+	t->service = service;
+	t->server = server;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->pushed, NULL);
+	err = open_fds(t);
+	if (err)
+		fs_threads_free(t);
+	else
+		*out = t;
+	return err;
+}
+
+void fs_threads_free(struct fs_threads *t)
+{
+	if (!t)
+		return;
+	if (t->epoll_fd >= 0)
+		close(t->epoll_fd);
+	if (t->stop_fd >= 0)
+		close(t->stop_fd);
+	if (t->work_fd >= 0)
+		close(t->work_fd);
+	pthread_cond_destroy(&t->pushed);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
