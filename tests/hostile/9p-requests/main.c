@@ -182,7 +182,7 @@ static void numbers(void)
 /* That there are too many is an error, if there are, and no more. */
 static void flood(void)
 {
-	for (u32 n = 0; n < 2000; n++) {
+	for (u32 n = 1; n < 2000; n++) {
 		walk(0, n * 0x10001, "file", 4);
 		open_fid(n * 0x10001, 0);
 	}
