@@ -332,14 +332,17 @@ static void kernel_print(const struct run_config *c)
 
 int cmd_run(int argc, char **argv)
 {
-	static struct run run = {
-		.o = { .cpus = -1, .loglevel = -1 }, .log_fd = -1,
-		.decoder = { .in = -1, .out = -1 },
-	};
+	static struct run run;
 	static struct outcome out;
 	struct report r = { "" };
 	int err;
 
+	/* Here, so that half a megabyte of zeroes is not in the program. */
+	run.o.cpus = -1;
+	run.o.loglevel = -1;
+	run.log_fd = -1;
+	run.decoder.in = -1;
+	run.decoder.out = -1;
 	run.t.exec = now_ns();
 	streams_probe(run.kind);
 	err = run_options_get(&run, argc, argv, &r);
