@@ -20,7 +20,7 @@ WARN += -Wundef -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes -Wold-styl
 	-Wredundant-decls -Wnested-externs -Wpointer-arith -Wwrite-strings \
 	-Wvla -Winit-self
 endif
-CFLAGS ?= -O2 -g
+CFLAGS ?= -O2 -g1
 CFLAGS_ALL := $(target-flags) -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-Iinclude -I. $(UAPI) -pthread -D_FILE_OFFSET_BITS=64 \
 	$(if $(tree),-MD,-MMD) -MP
@@ -236,7 +236,7 @@ endif
 	@echo '  CC=clang        or LLVM=1, or CROSS_COMPILE=PREFIX-'
 	@echo '  V=1 W=1         show commands; more warnings'
 	@echo '  WERROR=1        warnings are errors'
-	@echo '  CFLAGS LDFLAGS  -O2 -g, and nothing'
+	@echo '  CFLAGS LDFLAGS  -O2 -g1, and nothing'
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
