@@ -89,7 +89,7 @@ static int file_begin(struct fs_host *h, u64 number, struct fs_file **out)
 	*out = f;
 	if (!f)
 		return -EBADF;
-	if (f->fd >= 0 && S_ISREG(f->node->type))
+	if (f->fd >= 0 && S_ISREG(f->node->id.type))
 		return f->fd;
 	file_done(h, f);
 	return f->fd < 0 ? -ESTALE : -EISDIR;
@@ -155,13 +155,13 @@ static int reopen(const struct fs_host *h, const struct fs_inode *in, int flags)
 static int open_inode(const struct fs_host *h, const struct fs_inode *in,
 		      u32 flags)
 {
-	if (S_ISDIR(in->type)) {
+	if (S_ISDIR(in->id.type)) {
 		if (in->closed)
 			return -1;
 		return reopen(h, in, O_RDONLY | O_DIRECTORY);
 	}
-	if (!S_ISREG(in->type))
-		return S_ISLNK(in->type) ? -ELOOP : -ENXIO;
+	if (!S_ISREG(in->id.type))
+		return S_ISLNK(in->id.type) ? -ELOOP : -ENXIO;
 	return reopen(h, in, flags & OPEN_FLAGS);
 }
 
@@ -539,7 +539,7 @@ int fs_readdir(struct fs_host *h, u64 file, u64 off, fs_emit_fn emit,
 
 	if (!f)
 		return -EBADF;
-	if (!S_ISDIR(f->node->type)) {
+	if (!S_ISDIR(f->node->id.type)) {
 		err = -ENOTDIR;
 	} else if (f->fd >= 0) {
 		pthread_mutex_lock(&f->lock);

@@ -72,7 +72,7 @@ static int change_begin(struct fs_host *h, u64 node, struct fs_inode **out)
 
 static int check_dir(const struct fs_inode *in)
 {
-	if (!S_ISDIR(in->type))
+	if (!S_ISDIR(in->id.type))
 		return -ENOTDIR;
 	return in->closed ? -EACCES : 0;
 }
@@ -169,7 +169,7 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 	fd = look_begin(h, dir, &d);
 	if (fd < 0)
 		return fd;
-	if (!S_ISDIR(d->type))
+	if (!S_ISDIR(d->id.type))
 		err = -ENOTDIR;
 	else if (d->closed)
 		err = -ENOENT;
@@ -249,13 +249,13 @@ static int setattr(struct fs_host *h, const struct fs_inode *in, u64 file,
 		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (s->mask & STATX_MODE) {
-		if (S_ISLNK(in->type))
+		if (S_ISLNK(in->id.type))
 			return -EOPNOTSUPP;
 		if (fchmodat(h->proc_fd, name, s->mode & 07777, 0) < 0)
 			return -errno;
 	}
 	if (s->mask & STATX_SIZE) {
-		if (!S_ISREG(in->type))
+		if (!S_ISREG(in->id.type))
 			return -EINVAL;
 		err = set_size(h, fd, file, s);
 	}
@@ -285,9 +285,9 @@ int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size)
 
 	if (fd < 0)
 		return fd;
-	n = S_ISLNK(in->type) ? readlinkat(fd, "", buf, size) : -1;
+	n = S_ISLNK(in->id.type) ? readlinkat(fd, "", buf, size) : -1;
 	if (n < 0)
-		n = S_ISLNK(in->type) ? -errno : -EINVAL;
+		n = S_ISLNK(in->id.type) ? -errno : -EINVAL;
 	fs_done(h, in);
 	return n;
 }

@@ -103,7 +103,10 @@ u64 fs_dev(const struct statx *st)
 
 static struct fs_id id_of(const struct statx *st)
 {
-	struct fs_id id = { .dev = fs_dev(st), .ino = st->stx_ino };
+	struct fs_id id = {
+		.dev = fs_dev(st), .ino = st->stx_ino,
+		.type = st->stx_mode & S_IFMT,
+	};
 
 	if (st->stx_mask & STATX_BTIME)
 		id.btime = (u64)st->stx_btime.tv_sec * 1000000000ULL +
@@ -113,13 +116,15 @@ static struct fs_id id_of(const struct statx *st)
 
 static bool id_equal(const struct fs_id *a, const struct fs_id *b)
 {
-	return a->dev == b->dev && a->ino == b->ino && a->btime == b->btime;
+	return a->dev == b->dev && a->ino == b->ino &&
+	       a->btime == b->btime && a->type == b->type;
 }
 
 /* On an overlay of the host a file that is written to is born again. */
 static bool inode_is(const struct fs_inode *in, const struct fs_id *id)
 {
 	return in->id.dev == id->dev && in->id.ino == id->ino &&
+	       in->id.type == id->type &&
 	       (in->fd >= 0 || in->id.btime == id->btime);
 }
 
@@ -342,7 +347,6 @@ static struct fs_inode *inode_new(struct fs_host *h, const struct statx *st)
 		return NULL;
 	in->fd = -1;
 	in->id = id_of(st);
-	in->type = st->stx_mode & S_IFMT;
 	in->node = fs_table_add(&h->nodes, in);
 	if (!in->node) {
 		free(in);
@@ -379,10 +383,6 @@ int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 
 	pthread_mutex_lock(&h->lock);
 	in = hash_find(h, &id);
-	if (in && in->type != (st->stx_mode & S_IFMT)) {
-		hash_del(h, in);
-		in = NULL;
-	}
 	if (!in) {
 		in = inode_new(h, st);
 		if (in)
@@ -674,7 +674,7 @@ static void inode_save(const struct fs_inode *in, struct state_out *out)
 	state_put_u64(out, in->id.dev);
 	state_put_u64(out, in->id.ino);
 	state_put_u64(out, in->id.btime);
-	state_put_u16(out, in->type);
+	state_put_u16(out, in->id.type);
 	state_put_u8(out, in->closed ? STATE_CLOSED : 0);
 	state_put_u8(out, len);
 	state_put(out, in->name, len);
@@ -714,7 +714,7 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 	n->id.dev = state_get_u64(in);
 	n->id.ino = state_get_u64(in);
 	n->id.btime = state_get_u64(in);
-	n->type = state_get_u16(in);
+	n->id.type = state_get_u16(in);
 	closed = state_get_u8(in);
 	len = state_get_u8(in);
 	n->closed = closed;

@@ -33,11 +33,17 @@ struct fs_slot {
 	u32 next;
 };
 
-/** struct fs_id - what makes a file itself; @btime in ns, 0 if not known */
+/**
+ * struct fs_id - what makes a file itself
+ * @btime: in ns, 0 if not known
+ * @type: S_IFMT of its mode; what has the same number and another type is what
+ *	came after it
+ */
 struct fs_id {
 	u64 dev;
 	u64 ino;
 	u64 btime;
+	u16 type;
 };
 
 /**
@@ -49,7 +55,6 @@ struct fs_id {
  * @refs: why this exists: children, users, and one for all of @nlookup
  * @users: @fd, if it is open, stays open
  * @fd: O_PATH, or -1 when it is not open now
- * @type: S_IFMT of its mode; never changes
  * @closed: a directory of a file system that is not shared
  */
 struct fs_inode {
@@ -64,7 +69,6 @@ struct fs_inode {
 	u32 refs;
 	u32 users;
 	int fd;
-	u16 type;
 	bool hashed;
 	bool closed;
 };

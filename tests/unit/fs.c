@@ -642,6 +642,50 @@ static void *work_main(void *opaque)
 	return NULL;
 }
 
+/* Where the inode of @node is in what was saved. */
+static u8 *saved_inode(struct state_out *out, u64 node)
+{
+	u64 le = htole64(node);
+
+	/* From the end: the counts in front may look like a number. */
+	for (size_t i = out->len - 50; i > 0; i--) {
+		if (!memcmp(out->buf + i, &le, sizeof(le)))
+			return out->buf + i;
+	}
+	return NULL;
+}
+
+/* Its own words for it: opening a FIFO as if it were a file would block. */
+TEST(fs_state_does_not_say_what_a_file_is)
+{
+	const u16 reg = htole16(S_IFREG);
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct fs_entry e;
+	struct rig r;
+	u64 node, file;
+	u8 *saved;
+
+	setup(&r);
+	EXPECT(!mkfifo("p", 0600));
+	node = find(&r, FS_ROOT, "p");
+	fs_save(r.h, &out);
+	saved = saved_inode(&out, node);
+	EXPECT(saved);
+	if (saved)
+		memcpy(saved + 6 * sizeof(u64), &reg, sizeof(reg));
+	fs_close(r.h);
+	rig_open(&r, false, 256);
+	in.buf = out.buf;
+	in.len = out.len;
+	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(fs_open_file(r.h, node, O_RDONLY, &file, NULL) == -ESTALE);
+	EXPECT(fs_getattr(r.h, node, &e) == -ESTALE);
+	EXPECT(find(&r, FS_ROOT, "p") != node);
+	state_out_free(&out);
+	teardown(&r);
+}
+
 TEST(fs_many_threads_are_inside)
 {
 	pthread_t thread[WORKERS];
@@ -671,4 +715,5 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_append_and_copy_are_where_they_belong),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
+	  T(fs_state_does_not_say_what_a_file_is),
 	  T(fs_many_threads_are_inside))
