@@ -389,7 +389,10 @@ ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 
 	if (fd < 0)
 		return fd;
-	if (off > INT64_MAX)
+	/* Before anything is done, not only by the write: a mode is changed. */
+	if (f->flags == O_RDONLY)
+		n = -EBADF;
+	else if (off > INT64_MAX)
 		n = -EINVAL;
 	else if (kill_priv)
 		n = fs_kill_priv(h, f->node->fd);

@@ -233,7 +233,7 @@ TEST(fs_readonly_changes_nothing)
 
 	setup(&r);
 	put_file("f", "text");
-	EXPECT(!mkdir("d", 0755));
+	EXPECT(!mkdir("d", 0755) && !chmod("f", 04755));
 	fs_close(r.h);
 	rig_open(&r, true, 256);
 	node = find(&r, FS_ROOT, "f");
@@ -257,11 +257,13 @@ TEST(fs_readonly_changes_nothing)
 	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &file, NULL));
 	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == -EBADF);
 	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == -EBADF);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, false, true) == -EBADF);
 	EXPECT(fs_fallocate(r.h, file, 0, 0, 99) == -EBADF);
 	EXPECT(fs_setattr(r.h, node, file, &(struct fs_setattr){
 		.mask = STATX_SIZE }, &e) == -EROFS);
 	EXPECT(fs_copy_range(r.h, file, 0, file, 2, 1) < 0);
 	EXPECT(!fs_release(r.h, file));
+	EXPECT(!fs_getattr(r.h, node, &e) && e.st.stx_mode == (S_IFREG | 04755));
 	teardown(&r);
 }
 
