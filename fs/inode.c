@@ -46,6 +46,8 @@
 
 #define BUCKETS_MIN 256U
 #define PREFETCH_MAX 8192U
+/* Deeper than any path a program can name, and soon walked. */
+#define DEPTH_MAX 4096U
 #define INODES_STATE_VERSION 1
 #define STATE_CLOSED 1
 
@@ -317,17 +319,41 @@ void fs_done(struct fs_host *h, struct fs_inode *in)
 	pthread_mutex_unlock(&h->lock);
 }
 
+/*
+ * From @dir up to what is just below @in, NULL if @dir is not below it. Return:
+ * -ELOOP when that is too far to tell
+ */
+static int find_below(struct fs_inode *dir, const struct fs_inode *in,
+		      struct fs_inode **below)
+{
+	u32 up = 0;
+
+	for (; dir && dir->parent != in; dir = dir->parent) {
+		if (++up > DEPTH_MAX)
+			return -ELOOP;
+	}
+	*below = dir;
+	return 0;
+}
+
+/*
+ * What is not placed, for want of memory or because it is too deep, is where it
+ * was, which is then found out. Who looks up, in what is below it, a directory
+ * that was moved there has seen an old place of something on the way: that one
+ * has none until it is looked up again, and places never make a ring.
+ */
 static void set_place(struct fs_host *h, struct fs_inode *in,
 		      struct fs_inode *dir, const char *name)
 {
-	struct fs_inode *old = in->parent;
+	struct fs_inode *old = in->parent, *below = NULL;
 	char *copy;
 
 	if (in == h->root || in == dir)
 		return;
 	if (old == dir && in->name && !strcmp(in->name, name))
 		return;
-	/* Without memory it is where it was, which is then found out. */
+	if (old != dir && find_below(dir, in, &below))
+		return;
 	copy = strdup(name);
 	if (!copy)
 		return;
@@ -337,6 +363,12 @@ static void set_place(struct fs_host *h, struct fs_inode *in,
 	in->parent = dir;
 	if (old)
 		inode_put(h, old);
+	if (!below)
+		return;
+	free(below->name);
+	below->name = NULL;
+	below->parent = NULL;
+	inode_put(h, in);
 }
 
 static struct fs_inode *inode_new(struct fs_host *h, const struct statx *st)
@@ -502,9 +534,8 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	u32 up = 0;
 	int fd;
 
-	/* What the host moves about may make a ring of what was seen where. */
 	for (; in->parent && in->parent->fd < 0; in = in->parent) {
-		if (++up > h->nodes.used)
+		if (++up > DEPTH_MAX)
 			return -ESTALE;
 	}
 	parent = in->parent;
@@ -532,7 +563,7 @@ static int fd_locked(struct fs_host *h, struct fs_inode *in)
 	while (!err && in->fd < 0) {
 		err = open_one(h, in);
 		/* Others may close what was just opened, but not for ever. */
-		if (!err && ++steps > 2 * h->nodes.used + 64)
+		if (!err && ++steps > 2 * DEPTH_MAX)
 			err = -ENFILE;
 	}
 	return err ? err : in->fd;
@@ -755,28 +786,39 @@ static int inodes_link(struct fs_host *h, const u64 *parent)
 	return 0;
 }
 
-/* That nobody would ever forget it, or a ring of parents: no state of ours. */
-static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n)
+/*
+ * That nobody would ever forget it, or a ring of parents: no state of ours.
+ * @ends: by slot, what is known to be in no ring
+ */
+static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n,
+			     bool *ends)
 {
+	const struct fs_inode *p;
 	u32 up = 0;
 
-	for (const struct fs_inode *p = n; p; p = p->parent) {
+	for (p = n; p && !ends[(u32)p->node - 1]; p = p->parent) {
 		if (++up > h->nodes.used)
 			return false;
 	}
+	for (p = n; p && !ends[(u32)p->node - 1]; p = p->parent)
+		ends[(u32)p->node - 1] = true;
 	return n->refs;
 }
 
 bool fs_inodes_sane(struct fs_host *h)
 {
-	bool sane = true;
+	bool *ends, sane;
 
 	pthread_mutex_lock(&h->lock);
+	ends = calloc(h->nodes.nr, sizeof(*ends));
+	sane = ends;
 	for (u32 i = 0; i < h->nodes.nr && sane; i++) {
 		if (h->nodes.slot[i].object)
-			sane = inode_has_reason(h, h->nodes.slot[i].object);
+			sane = inode_has_reason(h, h->nodes.slot[i].object,
+						ends);
 	}
 	pthread_mutex_unlock(&h->lock);
+	free(ends);
 	return sane;
 }
 

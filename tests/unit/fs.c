@@ -437,8 +437,75 @@ TEST(fs_file_that_moved_is_stale_until_it_is_found_again)
 	EXPECT(!rename("d/f", "g"));
 	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
 	EXPECT(find(&r, FS_ROOT, "g") == f && !fs_getattr(r.h, f, &e));
-	/* A ring of what was seen where is found out. */
-	EXPECT(!rename("d", "d1") && !mkdir("e", 0755));
+	teardown(&r);
+}
+
+/* What was above is below: its number is found there, and what is saved is taken. */
+TEST(fs_places_make_no_ring)
+{
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct fs_entry e;
+	struct rig r;
+	u64 a, b, c;
+
+	setup(&r);
+	EXPECT(!mkdir("a", 0755) && !mkdir("a/b", 0755) && !mkdir("a/b/c", 0755));
+	a = find(&r, FS_ROOT, "a");
+	b = find(&r, a, "b");
+	c = find(&r, b, "c");
+	EXPECT(!fs_statfs(r.h, c, &(struct statfs){ 0 }));
+	EXPECT(!rename("a/b/c", "c") && !rename("a", "c/a"));
+	EXPECT(find(&r, c, "a") == a);
+	fs_save(r.h, &out);
+	fs_close(r.h);
+	rig_open(&r, false, 256);
+	in.buf = out.buf;
+	in.len = out.len;
+	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(find(&r, FS_ROOT, "c") == c && find(&r, c, "a") == a);
+	EXPECT(!fs_getattr(r.h, a, &e) && find(&r, a, "b") == b);
+	EXPECT(!fs_getattr(r.h, b, &e));
+	fs_forget(r.h, a, 9);
+	fs_forget(r.h, b, 9);
+	fs_forget(r.h, c, 9);
+	EXPECT(fs_getattr(r.h, a, &e) == -ESTALE);
+	EXPECT(fs_getattr(r.h, b, &e) == -ESTALE);
+	EXPECT(fs_getattr(r.h, c, &e) == -ESTALE);
+	state_out_free(&out);
+	teardown(&r);
+}
+
+/* A guest decides how deep directories are, and not how long one takes to find. */
+TEST(fs_depth_costs_nobody_time)
+{
+	struct timespec begin, end;
+	u64 at = FS_ROOT, seen = 0;
+	struct fs_entry e;
+	struct rig r;
+
+	setup(&r);
+	fs_close(r.h);
+	rig_open(&r, false, 64);
+	for (int i = 0; i < 20000; i++) {
+		if (fs_mknod(r.h, at, "d", S_IFDIR | 0755, 0, &me, &e))
+			break;
+		at = e.node;
+		seen++;
+	}
+	EXPECT(seen >= 4096 && seen < 5000);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (int i = 0; i < 64; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		EXPECT(!fs_mknod(r.h, FS_ROOT, name, S_IFDIR | 0755, 0, &me, &e));
+		EXPECT(find(&r, e.node, "none") == 0);
+	}
+	fs_getattr(r.h, at, &e);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	EXPECT(end.tv_sec - begin.tv_sec < 20);
+	EXPECT(find(&r, FS_ROOT, "d"));
 	fs_forget_all(r.h);
 	teardown(&r);
 }
@@ -712,6 +779,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_unlinked_file_is_there_while_it_is_open),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
+	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_append_and_copy_are_where_they_belong),
