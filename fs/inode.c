@@ -531,6 +531,7 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 {
 	char name[FS_NAME_MAX + 1];
 	struct fs_inode *parent;
+	bool closed = false;
 	u32 up = 0;
 	int fd;
 
@@ -539,14 +540,19 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 			return -ESTALE;
 	}
 	parent = in->parent;
-	if (!parent)
+	if (!parent || parent->closed)
 		return -ESTALE;
 	memcpy(name, in->name, strlen(in->name) + 1);
 	fs_hold(h, in);
 	fs_hold(h, parent);
 	pthread_mutex_unlock(&h->lock);
 	fd = open_same(parent->fd, name, &in->id);
+	/* Looked at here as well: state that was restored may say anything. */
+	if (fd >= 0 && S_ISDIR(in->id.type) && in->id.dev != parent->id.dev)
+		closed = is_kernels_own(fd);
 	pthread_mutex_lock(&h->lock);
+	if (closed)
+		in->closed = true;
 	if (fd >= 0)
 		fd = fd_install(h, in, fd);
 	fs_drop(h, parent);
@@ -612,6 +618,8 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	memcpy(name, in->name, strlen(in->name) + 1);
 	fs_hold(h, parent);
 	fd = fd_locked(h, parent);
+	if (parent->closed)
+		fd = -ESTALE;
 	pthread_mutex_unlock(&h->lock);
 	err = fd < 0 ? fd : fs_stat_step(fd, name, st);
 	fs_done(h, parent);

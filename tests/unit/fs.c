@@ -561,6 +561,49 @@ TEST(fs_kernels_own_file_systems_are_not_shared)
 	fs_close(h);
 }
 
+/* Where the inode of @node is in what was saved. */
+static u8 *saved_inode(struct state_out *out, u64 node)
+{
+	u64 le = htole64(node);
+
+	/* From the end: the counts in front may look like a number. */
+	for (size_t i = out->len - 50; i > 0; i--) {
+		if (!memcmp(out->buf + i, &le, sizeof(le)))
+			return out->buf + i;
+	}
+	return NULL;
+}
+
+/* State that says that such a directory is like any other */
+TEST(fs_state_does_not_open_the_kernels_own)
+{
+	struct fs_opts o = { .path = "/", .max_fds = 64, .readonly = true };
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct report why = { "" };
+	struct fs_host *h = NULL;
+	struct fs_entry sys, e;
+	u8 *saved;
+	u64 file;
+
+	EXPECT(!fs_open(&h, &o, &why) && !fs_lookup(h, FS_ROOT, "sys", &sys));
+	fs_save(h, &out);
+	saved = saved_inode(&out, sys.node);
+	EXPECT(saved && saved[6 * sizeof(u64) + 2] == 1);
+	if (saved)
+		saved[6 * sizeof(u64) + 2] = 0;
+	fs_close(h);
+	h = NULL;
+	EXPECT(!fs_open(&h, &o, &why));
+	in.buf = out.buf;
+	in.len = out.len;
+	EXPECT(!fs_restore(h, &in));
+	EXPECT(fs_lookup(h, sys.node, "kernel", &e) == -ENOENT);
+	EXPECT(!fs_open_file(h, sys.node, O_RDONLY, &file, NULL));
+	state_out_free(&out);
+	fs_close(h);
+}
+
 TEST(fs_append_and_copy_are_where_they_belong)
 {
 	struct iovec v;
@@ -711,19 +754,6 @@ static void *work_main(void *opaque)
 	return NULL;
 }
 
-/* Where the inode of @node is in what was saved. */
-static u8 *saved_inode(struct state_out *out, u64 node)
-{
-	u64 le = htole64(node);
-
-	/* From the end: the counts in front may look like a number. */
-	for (size_t i = out->len - 50; i > 0; i--) {
-		if (!memcmp(out->buf + i, &le, sizeof(le)))
-			return out->buf + i;
-	}
-	return NULL;
-}
-
 /* Its own words for it: opening a FIFO as if it were a file would block. */
 TEST(fs_state_does_not_say_what_a_file_is)
 {
@@ -782,6 +812,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
+	  T(fs_state_does_not_open_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
