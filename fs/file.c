@@ -55,7 +55,7 @@ static void file_drop(struct fs_host *h, struct fs_file *f)
 	if (--f->users)
 		return;
 	if (f->fd >= 0)
-		close(f->fd);
+		fs_close_later(h, f->fd);
 	fs_drop(h, f->node);
 	pthread_mutex_destroy(&f->lock);
 	free(f->buf);
@@ -70,7 +70,7 @@ static struct fs_file *file_use(struct fs_host *h, u64 number)
 	f = fs_table_get(&h->files, number);
 	if (f)
 		f->users++;
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return f;
 }
 
@@ -78,7 +78,7 @@ static void file_done(struct fs_host *h, struct fs_file *f)
 {
 	pthread_mutex_lock(&h->lock);
 	file_drop(h, f);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 /* A regular file that is open, to be read from, written to and so on. */
@@ -128,7 +128,7 @@ static int file_add(struct fs_host *h, struct fs_inode *in, int fd, u32 flags,
 		*number = f->number;
 		fs_hold(h, in);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	if (!err)
 		return 0;
 	if (f)
@@ -205,9 +205,10 @@ int fs_open_file(struct fs_host *h, u64 node, u32 flags, u64 *file,
 	return err;
 }
 
-/* The number of what @fd has open, with a descriptor of its own. */
+/* The number of what @fd has open; @out is in use, with a descriptor of its own. */
 static int enter_open(struct fs_host *h, struct fs_inode *dir,
-		      const char *name, int fd, struct fs_entry *e)
+		      const char *name, int fd, struct fs_entry *e,
+		      struct fs_inode **out)
 {
 	struct fs_inode *in;
 	struct statx st;
@@ -221,22 +222,25 @@ static int enter_open(struct fs_host *h, struct fs_inode *dir,
 	if (!in)
 		return -ESTALE;
 	path = fs_pin(h, in, fd);
-	fs_done(h, in);
-	if (path < 0)
+	if (path < 0) {
+		fs_done(h, in);
 		fs_forget(h, e->node, 1);
-	return path < 0 ? path : 0;
+		return path;
+	}
+	*out = in;
+	return 0;
 }
 
 static int finish_create(struct fs_host *h, struct fs_inode *dir,
 			 const char *name, int fd, u32 flags,
 			 struct fs_entry *e, u64 *file)
 {
-	int err = enter_open(h, dir, name, fd, e);
-	struct fs_inode *in = err ? NULL : fs_use(h, e->node);
+	struct fs_inode *in;
+	int err = enter_open(h, dir, name, fd, e, &in);
 
-	if (!in) {
+	if (err) {
 		close(fd);
-		return err ? err : -ESTALE;
+		return err;
 	}
 	err = file_add(h, in, fd, flags & O_ACCMODE, file);
 	fs_done(h, in);
@@ -315,7 +319,7 @@ int fs_release(struct fs_host *h, u64 file)
 		fs_table_del(&h->files, file);
 		file_drop(h, f);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return f ? 0 : -EBADF;
 }
 
@@ -568,7 +572,7 @@ void fs_files_forget_all(struct fs_host *h)
 		fs_table_del(&h->files, f->number);
 		file_drop(h, f);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 void fs_files_free(struct fs_host *h)
@@ -592,7 +596,7 @@ void fs_files_save(struct fs_host *h, struct state_out *out)
 		state_put_u64(out, f->node->node);
 		state_put_u32(out, f->flags);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 /* One that cannot be opened any more has its number, and is stale. */
@@ -624,7 +628,7 @@ static int file_restore(struct fs_host *h, struct state_in *in)
 	} else {
 		fs_drop(h, i);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return err;
 }
 
@@ -642,6 +646,6 @@ int fs_files_restore(struct fs_host *h, struct state_in *in)
 		err = file_restore(h, in);
 	pthread_mutex_lock(&h->lock);
 	fs_table_settle(&h->files, generation);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return err;
 }

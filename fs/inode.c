@@ -238,12 +238,32 @@ static void lru_del(struct fs_inode *in)
 	in->lru_next = NULL;
 }
 
+void fs_close_later(struct fs_host *h, int fd)
+{
+	if (h->nr_closing < FS_CLOSING_MAX)
+		h->closing[h->nr_closing++] = fd;
+	else
+		close(fd);
+}
+
+void fs_unlock(struct fs_host *h)
+{
+	unsigned int nr = h->nr_closing;
+	int fd[FS_CLOSING_MAX];
+
+	memcpy(fd, h->closing, nr * sizeof(*fd));
+	h->nr_closing = 0;
+	pthread_mutex_unlock(&h->lock);
+	for (unsigned int i = 0; i < nr; i++)
+		close(fd[i]);
+}
+
 static void fd_close(struct fs_host *h, struct fs_inode *in)
 {
 	if (in->fd < 0)
 		return;
 	lru_del(in);
-	close(in->fd);
+	fs_close_later(h, in->fd);
 	in->fd = -1;
 	h->nr_inode_fds--;
 }
@@ -251,12 +271,12 @@ static void fd_close(struct fs_host *h, struct fs_inode *in)
 static int fd_install(struct fs_host *h, struct fs_inode *in, int fd)
 {
 	if (in->fd >= 0) {
-		close(fd);
+		fs_close_later(h, fd);
 		return 0;
 	}
 	while (h->nr_inode_fds >= h->max_inode_fds) {
 		if (h->lru.lru_prev == &h->lru) {
-			close(fd);
+			fs_close_later(h, fd);
 			return -ENFILE;
 		}
 		fd_close(h, h->lru.lru_prev);
@@ -308,7 +328,7 @@ struct fs_inode *fs_use(struct fs_host *h, u64 node)
 	in = fs_table_get(&h->nodes, node);
 	if (in)
 		fs_hold(h, in);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return in;
 }
 
@@ -316,7 +336,7 @@ void fs_done(struct fs_host *h, struct fs_inode *in)
 {
 	pthread_mutex_lock(&h->lock);
 	fs_drop(h, in);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 /*
@@ -430,7 +450,7 @@ int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 			set_place(h, in, dir, name);
 		e->node = in->node;
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	if (err)
 		return err;
 	e->st = *st;
@@ -444,7 +464,7 @@ bool fs_may_prefetch(struct fs_host *h)
 
 	pthread_mutex_lock(&h->lock);
 	room = h->nodes.used < PREFETCH_MAX;
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return room;
 }
 
@@ -458,7 +478,7 @@ void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,
 	in = hash_find(h, &id);
 	if (in)
 		set_place(h, in, dir, name);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 int fs_again(struct fs_host *h, u64 node)
@@ -469,7 +489,7 @@ int fs_again(struct fs_host *h, u64 node)
 	in = fs_table_get(&h->nodes, node);
 	if (in && in != h->root && !in->nlookup++)
 		in->refs++;
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return in ? 0 : -ESTALE;
 }
 
@@ -490,7 +510,7 @@ int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name)
 		*dir = in->parent->node;
 		memcpy(name, in->name, strlen(in->name) + 1);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return err;
 }
 
@@ -505,7 +525,7 @@ void fs_forget(struct fs_host *h, u64 node, u64 times)
 		if (!in->nlookup)
 			inode_put(h, in);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 static int open_same(int dirfd, const char *name, const struct fs_id *id)
@@ -545,7 +565,7 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	memcpy(name, in->name, strlen(in->name) + 1);
 	fs_hold(h, in);
 	fs_hold(h, parent);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	fd = open_same(parent->fd, name, &in->id);
 	/* Looked at here as well: state that was restored may say anything. */
 	if (fd >= 0 && S_ISDIR(in->id.type) && in->id.dev != parent->id.dev)
@@ -581,7 +601,7 @@ int fs_fd(struct fs_host *h, struct fs_inode *in)
 
 	pthread_mutex_lock(&h->lock);
 	fd = fd_locked(h, in);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return fd;
 }
 
@@ -596,7 +616,7 @@ int fs_pin(struct fs_host *h, struct fs_inode *in, int fd)
 		return -errno;
 	pthread_mutex_lock(&h->lock);
 	err = fd_install(h, in, path);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return err;
 }
 
@@ -612,7 +632,7 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	parent = in->parent;
 	if (in->fd >= 0 || !parent) {
 		fd = fd_locked(h, in);
-		pthread_mutex_unlock(&h->lock);
+		fs_unlock(h);
 		return fd < 0 ? fd : fs_stat_fd(fd, st);
 	}
 	memcpy(name, in->name, strlen(in->name) + 1);
@@ -620,7 +640,7 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	fd = fd_locked(h, parent);
 	if (parent->closed)
 		fd = -ESTALE;
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	err = fd < 0 ? fd : fs_stat_step(fd, name, st);
 	fs_done(h, parent);
 	if (err == -ENOENT || err == -ENOTDIR)
@@ -640,7 +660,7 @@ u64 fs_ino(struct fs_host *h, u64 dev, u64 ino)
 		;
 	if (i == h->nr_devices && i < FS_DEVICES_MAX)
 		h->device[h->nr_devices++] = dev;
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	return ino ^ (u64)i << 56;
 }
 
@@ -683,7 +703,7 @@ void fs_inodes_forget_all(struct fs_host *h)
 		in->nlookup = 0;
 		inode_put(h, in);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 /* Whoever still refers to whom, none of them is left. */
@@ -730,7 +750,7 @@ void fs_inodes_save(struct fs_host *h, struct state_out *out)
 		if (h->nodes.slot[i].object)
 			inode_save(h->nodes.slot[i].object, out);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 /*
@@ -825,7 +845,7 @@ bool fs_inodes_sane(struct fs_host *h)
 			sane = inode_has_reason(h, h->nodes.slot[i].object,
 						ends);
 	}
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	free(ends);
 	return sane;
 }
@@ -847,7 +867,7 @@ void fs_inodes_drop(struct fs_host *h)
 	h->nodes.used = 1;
 	h->root->refs = 1;
 	fs_table_settle(&h->nodes, h->nodes.generation);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 }
 
 int fs_inodes_restore(struct fs_host *h, struct state_in *in)
@@ -870,7 +890,7 @@ int fs_inodes_restore(struct fs_host *h, struct state_in *in)
 	if (!err)
 		err = inodes_link(h, parent);
 	fs_table_settle(&h->nodes, generation);
-	pthread_mutex_unlock(&h->lock);
+	fs_unlock(h);
 	free(parent);
 	return err;
 }

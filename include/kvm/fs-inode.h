@@ -11,6 +11,7 @@
 #include "kvm/fs.h"
 
 #define FS_DEVICES_MAX 255
+#define FS_CLOSING_MAX 64
 
 /**
  * struct fs_table - objects by numbers that are not used again soon
@@ -96,6 +97,8 @@ struct fs_file {
  * @lock: guards all below it, and every inode; never held over I/O that can
  *	wait for anything but memory
  * @lru: ring of inodes whose descriptors may be closed, the last used first
+ * @closing: descriptors that fs_unlock() closes: the last one of a file that has
+ *	no name frees it, which takes as long as the disk likes
  */
 struct fs_host {
 	bool readonly;
@@ -111,6 +114,8 @@ struct fs_host {
 	u32 nr_hashed;
 	struct fs_inode lru;
 	unsigned int nr_inode_fds;
+	int closing[FS_CLOSING_MAX];
+	unsigned int nr_closing;
 	u64 device[FS_DEVICES_MAX];
 	unsigned int nr_devices;
 	struct fs_inode *root;
@@ -134,6 +139,11 @@ void fs_table_settle(struct fs_table *t, u32 generation);
 void *fs_table_get(const struct fs_table *t, u64 number);
 void fs_table_del(struct fs_table *t, u64 number);
 void fs_table_free(struct fs_table *t);
+
+/** fs_unlock() - h->lock, which whoever has closed something gives back so */
+void fs_unlock(struct fs_host *h);
+/** fs_close_later() - with h->lock held: @fd is closed when it is not any more */
+void fs_close_later(struct fs_host *h, int fd);
 
 /* All below take h->lock unless they say that it is held. */
 
