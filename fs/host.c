@@ -6,7 +6,7 @@
  * (fs/file.c). How they are found, and why nothing outside is, is explained in
  * fs/inode.c.
  *
- * A share that is readonly is so in one place: change_begin() is the only way
+ * A share that is readonly is so in one place: fs_begin() is the only way
  * to the descriptor of something that is to be changed, or opened for that.
  *
  * Some system calls take a path and no descriptor (xattrs), or none of O_PATH
@@ -48,12 +48,15 @@ static void proc_path(char *path, int fd)
 	snprintf(path, FS_PROC_NAME, "/proc/self/fd/%d", fd);
 }
 
-/* To look at something: its descriptor and inode, until fs_done(). */
-static int look_begin(struct fs_host *h, u64 node, struct fs_inode **out)
+/* The one place that says no to changes. */
+int fs_begin(struct fs_host *h, u64 node, bool change, struct fs_inode **out)
 {
-	struct fs_inode *in = fs_use(h, node);
+	struct fs_inode *in;
 	int fd;
 
+	if (change && h->readonly)
+		return -EROFS;
+	in = fs_use(h, node);
 	if (!in)
 		return -ESTALE;
 	fd = fs_fd(h, in);
@@ -64,12 +67,6 @@ static int look_begin(struct fs_host *h, u64 node, struct fs_inode **out)
 	return fd;
 }
 
-/* To change something: the one place that says no. */
-static int change_begin(struct fs_host *h, u64 node, struct fs_inode **out)
-{
-	return h->readonly ? -EROFS : look_begin(h, node, out);
-}
-
 static int check_dir(const struct fs_inode *in)
 {
 	if (!S_ISDIR(in->id.type))
@@ -77,32 +74,20 @@ static int check_dir(const struct fs_inode *in)
 	return in->closed ? -EACCES : 0;
 }
 
-/* To add, remove or replace @name in @dir. */
-static int change_dir_begin(struct fs_host *h, u64 dir, const char *name,
-			    struct fs_inode **out)
+int fs_begin_dir(struct fs_host *h, u64 dir, const char *name,
+		 struct fs_inode **out)
 {
 	int err = fs_name_check(name), fd;
 
-	if (err)
+	if (err < 0)
 		return err;
-	fd = change_begin(h, dir, out);
+	fd = fs_begin(h, dir, true, out);
 	if (fd < 0)
 		return fd;
 	err = check_dir(*out);
 	if (err)
 		fs_done(h, *out);
 	return err ? err : fd;
-}
-
-int fs_begin(struct fs_host *h, u64 node, bool change, struct fs_inode **out)
-{
-	return change ? change_begin(h, node, out) : look_begin(h, node, out);
-}
-
-int fs_begin_dir(struct fs_host *h, u64 dir, const char *name,
-		 struct fs_inode **out)
-{
-	return change_dir_begin(h, dir, name, out);
 }
 
 /* On behalf of a guest's process. */
@@ -166,7 +151,7 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 
 	if (err)
 		return err;
-	fd = look_begin(h, dir, &d);
+	fd = fs_begin(h, dir, false, &d);
 	if (fd < 0)
 		return fd;
 	if (!S_ISDIR(d->id.type))
@@ -269,7 +254,7 @@ int fs_setattr(struct fs_host *h, u64 node, u64 file,
 	       const struct fs_setattr *s, struct fs_entry *e)
 {
 	struct fs_inode *in;
-	int fd = change_begin(h, node, &in), err;
+	int fd = fs_begin(h, node, true, &in), err;
 
 	if (fd < 0)
 		return fd;
@@ -281,7 +266,7 @@ int fs_setattr(struct fs_host *h, u64 node, u64 file,
 int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size)
 {
 	struct fs_inode *in;
-	int fd = look_begin(h, node, &in), n;
+	int fd = fs_begin(h, node, false, &in), n;
 
 	if (fd < 0)
 		return fd;
@@ -297,7 +282,7 @@ int fs_symlink(struct fs_host *h, u64 dir, const char *name,
 	       struct fs_entry *e)
 {
 	struct fs_inode *d;
-	int fd = change_dir_begin(h, dir, name, &d), err;
+	int fd = fs_begin_dir(h, dir, name, &d), err;
 
 	if (fd < 0)
 		return fd;
@@ -327,7 +312,7 @@ int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
 	     dev_t rdev, const struct fs_caller *who, struct fs_entry *e)
 {
 	struct fs_inode *d;
-	int fd = change_dir_begin(h, dir, name, &d), err;
+	int fd = fs_begin_dir(h, dir, name, &d), err;
 
 	if (fd < 0)
 		return fd;
@@ -346,7 +331,7 @@ int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
 int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags)
 {
 	struct fs_inode *d;
-	int fd = change_dir_begin(h, dir, name, &d), err;
+	int fd = fs_begin_dir(h, dir, name, &d), err;
 
 	if (fd < 0)
 		return fd;
@@ -373,10 +358,10 @@ int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return -EINVAL;
-	fd = change_dir_begin(h, dir, name, &d);
+	fd = fs_begin_dir(h, dir, name, &d);
 	if (fd < 0)
 		return fd;
-	nfd = change_dir_begin(h, newdir, newname, &nd);
+	nfd = fs_begin_dir(h, newdir, newname, &nd);
 	if (nfd < 0) {
 		fs_done(h, d);
 		return nfd;
@@ -397,11 +382,11 @@ int fs_link(struct fs_host *h, u64 node, u64 newdir, const char *newname,
 {
 	struct fs_inode *in, *d;
 	char name[FS_PROC_NAME];
-	int fd = change_begin(h, node, &in), dirfd, err;
+	int fd = fs_begin(h, node, true, &in), dirfd, err;
 
 	if (fd < 0)
 		return fd;
-	dirfd = change_dir_begin(h, newdir, newname, &d);
+	dirfd = fs_begin_dir(h, newdir, newname, &d);
 	if (dirfd < 0) {
 		fs_done(h, in);
 		return dirfd;
@@ -417,7 +402,7 @@ int fs_link(struct fs_host *h, u64 node, u64 newdir, const char *newname,
 int fs_statfs(struct fs_host *h, u64 node, struct statfs *st)
 {
 	struct fs_inode *in;
-	int fd = look_begin(h, node, &in), err;
+	int fd = fs_begin(h, node, false, &in), err;
 
 	if (fd < 0)
 		return fd;
@@ -459,20 +444,44 @@ static int drop_sgid(int fd, const char *path)
 	return chmod(path, st.stx_mode & 07777 & ~S_ISGID) < 0 ? -errno : 0;
 }
 
+/* A path, for calls that take no descriptor that is O_PATH. */
+static int path_begin(struct fs_host *h, u64 node, bool change,
+		      char path[FS_PROC_NAME], struct fs_inode **out)
+{
+	int fd = fs_begin(h, node, change, out);
+
+	if (fd < 0)
+		return fd;
+	if ((*out)->closed) {
+		fs_done(h, *out);
+		return -EOPNOTSUPP;
+	}
+	proc_path(path, fd);
+	return fd;
+}
+
+/* @ret: what such a call returned */
+static int path_done(struct fs_host *h, struct fs_inode *in, ssize_t ret)
+{
+	int err = ret < 0 ? -errno : (int)ret;
+
+	fs_done(h, in);
+	return err;
+}
+
 int fs_setxattr(struct fs_host *h, u64 node, const char *name,
 		const struct iovec *value, int flags, bool kill_sgid)
 {
 	char path[FS_PROC_NAME];
 	struct fs_inode *in;
-	int fd = change_begin(h, node, &in), err;
+	int fd = path_begin(h, node, true, path, &in), err;
 
 	if (fd < 0)
 		return fd;
-	proc_path(path, fd);
-	err = setxattr(path, name, value->iov_base, value->iov_len, flags) < 0 ?
-	      -errno : 0;
-	if (!err && kill_sgid)
-		err = drop_sgid(fd, path);
+	err = setxattr(path, name, value->iov_base, value->iov_len, flags);
+	if (err || !kill_sgid)
+		return path_done(h, in, err);
+	err = drop_sgid(fd, path);
 	fs_done(h, in);
 	return err;
 }
@@ -482,46 +491,28 @@ int fs_getxattr(struct fs_host *h, u64 node, const char *name, void *value,
 {
 	char path[FS_PROC_NAME];
 	struct fs_inode *in;
-	int fd = look_begin(h, node, &in), n;
+	int fd = path_begin(h, node, false, path, &in);
 
-	if (fd < 0)
-		return fd;
-	proc_path(path, fd);
-	n = getxattr(path, name, value, size);
-	if (n < 0)
-		n = -errno;
-	fs_done(h, in);
-	return n;
+	return fd < 0 ? fd :
+	       path_done(h, in, getxattr(path, name, value, size));
 }
 
 int fs_listxattr(struct fs_host *h, u64 node, char *list, size_t size)
 {
 	char path[FS_PROC_NAME];
 	struct fs_inode *in;
-	int fd = look_begin(h, node, &in), n;
+	int fd = path_begin(h, node, false, path, &in);
 
-	if (fd < 0)
-		return fd;
-	proc_path(path, fd);
-	n = listxattr(path, list, size);
-	if (n < 0)
-		n = -errno;
-	fs_done(h, in);
-	return n;
+	return fd < 0 ? fd : path_done(h, in, listxattr(path, list, size));
 }
 
 int fs_removexattr(struct fs_host *h, u64 node, const char *name)
 {
 	char path[FS_PROC_NAME];
 	struct fs_inode *in;
-	int fd = change_begin(h, node, &in), err;
+	int fd = path_begin(h, node, true, path, &in);
 
-	if (fd < 0)
-		return fd;
-	proc_path(path, fd);
-	err = removexattr(path, name) < 0 ? -errno : 0;
-	fs_done(h, in);
-	return err;
+	return fd < 0 ? fd : path_done(h, in, removexattr(path, name));
 }
 
 bool fs_readonly(const struct fs_host *h)

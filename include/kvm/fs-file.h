@@ -18,7 +18,7 @@ void fs_proc_name(char *name, int fd);
  * @change: it will be changed, or opened for that: -EROFS if it must not
  */
 int fs_begin(struct fs_host *h, u64 node, bool change, struct fs_inode **out);
-/** fs_begin_dir() - the same of a directory in which @name is to be made */
+/** fs_begin_dir() - the same of a directory to add, remove or replace @name in */
 int fs_begin_dir(struct fs_host *h, u64 dir, const char *name,
 		 struct fs_inode **out);
 /** fs_caller_enter() - this thread makes files for @who from here on */
