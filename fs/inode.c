@@ -29,8 +29,13 @@
  *
  * Not supported: finding a file that the host moved without being told, but for
  * a new look-up. A directory whose descriptor is open and that somebody on the
- * host moves out of the share is still what it was; a sealed process is kept
- * from it by Landlock.
+ * host moves out of the share is still what it was; Landlock keeps a sealed
+ * process from opening, making and removing anything there, not from looking at
+ * it and changing its mode, owner and times. A single file of the kernel's own
+ * that is mounted on a file is shared.
+ *
+ * What a guest can take: 4M numbers a share at most, of some 150 bytes and a name
+ * each; directories up to DEPTH_MAX deep have a place.
  */
 #include <errno.h>
 #include <fcntl.h>

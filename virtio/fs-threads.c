@@ -15,10 +15,12 @@
  * A request may have to be answered after another (struct fs_order), which is
  * decided once, when it is popped. One that waits has no key, so that nobody
  * waits for who waits; all others come to their end by themselves. What it waits
- * for was popped before and has a thread, so threads cannot run out for that.
+ * for was popped before it, which a count tells, and has a thread, so threads
+ * cannot run out for that.
  *
  * stop() ends and joins them. What was popped is finished by then, so nothing in
- * flight is to be saved.
+ * flight is to be saved. It takes as long as the host does: a request of a file
+ * system that does not answer, on a network perhaps, holds it up.
  *
  * What a guest can do wrong: a chain that is no request makes the device need a
  * reset. Every chain that was popped is pushed.
@@ -36,11 +38,12 @@
 #define THREADS_MAX 16
 #define LOG_MAX 8
 
-/** struct fs_worker - a thread's own; @order guarded by the lock */
+/** struct fs_worker - a thread's own; @order, @count guarded by the lock */
 struct fs_worker {
 	struct fs_threads *t;
 	struct virtqueue *vq;
 	struct fs_order order;
+	u64 count;
 	pthread_t thread;
 	struct vq_chain chain;
 	struct fs_buffers buffers;
@@ -51,6 +54,7 @@ struct fs_worker {
  * @stop_fd, @work_fd: eventfds of the epoll set: all are to end; one is to look
  * @lock: guards the queues while they are lent, and all below
  * @pushed: a request with a key was answered
+ * @popped: requests
  * @idle: threads in epoll_wait(), or on their way there without work
  */
 struct fs_threads {
@@ -66,6 +70,7 @@ struct fs_threads {
 	unsigned int nr;
 	unsigned int idle;
 	unsigned int nr_said;
+	u64 popped;
 	bool stopping;
 };
 
@@ -115,6 +120,7 @@ static bool pop(struct fs_threads *t, struct fs_worker *w)
 		if (virtqueue_pop(vq, &w->chain) <= 0)
 			continue;
 		w->vq = vq;
+		w->count = t->popped++;
 		if (t->service->order)
 			w->order = t->service->order(&w->chain);
 		if (virtqueue_set_notify(vq, true) && t->idle)
@@ -124,10 +130,13 @@ static bool pop(struct fs_threads *t, struct fs_worker *w)
 	return false;
 }
 
-static bool is_out(const struct fs_threads *t, u32 key)
+/* Whether the request that @w is to wait for has not been answered. */
+static bool is_out(const struct fs_threads *t, const struct fs_worker *w)
 {
 	for (unsigned int i = 0; i < t->nr; i++) {
-		if (t->worker[i]->order.key == key)
+		const struct fs_worker *o = t->worker[i];
+
+		if (o->order.key == w->order.after && o->count < w->count)
 			return true;
 	}
 	return false;
@@ -138,7 +147,7 @@ static void serve(struct fs_threads *t, struct fs_worker *w)
 {
 	int n;
 
-	while (w->order.after && is_out(t, w->order.after))
+	while (w->order.after && is_out(t, w))
 		pthread_cond_wait(&t->pushed, &t->lock);
 	pthread_mutex_unlock(&t->lock);
 	n = t->service->serve(t->server, &w->buffers, &w->chain);
