@@ -10,8 +10,12 @@
  * the script prints is collected, and shown if it succeeded in time; else the
  * report is shown as it was. Who is at a terminal is told what was missing.
  *
- * The report is the guest's text, and all that the script gets of it. Control
- * characters are not shown. Main thread; no other exists yet when it is opened.
+ * The report is the guest's text, and the script is one for text that is trusted:
+ * it evaluates what it reads. So it gets nothing but addresses, symbol+0x1/0x2 and
+ * perhaps a module, each on a line of its own and of letters that have no meaning
+ * to a shell; what it makes of each takes that one's place. Code: lines stay as
+ * they are. Control characters are not shown. A signal that is to end lkvm ends
+ * the script. Main thread; no other exists yet when it is opened.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,6 +34,13 @@
 #define SCRIPT "scripts/decode_stacktrace.sh"
 #define PATIENCE_NS 60000000000ULL
 #define OUT_MAX 0x20000
+#define FRAMES_MAX 512
+
+/** struct frame - an address in a report, up to @end */
+struct frame {
+	const char *begin;
+	const char *end;
+};
 
 bool image_build_dir(const char *kernel, char *dir, size_t size)
 {
@@ -129,56 +141,121 @@ err_close_in:
 	close(in[1]);
 }
 
-/* Return: how much came before the script ended, -1 if it did not end in time */
-static ssize_t decoder_read(const struct decoder *d, char *text, size_t size)
+static const char *skip(const char *p, const char *end, const char *set)
 {
-	struct pollfd p = { .fd = d->out, .events = POLLIN };
-	u64 end = now_ns() + PATIENCE_NS;
-	size_t len = 0;
-
-	for (u64 now = now_ns(); now < end && len < size; now = now_ns()) {
-		ssize_t n;
-
-		if (poll(&p, 1, (int)((end - now) / 1000000 + 1)) <= 0)
-			continue;
-		n = read(d->out, text + len, size - len);
-		if (!n)
-			return len;
-		if (n > 0)
-			len += n;
-		else if (errno != EINTR)
-			break;
-	}
-	return -1;
+	while (p < end && strchr(set, *p) && *p)
+		p++;
+	return p;
 }
 
-/* Return: how much of @text the script made of the report; 0 if it failed */
-static size_t decoder_decode(struct decoder *d, const char *report, size_t len,
-			     char *text, size_t size)
+/* "0x" and digits; NULL if that is not there */
+static const char *skip_hex(const char *p, const char *end)
 {
-	int status = -1;
-	ssize_t n = -1;
+	const char *digits = p + 2, *q;
 
-	if (d->pid <= 0)
-		return 0;
-	/* A pipe has room for it. */
-	if (write(d->in, report, len) == (ssize_t)len) {
-		close(d->in);
-		d->in = -1;
-		n = decoder_read(d, text, size);
+	if (end - p < 3 || memcmp(p, "0x", 2))
+		return NULL;
+	q = skip(digits, end, "0123456789abcdef");
+	return q > digits && q - digits <= 16 ? q : NULL;
+}
+
+#define NAME_SET "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+/* " [module]", perhaps with an identification of its build */
+static const char *skip_module(const char *p, const char *end)
+{
+	const char *q;
+
+	if (end - p < 4 || memcmp(p, " [", 2))
+		return p;
+	q = skip(p + 2, end, NAME_SET);
+	if (q > p + 2 && q < end && *q == ' ')
+		q = skip(q + 1, end, "0123456789abcdef");
+	return q > p + 2 && q < end && *q == ']' ? q + 1 : p;
+}
+
+/* The first address from @p on; whether there is one */
+static bool frame_find(struct frame *f, const char *p, const char *end)
+{
+	const char *plus, *q;
+
+	for (; (plus = memchr(p, '+', end - p)); p = plus + 1) {
+		q = skip_hex(plus + 1, end);
+		q = q && q < end && *q == '/' ? skip_hex(q + 1, end) : NULL;
+		f->begin = plus;
+		while (f->begin > p && strchr(NAME_SET ".", f->begin[-1]) &&
+		       f->begin[-1])
+			f->begin--;
+		if (!q || f->begin == plus)
+			continue;
+		f->end = skip_module(q, end);
+		return true;
 	}
+	return false;
+}
+
+/*
+ * Give the script @in, and read until it ends. Return: how much it said, -1 if it
+ * did not end in time, or lkvm is to end
+ */
+static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
+			    char *text, size_t size)
+{
+	struct pollfd p[3] = { { .fd = d->out, .events = POLLIN },
+			       { .fd = d->in, .events = POLLOUT },
+			       { .events = POLLIN } };
+	u64 end = now_ns() + PATIENCE_NS;
+	ssize_t len = 0, n = 1;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	p[2].fd = signalfd(-1, &set, SFD_CLOEXEC);
+	fcntl(d->in, F_SETFL, O_NONBLOCK);
+	for (u64 now = now_ns(); n && now < end; now = now_ns()) {
+		if (poll(p, 3, (int)((end - now) / 1000000 + 1)) <= 0)
+			continue;
+		if (p[2].revents || (size_t)len == size)
+			break;
+		if (p[1].revents) {
+			n = p[1].revents & POLLERR ? 0 : write(d->in, in, left);
+			in += n > 0 ? n : 0;
+			left -= n > 0 ? n : 0;
+			if (!left || !n || (n < 0 && errno != EAGAIN)) {
+				close(d->in);
+				d->in = -1;
+				p[1].fd = -1;
+			}
+		}
+		n = 1;
+		if (p[0].revents) {
+			n = read(d->out, text + len, size - len);
+			len += n > 0 ? n : 0;
+		}
+	}
+	if (p[2].fd >= 0)
+		close(p[2].fd);
+	return n ? -1 : len;
+}
+
+/* Return: what the script said, 0 if it failed */
+static size_t decoder_ask(struct decoder *d, const char *in, size_t len,
+			  char *text, size_t size)
+{
+	ssize_t n = decoder_talk(d, in, len, text, size);
+	int status = -1;
+
 	if (n < 0)
 		kill(-d->pid, SIGKILL);
 	while (waitpid(d->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	d->pid = 0;
-	if (n > 0 && !status)
-		return n;
-	d->missing = SCRIPT " failed";
-	return 0;
+	return n > 0 && !status ? n : 0;
 }
 
-void guest_text_print(const char *text, size_t len)
+static void text_print(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned char ch = text[i];
@@ -189,17 +266,60 @@ void guest_text_print(const char *text, size_t len)
 			ch = '?';
 		fputc(ch, stderr);
 	}
+}
+
+void guest_text_print(const char *text, size_t len)
+{
+	text_print(text, len);
 	if (len && text[len - 1] != '\n')
+		fputc('\n', stderr);
+}
+
+/* The report, with a line of @said in the place of each address; or as it was. */
+static void print_with(const char *report, size_t len, const char *said,
+		       const char *said_end)
+{
+	const char *p = report, *end = report + len;
+	struct frame f;
+
+	while (said < said_end && frame_find(&f, p, end)) {
+		const char *nl = memchr(said, '\n', said_end - said);
+
+		text_print(p, f.begin - p);
+		text_print(said, nl - said);
+		said = nl + 1;
+		p = f.end;
+	}
+	text_print(p, end - p);
+	if (len && end[-1] != '\n')
 		fputc('\n', stderr);
 }
 
 void decoder_print(struct decoder *d, const char *report, size_t len)
 {
-	static char text[OUT_MAX];
-	size_t n = decoder_decode(d, report, len, text, sizeof(text));
+	static char in[OUT_MAX], said[OUT_MAX];
+	const char *end = report + len, *p = report;
+	size_t n = 0, nr = 0, lines = 0;
+	struct frame f;
 
-	guest_text_print(n ? text : report, n ? n : len);
-	if (!n && d->missing && isatty(STDERR_FILENO))
+	for (; nr < FRAMES_MAX && frame_find(&f, p, end); p = f.end, nr++) {
+		if ((size_t)(f.end - f.begin) >= sizeof(in) - n)
+			break;
+		memcpy(in + n, f.begin, f.end - f.begin);
+		n += f.end - f.begin;
+		in[n++] = '\n';
+	}
+	if (d->pid > 0 && nr) {
+		n = decoder_ask(d, in, n, said, sizeof(said));
+		for (size_t i = 0; i < n; i++)
+			lines += said[i] == '\n';
+		if (lines != nr) {
+			d->missing = SCRIPT " failed";
+			lines = 0;
+		}
+	}
+	print_with(report, len, said, said + (lines ? n : 0));
+	if (!lines && d->missing && isatty(STDERR_FILENO))
 		fprintf(stderr, "lkvm: addresses are not decoded: %s\n",
 			d->missing);
 }

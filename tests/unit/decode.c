@@ -9,6 +9,7 @@
 #include "tests/unit/test.h"
 
 static const char report[] = "BUG: x\n f+0x1/0x2\n";
+static const char *shown = report;
 
 u64 now_ns(void)
 {
@@ -74,7 +75,7 @@ static void show(struct tree *t, struct decoder *d, size_t len)
 	dup2(fileno(f), STDERR_FILENO);
 	decoder_open(d, t->kernel);
 	if (len)
-		decoder_print(d, report, len);
+		decoder_print(d, shown, len);
 	decoder_close(d);
 	fflush(stderr);
 	dup2(err, STDERR_FILENO);
@@ -90,10 +91,42 @@ TEST(decode_shows_what_the_script_made)
 	struct decoder d = { .in = -1, .out = -1 };
 	struct tree tree;
 
-	tree_make(&tree, "#!/bin/sh\necho ${1##*/}\nexec sed s/f+0x1/f.c:7/\n");
-	show(&tree, &d, strlen(report));
-	EXPECT(!strcmp(tree.shown, "vmlinux\nBUG: x\n f.c:7/0x2\n"));
+	tree_make(&tree, "#!/bin/sh\nexec sed \"s/.*f+0x1.*/f (${1##*/}:7)/\"\n");
+	show(&tree, &d, strlen(shown));
+	EXPECT(!strcmp(tree.shown, "BUG: x\n f (vmlinux:7)\n"));
 	EXPECT(d.in == -1 && d.out == -1 && !d.pid);
+	tree_remove(&tree);
+}
+
+/* The script evaluates what it reads. */
+TEST(decode_gives_the_script_addresses_and_nothing_else)
+{
+	static const char hostile[] =
+		"\"||system(\"id>/tmp/x\")||\"+0x1/0x2\n"
+		"x[$(id>/tmp/x)]+0x1/0x2 [<1>] f+line/0x2\n"
+		"Code: 00 `id` .incbin\n"
+		"RIP: 0010:do_it.part.0+0x1f/0x20 [a_b 12ef]\n"
+		"[    1.0]  ? g_1+0xa/0xb [m]x $(id)+0x1/0x2\n"
+		"h+0x1/0x2 [$(id)] i+0x/0x1 j+0x12345678901234567/0x1 k+0x1/0x3";
+	struct decoder d = { .in = -1, .out = -1 };
+	char got[256] = "", path[128];
+	struct tree tree;
+	FILE *f;
+
+	tree_make(&tree, "#!/bin/sh\ntee ${1%/*}/got | sed s/^/=/\n");
+	shown = hostile;
+	show(&tree, &d, strlen(shown));
+	shown = report;
+	snprintf(path, sizeof(path), "%s/got", tree.dir);
+	f = fopen(path, "r");
+	EXPECT(f && fread(got, 1, sizeof(got) - 1, f));
+	EXPECT(!strcmp(got, "do_it.part.0+0x1f/0x20 [a_b 12ef]\n"
+		       "g_1+0xa/0xb [m]\nh+0x1/0x2\nk+0x1/0x3\n"));
+	EXPECT(strstr(tree.shown, "\nRIP: 0010:=do_it.part.0+0x1f/0x20 [a_b 12ef]\n"));
+	EXPECT(strstr(tree.shown, "\nCode: 00 `id` .incbin\n"));
+	EXPECT(strstr(tree.shown, "j+0x12345678901234567/0x1 =k+0x1/0x3\n"));
+	if (f)
+		fclose(f);
 	tree_remove(&tree);
 }
 
@@ -125,7 +158,7 @@ TEST(decode_shows_the_report_when_the_script_fails)
 		struct tree tree;
 
 		tree_make(&tree, script[i]);
-		show(&tree, &d, strlen(report));
+		show(&tree, &d, strlen(shown));
 		EXPECT(!strcmp(tree.shown, report));
 		EXPECT(d.missing && strstr(d.missing, "failed"));
 		tree_remove(&tree);
@@ -139,11 +172,11 @@ TEST(decode_says_what_is_missing)
 	struct tree tree;
 
 	tree_make(&tree, NULL);
-	show(&tree, &d, strlen(report));
+	show(&tree, &d, strlen(shown));
 	EXPECT(!strcmp(tree.shown, report) && strstr(d.missing, "no " SCRIPT));
 	snprintf(path, sizeof(path), "%s/vmlinux", tree.dir);
 	unlink(path);
-	show(&tree, &d, strlen(report));
+	show(&tree, &d, strlen(shown));
 	EXPECT(!strcmp(tree.shown, report) && strstr(d.missing, "no vmlinux"));
 	tree_remove(&tree);
 }
@@ -163,6 +196,7 @@ TEST(build_directory_is_told_by_the_path)
 }
 
 TEST_MAIN(T(decode_shows_what_the_script_made),
+	  T(decode_gives_the_script_addresses_and_nothing_else),
 	  T(decode_does_not_start_what_is_not_needed),
 	  T(decode_shows_the_report_when_the_script_fails),
 	  T(decode_says_what_is_missing),
