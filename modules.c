@@ -268,8 +268,10 @@ static const char *const *unpacker(const char *path)
 static void *unpack(int fd, const char *const *argv, size_t *len)
 {
 	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
 	int p[2], status = -1, err;
 	void *d = NULL;
+	sigset_t set;
 	pid_t pid;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
@@ -277,16 +279,24 @@ static void *unpack(int fd, const char *const *argv, size_t *len)
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, fd, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, p[1], STDOUT_FILENO);
-	err = posix_spawnp(&pid, argv[0], &files, NULL, (char *const *)argv,
+	posix_spawnattr_init(&attr);
+	sigemptyset(&set);
+	posix_spawnattr_setsigmask(&attr, &set);
+	sigaddset(&set, SIGPIPE);
+	posix_spawnattr_setsigdefault(&attr, &set);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
+				 POSIX_SPAWN_SETSIGDEF);
+	err = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)argv,
 			   environ);
+	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	close(p[1]);
-	if (!err) {
+	if (!err)
 		d = read_all(p[0], len);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
+	/* It may still have more to say than is read. */
 	close(p[0]);
+	while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
 	if (!err && !status)
 		return d;
 	free(d);

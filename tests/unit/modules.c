@@ -3,7 +3,9 @@
  * Which modules are needed, in which order, from both kinds of lists.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "kvm/modules.h"
 #include "tests/unit/test.h"
 
@@ -186,10 +188,37 @@ TEST(packed_modules_are_unpacked)
 	teardown(&f);
 }
 
+/* One that unpacks to more than anybody wants is not waited for. */
+TEST(packed_modules_without_end_end)
+{
+	const char *path = getenv("PATH");
+	char old[4096], new[256], file[128];
+	struct fixture f;
+	size_t len;
+	void *d;
+
+	setup(&f);
+	snprintf(old, sizeof(old), "%s", path ? path : "/bin:/usr/bin");
+	snprintf(new, sizeof(new), "%s:/bin:/usr/bin", f.dir);
+	text_file(&f, "gzip", "#!/bin/sh\nexec yes\n");
+	shell(&f, "chmod 755 gzip");
+	text_file(&f, "m.ko.gz", "packed");
+	snprintf(file, sizeof(file), "%s/m.ko.gz", f.dir);
+	setenv("PATH", new, 1);
+	alarm(60);
+	EXPECT(!modules_read(file, &d, &len, &f.r));
+	alarm(0);
+	EXPECT(len == 6 && !memcmp(d, "packed", 6));
+	free(d);
+	setenv("PATH", old, 1);
+	teardown(&f);
+}
+
 TEST_MAIN(T(dependencies_come_first_and_once),
 	  T(built_in_ones_are_passed_over_and_others_are_missing),
 	  T(build_tree_says_it_in_the_modules),
 	  T(loops_end),
 	  T(odd_lists_are_survived),
 	  T(without_lists_all_is_missing_but_nothing_is_known),
-	  T(packed_modules_are_unpacked))
+	  T(packed_modules_are_unpacked),
+	  T(packed_modules_without_end_end))
