@@ -52,6 +52,8 @@ static const struct {
 	{ "general protection fault", KLOG_OOPS, true },
 	{ "Oops: ", KLOG_OOPS, true },
 	{ "invalid opcode: ", KLOG_OOPS, true },
+	{ "BUG: soft lockup", KLOG_WARN, false },
+	{ " blocked for more than ", KLOG_WARN, false },
 	{ "BUG: ", KLOG_WARN, true },
 	{ "WARNING: ", KLOG_WARN, true },
 };
@@ -157,7 +159,11 @@ void klog_scan(struct klog *k, const void *data, size_t len)
 			if (k->line_len)
 				look(k);
 		} else if (d[i] && k->line_len < sizeof(k->line) - 1) {
-			k->line[k->line_len++] = d[i];
+			/* It may be shown at a terminal. */
+			bool control = d[i] < ' ' || d[i] == 0x7f;
+
+			k->line[k->line_len++] = control && d[i] != '\t' ?
+						 '?' : d[i];
 		}
 	}
 }

@@ -16,9 +16,9 @@
 
 #include "kvm/outcome.h"
 
-/* Documentation/admin-guide/tainted-kernels.rst: an oops, a warning */
+/* Documentation/admin-guide/tainted-kernels.rst: an oops; a warning, soft lockup */
 #define TAINT_DIE BIT_ULL(7)
-#define TAINT_WARN BIT_ULL(9)
+#define TAINT_WARN (BIT_ULL(9) | BIT_ULL(14))
 
 static void set(struct outcome *o, const char *cause, int status,
 		const char *text)

@@ -29,6 +29,8 @@ TEST(reports_are_told_apart)
 		{ "[ 1.2] Oops: 0002 [#1] SMP", KLOG_OOPS },
 		{ "[ 1.2] Oops: general protection fault", KLOG_OOPS },
 		{ "[ 1.2] BUG: sleeping function called from invalid context", KLOG_WARN },
+		{ "[ 1.2] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!", KLOG_WARN },
+		{ "[ 1.2] INFO: task sh:1 blocked for more than 120 seconds.", KLOG_WARN },
 		{ "[ 1.2] foo: WARNING: of a driver's own", 0 },
 		{ "[ 1.2] systemd: all is well", 0 },
 		{ "", 0 },
@@ -54,6 +56,16 @@ TEST(panic_is_found_in_pieces)
 	for (const char *s = text; *s; s++)
 		klog_feed(k, s, 1);
 	EXPECT(k->panicked && !strcmp(k->panic, "Attempted to kill init!"));
+	free(k);
+}
+
+TEST(text_has_no_control_characters)
+{
+	struct klog *k = fed("Kernel panic - not syncing: a\x1b]0;x\x07\x7f\tb\n"
+			     "WARNING: \x1b[2J\n");
+
+	EXPECT(!strcmp(k->panic, "a?]0;x??\tb"));
+	EXPECT(!strcmp(k->first[1], "WARNING: ?[2J"));
 	free(k);
 }
 
@@ -313,6 +325,7 @@ TEST(bisect_folds_what_is_bad)
 
 TEST_MAIN(T(reports_are_told_apart),
 	  T(panic_is_found_in_pieces),
+	  T(text_has_no_control_characters),
 	  T(first_report_is_kept_to_its_end),
 	  T(panic_counts_for_more_than_a_warning),
 	  T(report_has_an_end_of_its_own),
