@@ -128,12 +128,31 @@ static int file_make(const char *path, const char *text)
 	return file_write(path, text);
 }
 
+/* What is in a share is the host's, but for what "lkvm setup" made for a guest. */
+static bool etc_is_shared(const struct config *c)
+{
+	for (unsigned int i = 0; i < c->nr_shares; i++) {
+		const char *path = c->share[i], *rest;
+
+		if (text_after(path, "own-"))
+			continue;
+		while (*path && *path++ != ':')
+			;
+		if (text_equal(path, "/") || text_equal(path, RESOLV))
+			return true;
+		rest = text_after(RESOLV, path);
+		if (*path && rest && *rest == '/')
+			return true;
+	}
+	return false;
+}
+
 static void resolver_set(const struct config *c, const struct lease *l,
 			 struct notes *n)
 {
 	char text[512], *at = text;
 	const char *end = text + sizeof(text) - 1;
-	bool disk = c->root && text_after(c->root, "disk:");
+	bool ours = !(c->root && text_after(c->root, "disk:")) && !etc_is_shared(c);
 	int err;
 
 	if (*l->domain) {
@@ -144,7 +163,7 @@ static void resolver_set(const struct config *c, const struct lease *l,
 	for (unsigned int i = 0; i < l->nr_dns; i++)
 		at = put_server(at, end, l->dns[i]);
 	*at = 0;
-	if (!disk) {
+	if (ours) {
 		sys_mkdir("/etc", 0755);
 		sys_unlink(RESOLV);
 		if (!file_make(RESOLV, text))

@@ -7,11 +7,12 @@
  * there is room for a frame, so that whoever does not read holds up the writer
  * and nothing else. Input is kept in a ring as large as the window that the host
  * was given, and credit is given back as the command takes it. When the command
- * is gone, what it left in its pipes and its terminal still goes out; others who
- * hold these open are not waited for.
+ * is gone, what is in its pipes by then and on its terminal still goes out; others
+ * who hold these open are not waited for, nor is what they go on writing.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <asm/ioctls.h>
 #include <asm/poll.h>
 #include <asm/signal.h>
 #include <linux/wait.h>
@@ -24,6 +25,7 @@
 /**
  * struct relay - @credit: bytes that the host takes; @ring: input
  * @taken: of the ring, since credit was given last
+ * @left: what was in a pipe when the command was gone, which @counted says
  * @no_more: the host has said that input has ended
  * @input: the stream that input is of
  */
@@ -31,6 +33,8 @@ struct relay {
 	struct port *port;
 	struct child *child;
 	u32 credit[GUEST_STREAMS];
+	u32 left[GUEST_STREAMS];
+	bool counted;
 	u8 input;
 	bool no_more;
 	u32 taken;
@@ -172,6 +176,19 @@ static void handle(struct relay *r, const struct guest_frame *f, const u8 *d)
 	}
 }
 
+/* The terminal ends by itself: nobody else is in its session. */
+static void outputs_count(struct relay *r)
+{
+	r->counted = true;
+	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++) {
+		int n = 0;
+
+		if (i != GUEST_TERMINAL && r->child->fd[i] >= 0)
+			sys_ioctl(r->child->fd[i], FIONREAD, &n);
+		r->left[i] = i == GUEST_TERMINAL ? ~0U : (u32)n;
+	}
+}
+
 /* Return: whether there may be more to be read */
 static bool output_move(struct relay *r, unsigned int stream)
 {
@@ -182,10 +199,18 @@ static bool output_move(struct relay *r, unsigned int stream)
 
 	if (fd < 0 || !len)
 		return false;
+	if (r->counted)
+		len = MIN(len, (size_t)r->left[stream]);
+	if (!len) {
+		stream_close(r, stream);
+		return false;
+	}
 	n = sys_read(fd, port_data(p), len);
 	if (n > 0) {
 		port_commit(p, GUEST_DATA, stream, n);
 		r->credit[stream] -= n;
+		if (r->counted && stream != GUEST_TERMINAL)
+			r->left[stream] -= n;
 		return true;
 	}
 	if ((n == -EAGAIN || n == -EINTR) && !r->child->gone)
@@ -245,6 +270,8 @@ void relay_run(struct port *p, struct child *c, u32 window)
 		r.credit[i] = window;
 	for (;;) {
 		reap(c);
+		if (c->gone && !r.counted)
+			outputs_count(&r);
 		port_pull(p);
 		while (port_next(p, &f, &data)) {
 			handle(&r, &f, data);
