@@ -15,6 +15,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,7 +120,7 @@ static int copy_file(int from, int to, const char *name, mode_t mode)
 		return 0;
 	in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (in < 0)
-		return errno == EACCES ? 0 : -errno;
+		return errno == EACCES || errno == ENOENT ? 0 : -errno;
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 		     mode & 0777);
 	err = out < 0 ? -errno : copy_bytes(in, out);
@@ -147,7 +149,7 @@ static int copy_directory(int from, int to, const char *name, mode_t mode)
 
 	in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (in < 0)
-		return errno == EACCES ? 0 : -errno;
+		return errno == EACCES || errno == ENOENT ? 0 : -errno;
 	err = mkdirat(to, name, (mode & 0777) | 0700) < 0 ? -errno : 0;
 	if (!err)
 		out = openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -239,8 +241,18 @@ static int setup_fill(const char *path)
 	return err;
 }
 
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
 static int setup_make(const char *name, char *path, struct report *r)
 {
+	char part[DISCOVER_PATH + NAME_MAX];
 	int err = setup_base(path, r);
 
 	if (err)
@@ -251,10 +263,22 @@ static int setup_make(const char *name, char *path, struct report *r)
 	err = setup_path(path, name, r);
 	if (err)
 		return err;
-	if (mkdir(path, 0700) < 0)
+	if (!access(path, F_OK))
+		return report_error(r, EEXIST, "setup: %s", path);
+	/* Under a name that is no guest's until all is there */
+	snprintf(part, sizeof(part), "%.*s.%s.XXXXXX",
+		 (int)(strlen(path) - strlen(name)), path, name);
+	if (!mkdtemp(part))
 		return report_error(r, errno, "setup: %s", path);
-	err = setup_fill(path);
-	return err ? report_error(r, -err, "setup: %s", path) : 0;
+	/* Modes are those of what is copied. */
+	umask(0);
+	err = setup_fill(part);
+	if (!err && rename(part, path) < 0)
+		err = -errno;
+	if (!err)
+		return 0;
+	nftw(part, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return report_error(r, -err, "setup: %s", path);
 }
 
 int cmd_setup(int argc, char **argv)
