@@ -99,8 +99,7 @@ void streams_probe(enum stream_of_ours kind[3])
 		}
 		kind[fd] = STREAM_OURS_NONE;
 		/* So that nothing that is opened later gets its number */
-		if (open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
-			kind[fd] = STREAM_OURS_NONE;
+		open("/dev/null", fd ? O_WRONLY : O_RDONLY);
 	}
 }
 
@@ -218,6 +217,11 @@ static void output_write(struct guest_command *g, unsigned int stream)
 		n = p.fd < 0 ? -1 : write(p.fd, d, len);
 		if (n < 0 && p.fd >= 0 && (errno == EINTR || errno == EAGAIN))
 			return;
+		/* Who does not want to read more is no error; a full disk is. */
+		if (n < 0 && p.fd >= 0 && errno != EPIPE && !g->lost) {
+			g->lost = errno;
+			g->lost_stream = stream;
+		}
 		if (n < 0)
 			session_refuse(&g->session, stream);
 		else
@@ -353,24 +357,22 @@ static void command_times(struct guest_command *g)
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL])
 {
-	bool more;
 	u64 v;
 
 	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
 		v = 0;
-	do {
-		more = session_run(&g->session);
-		command_times(g);
-		for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
-			output_write(g, i);
-		if (more && kvm->control_virtio)
+	/* Once, and again after a look at all else: a guest may have no end. */
+	if (session_run(&g->session)) {
+		if (kvm->control_virtio && !session_over(&g->session))
 			virtio_console_resume(kvm->control_virtio, 0);
-		if (more) {
-			pthread_mutex_lock(&g->lock);
-			pthread_cond_broadcast(&g->space);
-			pthread_mutex_unlock(&g->lock);
-		}
-	} while (more);
+		pthread_mutex_lock(&g->lock);
+		pthread_cond_broadcast(&g->space);
+		pthread_mutex_unlock(&g->lock);
+		command_wake(g);
+	}
+	command_times(g);
+	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
+		output_write(g, i);
 	typed_send(g);
 	if (p[1].fd >= 0 && p[1].revents) {
 		if (typed_room(g))

@@ -109,7 +109,8 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 	bool has_root = params_have(params, "root=");
 	char root[64] = "";
 	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
-	long loglevel = o->log ? 7 : 4;
+	/* Warnings are seen only if they are printed. */
+	long loglevel = o->log ? 7 : o->fail_on ? 5 : 4;
 	int n;
 
 	if (o->nodefaults) {
@@ -139,6 +140,8 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 	else if (o->console && strcmp(o->console, "serial"))
 		return report_error(r, 0, "--console: %s is neither serial nor virtio",
 				    o->console);
+	if (o->fail_on && o->loglevel >= 0 && o->loglevel < 5)
+		return report_error(r, 0, "--fail-on needs --loglevel 5 or more: warnings are not printed below");
 	if (o->transport && !strcmp(o->transport, "mmio"))
 		m->transport = TRANSPORT_MMIO;
 	else if (o->transport && strcmp(o->transport, "pci"))
@@ -289,6 +292,7 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	int err;
 
 	memset(c, 0, sizeof(*c));
+	c->timeout = o->timeout;
 	m->mem = o->mem ? o->mem : default_mem();
 	if (m->mem < MEM_MIN)
 		return report_error(r, 0, "--mem: less than 16M");
@@ -395,7 +399,7 @@ static void json_ports(const struct machine *m)
 	printf("%s]\n", m->nr_ports ? "\n  " : "");
 }
 
-static void config_print_json(const struct machine *m)
+static void config_print_json(const struct machine *m, long timeout)
 {
 	printf("{\n");
 	json_field("name", m->name, true);
@@ -406,9 +410,10 @@ static void config_print_json(const struct machine *m)
 		   true);
 	json_field("transport", m->transport == TRANSPORT_MMIO ? "mmio" : "pci",
 		   true);
-	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n  \"balloon\": %s,\n",
+	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n  \"balloon\": %s,\n  \"timeout\": %ld,\n",
 	       m->nr_cpus, (unsigned long long)m->mem,
-	       m->rng ? "true" : "false", m->balloon ? "true" : "false");
+	       m->rng ? "true" : "false", m->balloon ? "true" : "false",
+	       timeout);
 	vsock_print_json(&m->vsock);
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {
@@ -436,7 +441,7 @@ void config_print(const struct run_config *c, bool json)
 	const struct machine *m = &c->machine;
 
 	if (json) {
-		config_print_json(m);
+		config_print_json(m, c->timeout);
 		return;
 	}
 	printf("name     %s\nkernel   %s\ninitrd   %s\nparams   %s\n", m->name,

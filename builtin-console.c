@@ -183,8 +183,10 @@ int console_drain(struct console *c)
 		n = write(c->out_fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
+		if (n < 0 && errno != EPIPE && !c->lost)
+			c->lost = errno;
 		if (n < 0)
-			n = len;	/* nobody reads any more */
+			n = len;	/* nobody reads any more, or there is no room */
 		budget -= MIN(budget, (size_t)n);
 		pthread_mutex_lock(&c->lock);
 		memmove(c->buf, c->buf + n, c->len - n);

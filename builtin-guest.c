@@ -132,14 +132,25 @@ static void put_groups(struct state_out *s, const char *user)
 		fclose(f);
 }
 
+/* All but -1, which to the kernel means none. Return: what is behind it, NULL */
+static const char *id_parse(const char *s, u32 *id)
+{
+	u64 n = 0;
+	const char *p;
+
+	for (p = s; *p >= '0' && *p <= '9' && n < UINT32_MAX; p++)
+		n = n * 10 + (*p - '0');
+	*id = n;
+	return p > s && n < UINT32_MAX ? p : NULL;
+}
+
 /* "NAME", "UID" or "UID:GID" */
 static int put_user(struct state_out *s, const char *user, struct report *r)
 {
 	FILE *f = fopen("/etc/passwd", "re");
-	unsigned int uid, gid;
+	const char *rest;
 	struct passwd *p;
-	char rest;
-	int n;
+	u32 uid, gid;
 
 	while (f && (p = fgetpwent(f)) && strcmp(p->pw_name, user))
 		;
@@ -152,10 +163,11 @@ static int put_user(struct state_out *s, const char *user, struct report *r)
 	}
 	if (f)
 		fclose(f);
-	n = sscanf(user, "%u:%u%c", &uid, &gid, &rest);
-	if (n == 1 && !user[strspn(user, "0123456789")])
-		gid = uid;
-	else if (n != 2)
+	rest = id_parse(user, &uid);
+	gid = uid;
+	if (rest && *rest == ':')
+		rest = id_parse(rest + 1, &gid);
+	if (!rest || *rest)
 		return report_error(r, 0, "--user: no user %s", user);
 	record_number(s, "uid=", uid);
 	record_number(s, "gid=", gid);

@@ -97,6 +97,7 @@ int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
 		{ .events = POLLOUT },
 	};
 	bool blocked = false;
+	int err = 0;
 
 	p[2].fd = loop_signals(r);
 	if (p[2].fd < 0)
@@ -108,8 +109,10 @@ int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
 			command_poll(g, p + 5);
-		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR)
+		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR) {
+			err = report_error(r, errno, "poll");
 			break;
+		}
 		if (p[2].revents & POLLIN)
 			loop_signal(kvm, g, p[2].fd);
 		if (p[3].fd >= 0 && p[3].revents && console_input(c))
@@ -125,5 +128,5 @@ int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
 		kvm_end(kvm, VM_END_TIMEOUT, 0);
 	}
 	close(p[2].fd);
-	return 0;
+	return err;
 }

@@ -176,6 +176,27 @@ static void run_judge(struct outcome *out, const struct run *run,
 	outcome_of(out, &facts);
 }
 
+/* What could not be written down was no success, whatever the guest says. */
+static void run_lost(struct outcome *out, const struct run *run)
+{
+	const struct guest_command *g = &run->command;
+	char text[128];
+
+	if (out->status)
+		return;
+	if (run->has_command && g->lost)
+		snprintf(text, sizeof(text), "%s: %s",
+			 g->lost_stream == GUEST_STDERR ? "stderr" : "stdout",
+			 strerror(g->lost));
+	else if (run->console.lost)
+		snprintf(text, sizeof(text), "%s: %s",
+			 run->o.log ? run->o.log : "stdout",
+			 strerror(run->console.lost));
+	else
+		return;
+	outcome_error(out, text);
+}
+
 static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 {
 	int err;
@@ -220,8 +241,10 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	finish_output(kvm, c);
 	kvm_stop(kvm);
 	run->t.end = now_ns();
-	if (!err)
+	if (!err) {
 		run_judge(out, run, kvm);
+		run_lost(out, run);
+	}
 	console_close(c);
 	if (!err && run->o.timing)
 		times_print(&run->t, kvm, g);
@@ -300,9 +323,7 @@ static int run_prepare(struct run *run, struct report *r)
 	int err;
 
 	run->has_command = run->config.machine.control != CONTROL_NONE;
-	err = status_open(&run->status, run->o.status, r);
-	if (!err)
-		err = log_open(&run->log_fd, run->o.log, r);
+	err = log_open(&run->log_fd, run->o.log, r);
 	if (!err && run->has_command)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
@@ -349,6 +370,12 @@ int cmd_run(int argc, char **argv)
 	if (!err && run.o.dry_run) {
 		config_print(&run.config, run.o.json);
 		goto out_free;
+	}
+	/* Early: what a run before this one has left there is not ours. */
+	if (run.o.status) {
+		int unopened = status_open(&run.status, run.o.status, &r);
+
+		err = err ? err : unopened;
 	}
 	if (!err)
 		kernel_print(&run.config);

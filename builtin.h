@@ -140,6 +140,7 @@ struct run_config {
 	char vsock_dir[128];
 	char vsock_path[256];
 	char *cmdline;
+	long timeout;
 	struct initramfs archive;
 };
 
@@ -223,6 +224,7 @@ struct console {
 	bool escape;
 	u8 in[4096];
 	size_t in_len;
+	int lost;
 	struct klog log;
 };
 
@@ -279,6 +281,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @init_time, @start_time, @end_time: when init greeted, and the command started
  *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
+ * @lost: errno of output that could not be written to @lost_stream
  */
 struct guest_command {
 	pthread_mutex_t lock;
@@ -302,6 +305,8 @@ struct guest_command {
 	u64 end_time;
 	enum vm_end cut;
 	u32 cut_code;
+	int lost;
+	unsigned int lost_stream;
 };
 
 #define COMMAND_POLL 5
