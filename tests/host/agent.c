@@ -57,6 +57,7 @@ struct slot {
 	bool feed_eof;
 	long long quiet_since;	/* when exited: last time a pipe spoke, ms */
 	long long kill_at;	/* ms, 0: not dying */
+	bool killed;		/* by SIGKILL, of the client's */
 };
 
 static struct slot slots[HOST_SLOTS];
@@ -98,14 +99,16 @@ static bool slot_has_room(const struct slot *s)
 	return OUT_MAX - s->out_len >= 2 * FRAME_HEAD + FRAME_MAX + 1;
 }
 
-/* Signals every process of a session. */
-static void session_kill(pid_t sid, int sig)
+/* Signals every process of a session. Return: how many are alive */
+static int session_kill(pid_t sid, int sig)
 {
 	struct dirent *e;
 	DIR *d = opendir("/proc");
+	int alive = 0;
+	char state;
 
 	if (!d)
-		return;
+		return 0;
 	while ((e = readdir(d))) {
 		char path[300], buf[512], *p;
 		int pid = atoi(e->d_name), session;
@@ -124,11 +127,14 @@ static void session_kill(pid_t sid, int sig)
 			continue;
 		buf[n] = 0;
 		p = strrchr(buf, ')');
-		if (p && sscanf(p + 1, " %*c %*d %*d %d", &session) == 1 &&
-		    session == sid)
-			kill(pid, sig);
+		if (!p || sscanf(p + 1, " %c %*d %*d %d", &state, &session) != 2 ||
+		    session != sid || state == 'Z')
+			continue;
+		kill(pid, sig);
+		alive++;
 	}
 	closedir(d);
+	return alive;
 }
 
 /* Forgets the command; its processes are not touched. */
@@ -146,6 +152,7 @@ static void slot_clear(struct slot *s)
 	s->feed_len = 0;
 	s->feed_eof = false;
 	s->kill_at = 0;
+	s->killed = false;
 }
 
 static void slot_client_left(struct slot *s)
@@ -282,8 +289,10 @@ static void slot_frame(struct slot *s, int type, const unsigned char *data,
 		s->feed_len = len;
 		break;
 	case FRAME_SIGNAL:
-		if (len == 1 && s->pid)
-			session_kill(s->pid, data[0]);
+		if (len != 1 || !s->pid)
+			break;
+		s->killed |= data[0] == SIGKILL;
+		session_kill(s->pid, data[0]);
 		break;
 	case FRAME_POWEROFF:
 		sync();
@@ -388,6 +397,9 @@ static void slot_settle(struct slot *s)
 		return;
 	}
 	if (!s->pid || !s->exited || !slot_has_room(s))
+		return;
+	/* Who killed it is to know whether this machine could do that. */
+	if (s->killed && session_kill(s->pid, SIGKILL))
 		return;
 	if ((s->fds[1] >= 0 || s->fds[2] >= 0) &&
 	    now_ms() - s->quiet_since < GRACE_MS)

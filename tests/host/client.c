@@ -352,6 +352,10 @@ static void write_all(int fd, const unsigned char *p, size_t len)
 }
 
 /* Returns what is left of the input: the beginning of a frame, or nothing. */
+#define KILL_MS 20000
+
+static bool timed_out;
+
 static size_t take_frames(unsigned char *in, size_t len)
 {
 	size_t at = 0;
@@ -371,7 +375,8 @@ static size_t take_frames(unsigned char *in, size_t len)
 		else if (f[0] == FRAME_STDERR)
 			write_all(2, f + FRAME_HEAD, n);
 		else if (f[0] == FRAME_RESULT)
-			finish(n ? f[FRAME_HEAD] : STATUS_HOST);
+			finish(timed_out ? STATUS_TIMEOUT :
+			       n ? f[FRAME_HEAD] : STATUS_HOST);
 		at += FRAME_HEAD + n;
 	}
 	memmove(in, in + at, len - at);
@@ -424,11 +429,16 @@ static void relay(void)
 				host_failed("QEMU ended during the command");
 			len = take_frames(in, len + (n > 0 ? n : 0));
 		}
-		if (now_ms() > until) {
-			fprintf(stderr, "host: timed out after %d s\n",
-				opt.timeout_secs);
-			finish(STATUS_TIMEOUT);
-		}
+		if (now_ms() <= until)
+			continue;
+		/* A host that cannot end the command any more is what failed. */
+		if (timed_out)
+			host_failed("stands still");
+		fprintf(stderr, "host: timed out after %d s\n",
+			opt.timeout_secs);
+		timed_out = true;
+		until = now_ms() + KILL_MS;
+		out_frame(FRAME_SIGNAL, &(unsigned char){ SIGKILL }, 1);
 	}
 }
 
