@@ -4,15 +4,17 @@
 # A command in the kernel that was just built, from exec to exit. QEMU's guest
 # does less: the one-line init of its initramfs is the command.
 
-# share_of LOG US: what of a run is lkvm's own, on the host and in its init, in %
+# share_of LOG US: what of a run is lkvm's own, on the host and in its init, in %:
+# all but the guest's kernel up to where init is heard of, and the command
 share_of() {
 	awk -v us="$2" '
 		/^lkvm: timing: / { t[$3] = $4 }
 		END {
-			own = t["options"] + t["vm"] + t["devices"] +
-			      t["load"] + t["start"] + t["command"]
+			if (!("init" in t) || !("run" in t))
+				exit 1
+			own = us / 1000 - t["init"] - t["run"]
 			printf "%.1f\n", own / (us / 1000) * 100
-		}' "$1"
+		}' "$1" || die "no times of init and command"
 }
 
 bench_command() {

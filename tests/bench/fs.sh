@@ -20,15 +20,17 @@ make_share() {
 			printf '%s\n' "$d $f" {1..200} >"$d/file$f"
 		done
 	done
-	git init -q . && git add . &&
-		git -c user.name=bench -c user.email=bench commit -qm files) &&
-		echo changed >>"$1/tree/d7/file7" ||
-		echo "# no git: not measured"
+	) || die "cannot make $1/tree"
 	if f=$(command -v git); then
+		(cd "$1/tree" && git init -q . && git add . && git -c user.name=bench \
+			-c user.email=bench commit -qm files &&
+			echo changed >>d7/file7) || die "cannot make a repository"
 		cp "$f" "$1/bin/git"
 		ldd "$f" | grep -o '/[^ ]*' | while read -r f; do
 			mkdir -p "$1${f%/*}" && cp -L "$f" "$1$f"
 		done
+	else
+		echo "# no git: not measured"
 	fi
 	dd if=/dev/urandom of="$1/big" bs=1M count=128 status=none
 }
@@ -55,7 +57,7 @@ fs_once() {
 
 bench_fs() {
 	local params='console=ttyS0 panic=-1 loglevel=4 lkvm.test=fsbench'
-	local kinds=lkvm k f best limit i
+	local kinds=lkvm k f v ours best i
 	local machine=(-m 1G -c 1 -k bzImage -i initrd-fs)
 	local virtiofsd=/usr/lib/qemu/virtiofsd
 	local q=("${qemu[@]}" -m 1G -kernel bzImage -initrd initrd-fs
@@ -86,20 +88,25 @@ bench_fs() {
 	done
 	for f in $fs_figures; do
 		[ -s "lkvm.$f" ] || continue
+		best=
 		for k in $kinds; do
-			row "$f, $k" "$(median "$k.$f")" 1/100s
+			[ -s "$k.$f" ] || continue
+			# the guest's clock has no less than that
+			v=$(calc "($(median "$k.$f") < 1 ? 1 : $(median "$k.$f"))")
+			row "$f, $k" "$v" 1/100s
+			if [ "$k" = lkvm ]; then
+				ours=$v
+			elif [ -z "$best" ] || [ "$(calc "($v < $best)" %d)" = 1 ]; then
+				best=$v
+			fi
 		done
-		best=$(for k in $kinds; do
-			[ "$k" = lkvm ] || median "$k.$f"
-		done | sort -n | head -n 1)
 		[ -z "$best" ] || verdict "$f: lkvm / best of the others" \
-			"$(calc "$(median "lkvm.$f") / ($best > 0 ? $best : 1)")" \
-			'<=' 1
+			"$(calc "$ours / $best")" '<=' 1
 		case $f in
 		walk | list | small | small_gone)
 			[ ! -s "qemu9p.$f" ] ||
-				verdict "$f: lkvm / QEMU's 9p" "$(calc "$(median "lkvm.$f") /
-					($(median "qemu9p.$f") + 0.01)")" '<=' 0.34
+				verdict "$f: lkvm / QEMU's 9p" \
+					"$(calc "$ours / $(median "qemu9p.$f")")" '<=' 0.33
 			;;
 		esac
 	done

@@ -54,7 +54,7 @@ boot() {
 		status=$?
 		[ $try = first ] && [ $status != "$want" ] &&
 			[ -n "${LKVM_IN_EMULATED_HOST:-}" ] &&
-			grep -aqE 'lkvm: (timeout|the guest triple-faulted)' \
+			grep -aqE '^lkvm: (timeout|the guest triple-faulted)' \
 				"$work/log" || break
 		echo "# $name: ended with $status, once more"
 	done

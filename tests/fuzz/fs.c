@@ -65,7 +65,8 @@ static void request(struct state_in *s)
 	c.iov[c.nr_out] = (struct iovec){ out, room };
 	if (!room)
 		c.nr_in = 0;
-	fuse_serve(server, &buffers, &c);
+	if (fuse_serve(server, &buffers, &c) > (int)room)
+		abort();
 }
 
 static void begin(void)
@@ -80,7 +81,9 @@ static void begin(void)
 		.iov = { { &r, sizeof(r) }, { out, BUF } },
 	};
 
-	fuse_serve(server, &buffers, &c);
+	if (fuse_serve(server, &buffers, &c) <= 0 ||
+	    ((struct fuse_out_header *)out)->error)
+		abort();
 }
 
 int fuzz_one(const u8 *data, size_t len)

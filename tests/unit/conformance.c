@@ -134,40 +134,35 @@ static int create_ports(struct rig *r)
 	return err;
 }
 
-static int create_fs(struct rig *r)
+static int create_share(struct rig *r, const void *opts, struct fs_host **host)
 {
 	struct fs_opts f = { .path = "/tmp" };
-	struct virtio_fs_opts o = { .tag = "conformance", .nr_queues = 2 };
 	struct report why = { 0 };
-	int err = fs_open(&o.host, &f, &why);
+	int err = fs_open(host, &f, &why);
 
 	if (err) {
 		printf("# %s\n", why.msg);
 		return err;
 	}
-	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+	err = virtio_device_create(&r->dev, r->class, "dut", opts, &r->env,
 				   NULL);
 	if (err)
-		fs_close(o.host);
+		fs_close(*host);
 	return err;
+}
+
+static int create_fs(struct rig *r)
+{
+	struct virtio_fs_opts o = { .tag = "conformance", .nr_queues = 2 };
+
+	return create_share(r, &o, &o.host);
 }
 
 static int create_9p(struct rig *r)
 {
-	struct fs_opts f = { .path = "/tmp" };
 	struct virtio_9p_opts o = { .tag = "conformance" };
-	struct report why = { 0 };
-	int err = fs_open(&o.host, &f, &why);
 
-	if (err) {
-		printf("# %s\n", why.msg);
-		return err;
-	}
-	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
-				   NULL);
-	if (err)
-		fs_close(o.host);
-	return err;
+	return create_share(r, &o, &o.host);
 }
 
 static int create_plain(struct rig *r)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests of fs/: the files of a share by their numbers, and nothing outside. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,6 +9,7 @@
 #include <sys/syscall.h>
 #include "kvm/fs.h"
 #include "kvm/fs-inode.h"
+#include "fds.h"
 #include "test.h"
 
 static const struct fs_caller me;
@@ -78,17 +78,6 @@ static ssize_t get(struct rig *r, u64 file, char *buf, size_t len)
 	struct iovec v = { buf, len };
 
 	return fs_read(r->h, file, &v, 1, 0);
-}
-
-static unsigned int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 TEST(fs_name_is_one_component)
@@ -380,7 +369,7 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 
 TEST(fs_descriptors_are_bounded)
 {
-	unsigned int before = count_fds(), most = 0;
+	unsigned int before = open_files(), most = 0;
 	u64 dir[WIDE][DEEP], file;
 	struct fs_entry e;
 	char name[16];
@@ -408,7 +397,7 @@ TEST(fs_descriptors_are_bounded)
 
 		EXPECT(f && !fs_open_file(r.h, f, O_RDONLY, &file, NULL));
 		EXPECT(!fs_getattr(r.h, dir[n * 5 % WIDE][n % DEEP], &e));
-		most = MAX(most, count_fds());
+		most = MAX(most, open_files());
 		EXPECT(!fs_release(r.h, file));
 	}
 	printf("# %u descriptors\n", most - before);
@@ -417,7 +406,7 @@ TEST(fs_descriptors_are_bounded)
 	for (int i = 0; i < 100; i++)
 		fs_open_file(r.h, find(&r, dir[i % WIDE][DEEP - 1], "f"),
 			     O_RDONLY, &file, NULL);
-	EXPECT(count_fds() - before <= 64 + 4);
+	EXPECT(open_files() - before <= 64 + 4);
 	fs_forget_all(r.h);
 	EXPECT(find(&r, FS_ROOT, "d0"));
 	teardown(&r);

@@ -6,11 +6,11 @@
  * what was opened by then has to be closed. A file that knows no ioctl stands
  * for the device. The whole is tested by tests/boot/vsock, where there is one.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include "kvm/vhost.h"
+#include "fds.h"
 #include "test.h"
 #include "vring.h"
 
@@ -46,17 +46,6 @@ static void teardown(struct rig *r)
 {
 	vr_free(&r->m);
 	free(r);
-}
-
-static unsigned int open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 TEST(vhost_open_names_what_failed)

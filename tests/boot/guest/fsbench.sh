@@ -33,9 +33,10 @@ warm() {
 	echo "FIGURE $name $((cs - begin))"
 }
 
-archive() {
+archive() (
+	set -o pipefail
 	tar -c -f - -C /mnt tree | wc -c
-}
+)
 
 many() {
 	local i

@@ -80,6 +80,30 @@ guest() {
 	result "$name" $? "$why"
 }
 
+# stays_inside ERR RW RO: a guest that wants out of a share; RW and RO are options
+# of lkvm, with % for the directory
+stays_inside() {
+	local kind option base=$work/base
+
+	for kind in rw ro; do
+		option=$2
+		[ $kind = rw ] || option=$3
+		rm -rf "$base"
+		mkdir -p "$base/share/dir"
+		echo secret >"$base/secret"
+		echo text >"$base/share/file"
+		ln -s ../secret "$base/share/out"
+		ln -s / "$base/share/root"
+		# shellcheck disable=SC2086
+		guest 0 name=$kind time=120 lines=12 "err=$1" -- ${option//%/$base/share}
+		[ "$(cat "$base/secret")" = secret ] &&
+			[ "$(ls "$base" | tr '\n' ' ')" = 'secret share ' ]
+		result "$dir-$kind-stay-inside" $? "something outside has changed"
+	done
+	[ "$(cat "$base/share/file")" = text ] && [ "$(ls "$base/share" | wc -l)" = 4 ]
+	result "$dir-change-nothing-readonly" $? "a readonly share has changed"
+}
+
 # run_directory: all cases of $dir, as one job; all it says in one piece
 run_directory() {
 	local log=$all/$dir.log

@@ -45,10 +45,13 @@ static s64 finish(void)
 	u32 size;
 
 	memcpy(in, &len, 4);
+	memset(out, 0, ERROR_SIZE);
 	b[0].len = len;
 	vq_run(&q, b, 2);
 	memcpy(&size, out, 4);
 	EXPECT(size >= P9_HDR && size <= ROOM);
+	EXPECT(out[4] == in[4] + 1 || out[4] == P9_RLERROR);
+	EXPECT_EQ(out[5] | out[6] << 8, in[5] | in[6] << 8);
 	if (out[4] != P9_RLERROR)
 		return size - P9_HDR;
 	EXPECT_EQ(size, ERROR_SIZE);
@@ -198,6 +201,7 @@ static void flushes(void)
 		begin(P9_TFLUSH);
 		put(i & 1 ? tag : tag + 1, 2);
 		memcpy(in, &len, 4);
+		memset(out, 0, P9_HDR);
 		vq_run(&q, b, 2);
 		EXPECT_EQ(out[4], P9_TFLUSH + 1);
 	}
