@@ -141,7 +141,8 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 		return report_error(r, 0, "--console: %s is neither serial nor virtio",
 				    o->console);
 	if (o->fail_on && o->loglevel >= 0 && o->loglevel < 5)
-		return report_error(r, 0, "--fail-on needs --loglevel 5 or more: warnings are not printed below");
+		return report_error(r, 0,
+				    "--fail-on needs --loglevel 5 or more: warnings are not printed below");
 	if (o->transport && !strcmp(o->transport, "mmio"))
 		m->transport = TRANSPORT_MMIO;
 	else if (o->transport && strcmp(o->transport, "pci"))
@@ -410,10 +411,10 @@ static void config_print_json(const struct machine *m, long timeout)
 		   true);
 	json_field("transport", m->transport == TRANSPORT_MMIO ? "mmio" : "pci",
 		   true);
-	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"rng\": %s,\n  \"balloon\": %s,\n  \"timeout\": %ld,\n",
-	       m->nr_cpus, (unsigned long long)m->mem,
-	       m->rng ? "true" : "false", m->balloon ? "true" : "false",
-	       timeout);
+	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"timeout\": %ld,\n",
+	       m->nr_cpus, (unsigned long long)m->mem, timeout);
+	printf("  \"rng\": %s,\n  \"balloon\": %s,\n",
+	       m->rng ? "true" : "false", m->balloon ? "true" : "false");
 	vsock_print_json(&m->vsock);
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {
