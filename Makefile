@@ -55,6 +55,10 @@ unit-y := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
+# Nothing passes often through what is not in here: small is what counts there.
+hot-y := kvm-cpu.c mmio.c ioport.c gmem.c hw/irq.c hw/msix.c
+hot-y += $(filter virtio/% disk/% net/% fs/%,$(lib-y))
+cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.
 guest-y := $(patsubst tests/%/main.c,%,$(sort $(wildcard tests/guest/*/main.c \
@@ -131,6 +135,7 @@ $(out)san/%.o: %.c $(out)flags $(uapi-ready)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -c -o $@ $<
 
+$(cold-o): CFLAGS_ALL := $(CFLAGS_ALL:-O2=-Os)
 $(out)%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"

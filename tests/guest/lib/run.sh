@@ -71,9 +71,10 @@ guest() {
 		status=$?
 		# An emulated host does that, see Documentation/testing.md.
 		[ $try = first ] && [ -n "${LKVM_IN_EMULATED_HOST:-}" ] &&
-			[ "$want" != 102 ] && [ $status = 102 ] &&
-			grep -qx 'lkvm: the guest triple-faulted' "$work/err" || break
-		echo "# $name: the guest triple-faulted, once more"
+			[ "$status" != "$want" ] &&
+			why=$(grep -xE 'lkvm: (timeout|the guest triple-faulted)' \
+				"$work/err") || break
+		echo "# $name: ${why#lkvm: }, once more"
 	done
 	why=$(verdict "$name" $status)
 	[ -z "$why" ]
