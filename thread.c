@@ -10,7 +10,10 @@
  * A thread names itself, since naming another one goes by a path in /proc,
  * which is closed to a sealed process.
  *
- * No state, no locks. Not supported: detached threads, stack sizes.
+ * All stacks are STACK_SIZE, less than a huge page: the default of 8 MiB may be
+ * given one at the first touch.
+ *
+ * No state, no locks. Not supported: detached threads.
  */
 #include <errno.h>
 #include <signal.h>
@@ -19,6 +22,8 @@
 #include <sys/prctl.h>
 
 #include "kvm/thread.h"
+
+#define STACK_SIZE (1024 * 1024)
 
 /** struct start - what the new thread is to know; it frees it */
 struct start {
@@ -40,6 +45,7 @@ int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
 		 const char *name)
 {
 	struct start *s = malloc(sizeof(*s));
+	pthread_attr_t attr;
 	sigset_t block, old;
 	int err;
 
@@ -48,12 +54,18 @@ int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
 	s->run = run;
 	s->arg = arg;
 	snprintf(s->name, sizeof(s->name), "%s", name);
+	err = pthread_attr_init(&attr);
+	if (err)
+		goto out;
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&block);
 	sigdelset(&block, SIGBUS);
 	sigdelset(&block, SIGSEGV);
 	pthread_sigmask(SIG_SETMASK, &block, &old);
-	err = pthread_create(t, NULL, thread_main, s);
+	err = pthread_create(t, &attr, thread_main, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+out:
 	if (err)
 		free(s);
 	return -err;
