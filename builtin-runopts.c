@@ -230,6 +230,8 @@ const struct option_desc run_options[] = {
 	{ "port", 0, OPT_CALL, "NAME[,console]=KIND[:ARG]",
 	  "a virtio port to file:, read:, pipe:, fd:, unix: or pty; repeatable",
 	  0, opt_port },
+	RUN_OPT("testdev", 0, OPT_FLAG, NULL, testdev,
+		"add the test device that kvm-unit-tests expect"),
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,

@@ -127,6 +127,7 @@ struct run_options {
 	const char *share_at[MACHINE_MAX_SHARES];
 	bool own;
 	unsigned int nr_shares;
+	bool testdev;
 };
 
 /**
