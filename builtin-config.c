@@ -324,6 +324,7 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->initrd = o->initrd;
 	m->rng = o->rng;
 	m->balloon = o->balloon;
+	m->testdev = o->testdev;
 	m->nodefaults = o->nodefaults;
 	m->nr_nets = o->nr_nets;
 	memcpy(m->net, o->net, sizeof(m->net));
@@ -413,8 +414,9 @@ static void config_print_json(const struct machine *m, long timeout)
 		   true);
 	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"timeout\": %ld,\n",
 	       m->nr_cpus, (unsigned long long)m->mem, timeout);
-	printf("  \"rng\": %s,\n  \"balloon\": %s,\n",
-	       m->rng ? "true" : "false", m->balloon ? "true" : "false");
+	printf("  \"rng\": %s,\n  \"balloon\": %s,\n  \"testdev\": %s,\n",
+	       m->rng ? "true" : "false", m->balloon ? "true" : "false",
+	       m->testdev ? "true" : "false");
 	vsock_print_json(&m->vsock);
 	printf("  \"disks\": [");
 	for (unsigned int i = 0; i < m->nr_disks; i++) {

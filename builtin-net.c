@@ -6,7 +6,7 @@
  * up in a table that says for which kinds it is, so that a word which would
  * have no effect is refused. What is only wrong for the host (a device that is
  * absent, a mtu that it does not take) is found by net_open(). "mode=KIND" is
- * understood as well. The main thread only.
+ * understood as well, and so is "none". The main thread only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -184,6 +184,8 @@ int opt_network(void *opts, const char *value, struct report *r)
 	char *rest, *word;
 	int err;
 
+	if (!strcmp(value, "none") || !strcmp(value, "mode=none"))
+		return 0;
 	if (o->nr_nets == MACHINE_MAX_NETS)
 		return report_error(r, 0, "--network: more than %d interfaces",
 				    MACHINE_MAX_NETS);

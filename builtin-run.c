@@ -167,6 +167,7 @@ static void run_judge(struct outcome *out, const struct run *run,
 		.fail_on = run->o.fail_on,
 		.shell = run->o.shell,
 		.bisect = run->o.bisect,
+		.as_qemu = run->o.as_qemu,
 	};
 
 	if (g && g->cut) {
@@ -284,10 +285,10 @@ static bool options_ended(char **argv, int n)
 	return n > 1 && !strcmp(argv[n - 1], "--");
 }
 
-static int run_options_get(struct run *run, int argc, char **argv,
+static int run_options_get(struct run_options *o, int argc, char **argv,
 			   struct report *r)
 {
-	int n = options_parse(run_options, argc, argv, &run->o, r);
+	int n = options_parse(run_options, argc, argv, o, r);
 	const char *name = NULL;
 
 	/* NAME, and more options behind it */
@@ -295,19 +296,22 @@ static int run_options_get(struct run *run, int argc, char **argv,
 		name = argv[n];
 		argv += n;
 		argc -= n;
-		n = options_parse(run_options, argc, argv, &run->o, r);
+		n = options_parse(run_options, argc, argv, o, r);
 	}
 	if (n < 0)
 		return n;
 	if (options_ended(argv, n)) {
 		if (n == argc)
 			return report_error(r, 0, "no command behind --");
-		run->o.command = argv + n;
+		o->command = argv + n;
 	} else if (n < argc) {
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	}
-	if (name && setup_use(&run->o, name, r))
-		return -EINVAL;
+	return name ? setup_use(o, name, r) : 0;
+}
+
+static int run_resolve(struct run *run, struct report *r)
+{
 	/* A person wants a shell; a script gets what it always got. */
 	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
 	    run->kind[1] == STREAM_OURS_TTY)
@@ -317,11 +321,25 @@ static int run_options_get(struct run *run, int argc, char **argv,
 	return config_resolve(&run->config, &run->o, r);
 }
 
+/* Scripts that know us by another name wait for these words. */
+static int kernel_check(const struct run *run, struct report *r)
+{
+	const char *kernel = run->config.machine.kernel;
+	const char *words = run->o.as_qemu ? "could not open kernel" :
+					     "Fatal: Unable to open kernel";
+
+	if ((!run->o.as_qemu && !run->o.as_kvmtool) || !access(kernel, R_OK))
+		return 0;
+	return report_error(r, errno, "%s %s", words, kernel);
+}
+
 /* All that is opened before there is a VM */
 static int run_prepare(struct run *run, struct report *r)
 {
-	int err;
+	int err = kernel_check(run, r);
 
+	if (err)
+		return err;
 	run->has_command = run->config.machine.control != CONTROL_NONE;
 	err = log_open(&run->log_fd, run->o.log, r);
 	if (!err && run->has_command)
@@ -351,7 +369,9 @@ static void kernel_print(const struct run_config *c)
 		*release ? " (" : "", release, *release ? ")" : "");
 }
 
-int cmd_run(int argc, char **argv)
+int run_with(int (*get)(struct run_options *o, int argc, char **argv,
+			struct report *r),
+	     int argc, char **argv)
 {
 	static struct run run;
 	static struct outcome out;
@@ -366,7 +386,9 @@ int cmd_run(int argc, char **argv)
 	run.decoder.out = -1;
 	run.t.exec = now_ns();
 	streams_probe(run.kind);
-	err = run_options_get(&run, argc, argv, &r);
+	err = get(&run.o, argc, argv, &r);
+	if (!err)
+		err = run_resolve(&run, &r);
 	if (!err && run.o.dry_run) {
 		config_print(&run.config, run.o.json);
 		goto out_free;
@@ -397,6 +419,11 @@ out_free:
 	config_free(&run.config);
 	run_options_free(&run.o);
 	return out.status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+	return run_with(run_options_get, argc, argv);
 }
 
 /* The name that it had elsewhere */

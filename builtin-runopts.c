@@ -115,6 +115,22 @@ static int opt_fail_on(void *opts, const char *value, struct report *r)
 	}
 }
 
+/* A word is kvmtool's: how much it says itself. We say nothing. */
+static int opt_loglevel(void *opts, const char *value, struct report *r)
+{
+	static const char *const words[] = { "error", "warning", "info", "debug" };
+	struct run_options *o = opts;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(value, words[i])) {
+			o->as_kvmtool = true;
+			return 0;
+		}
+	if (!parse_number(value, &o->loglevel))
+		return 0;
+	return report_error(r, 0, "--loglevel: bad value \"%s\"", value);
+}
+
 /* "N" or "IN,OUT" */
 static int port_fds(struct stream_opts *s, const char *arg)
 {
@@ -230,6 +246,8 @@ const struct option_desc run_options[] = {
 	{ "port", 0, OPT_CALL, "NAME[,console]=KIND[:ARG]",
 	  "a virtio port to file:, read:, pipe:, fd:, unix: or pty; repeatable",
 	  0, opt_port },
+	RUN_OPT("testdev", 0, OPT_FLAG, NULL, testdev,
+		"add the test device that kvm-unit-tests expect"),
 	RUN_OPT("virtio-transport", 0, OPT_STRING, "pci|mmio", transport,
 		"how virtio devices are attached; mmio means no PCI"),
 	RUN_OPT("disk-engine", 0, OPT_STRING, "auto|io_uring|threads", engine,
@@ -257,8 +275,8 @@ const struct option_desc run_options[] = {
 		"status 1 for all that is bad, 125 for what cannot be run"),
 	RUN_OPT("nodefaults", 0, OPT_FLAG, NULL, nodefaults,
 		"add nothing to the kernel command line"),
-	RUN_OPT("loglevel", 0, OPT_NUMBER, "N", loglevel,
-		"the guest's console log level, 4 by default"),
+	{ "loglevel", 0, OPT_CALL, "N",
+	  "the guest's console log level, 4 by default", 0, opt_loglevel },
 	RUN_OPT("dry-run", 0, OPT_FLAG, NULL, dry_run,
 		"print the machine and do not run it"),
 	RUN_OPT("json", 0, OPT_FLAG, NULL, json, "print JSON"),

@@ -59,11 +59,13 @@ int parse_time(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
+extern const struct option_desc qemu_options[];
 extern const struct option_desc config_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
 int cmd_run(int argc, char **argv);
+int cmd_qemu(int argc, char **argv);
 int cmd_setup(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
@@ -79,6 +81,9 @@ int cmd_help(int argc, char **argv);
  *	words are in a copy that begins with its path
  * @share_at: where in the guest a share is, NULL for the same path
  * @own: NAME was given, that of a guest with directories of its own
+ * @as_kvmtool, @as_qemu: who of these calls knows us by that name, and waits
+ *	for its words and statuses
+ * @unused: for what is understood and has no effect
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
  */
@@ -127,6 +132,10 @@ struct run_options {
 	const char *share_at[MACHINE_MAX_SHARES];
 	bool own;
 	unsigned int nr_shares;
+	bool testdev;
+	bool as_kvmtool;
+	bool as_qemu;
+	bool unused;
 };
 
 /**
@@ -144,6 +153,14 @@ struct run_config {
 	struct initramfs archive;
 };
 
+/**
+ * run_with() - lkvm run, with options from elsewhere
+ * @get: as options_parse(), and has to leave no arguments
+ * Return: the exit status.
+ */
+int run_with(int (*get)(struct run_options *o, int argc, char **argv,
+			struct report *r),
+	     int argc, char **argv);
 /** run_is_bare() - nothing is said of what runs in the guest */
 bool run_is_bare(const struct run_options *o);
 /** config_resolve() - options and defaults into a machine; needs no KVM */

@@ -73,7 +73,8 @@ static void of_plain(struct outcome *o, const struct outcome_facts *f)
 	if (f->end == VM_END_TRIPLE_FAULT)
 		set(o, "reset", STATUS_RESET, "the guest triple-faulted");
 	else if (f->end == VM_END_DEBUG_EXIT)
-		set(o, "exit", f->end_code & 0xff, "");
+		set(o, "exit", (f->as_qemu ? f->end_code << 1 | 1 : f->end_code) &
+			       0xff, "");
 	else
 		set(o, "exit", 0, "");
 }

@@ -110,7 +110,7 @@ static int choose_address(struct load_kernel *k, const struct setup_header *h)
 					    (unsigned long long)h->pref_address);
 		start &= ~(align - 1);
 	}
-	err = load_check_ram(f, start, size);
+	err = load_check_ram(k, start, size);
 	if (err)
 		return err;
 	k->start = start;

@@ -4,8 +4,8 @@
  *
  * Theory of operation: the boot CPU starts without firmware, in 64-bit mode
  * with an identity map of the first 4 GiB in 2 MiB pages (Documentation/
- * arch/x86/boot.rst, "64-bit Boot Protocol"), or in flat protected mode for PVH. The
- * others wait for INIT and SIPI in KVM. Exits that are no I/O end the VM with
+ * arch/x86/boot.rst, "64-bit Boot Protocol"), or in flat protected mode for PVH
+ * and multiboot. The others wait for INIT and SIPI in KVM. Exits that are no I/O end the VM with
  * a reason: shutdown is a triple fault, the rest are host errors, reported
  * with registers and the bytes at RIP. Runs on the main thread before vCPU
  * threads exist, then on the vCPU's own.
@@ -37,6 +37,8 @@
 #define MSR_MTRR_DEF_TYPE	0x2ff
 #define MISC_ENABLE_FAST_STRING	BIT(0)
 #define MTRR_ENABLED_WB		(BIT(11) | 6)
+
+#define MULTIBOOT_LOADER_MAGIC	0x2badb002
 
 int x86_get_cpuid(struct kvm *kvm, struct report *r)
 {
@@ -169,23 +171,25 @@ static void x86_flat_segments(struct kvm_sregs *s, bool long_mode)
 static int x86_boot_state(struct kvm_cpu *cpu, struct report *r)
 {
 	const struct x86_image *image = &cpu->kvm->arch->image;
-	bool pvh = image->entry == X86_ENTRY_PVH;
+	bool wide = image->entry == X86_ENTRY_64;
 	struct kvm_regs regs = {
 		.rip = image->rip,
 		.rflags = 2,
-		.rsi = pvh ? 0 : X86_BOOT_PARAMS_GPA,
-		.rbx = pvh ? X86_PVH_INFO_GPA : 0,
+		.rax = image->entry == X86_ENTRY_MULTIBOOT ?
+		       MULTIBOOT_LOADER_MAGIC : 0,
+		.rsi = wide ? image->info : 0,
+		.rbx = wide ? 0 : image->info,
 	};
 	struct kvm_sregs s;
 
 	if (x86_write_gdt(&cpu->kvm->gmem) ||
-	    (!pvh && x86_write_page_tables(&cpu->kvm->gmem)))
+	    (wide && x86_write_page_tables(&cpu->kvm->gmem)))
 		return report_error(r, EFAULT, "boot page tables");
 	if (ioctl(cpu->fd, KVM_GET_SREGS, &s) < 0)
 		return report_error(r, errno, "KVM_GET_SREGS");
-	x86_flat_segments(&s, !pvh);
+	x86_flat_segments(&s, wide);
 	s.cr0 = CR0_PE | CR0_ET;
-	if (!pvh) {
+	if (wide) {
 		s.cr0 |= CR0_PG | CR0_MP | CR0_NE;
 		s.cr3 = X86_PAGE_TABLE_GPA;
 		s.cr4 |= CR4_PAE;

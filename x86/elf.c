@@ -14,8 +14,11 @@
  * What lies between p_filesz and p_memsz is fresh guest RAM, which is zero,
  * so segments may not overlap.
  *
- * Not supported: 32-bit ELF, relocation, multiboot, sections of any kind, and
- * notes behind the first 64 KiB of a note segment.
+ * For multiboot.c it may be a 32-bit ELF file, too, whose headers are widened to
+ * 64 bits, and its entry is the 32-bit one.
+ *
+ * Not supported: relocation, sections of any kind, and notes behind the first
+ * 64 KiB of a note segment.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -54,14 +57,25 @@ static const char *machine_name(unsigned int machine)
 	return NULL;
 }
 
-static int check_machine(const struct load_file *f, const u8 *head)
+/* Whose headers are short, and why it may be */
+static bool is_32_bit(const struct load_kernel *k)
 {
+	return k->image.entry == X86_ENTRY_MULTIBOOT &&
+	       k->head[EI_CLASS] == ELFCLASS32;
+}
+
+static int check_machine(const struct load_kernel *k)
+{
+	const struct load_file *f = &k->file;
+	const u8 *head = k->head;
 	const char *name;
 	u16 machine;
 
 	memcpy(&machine, head + offsetof(struct elf64_hdr, e_machine), sizeof(machine));
 	machine = head[EI_DATA] == ELFDATA2MSB ? be16toh(machine) :
 						 le16toh(machine);
+	if (is_32_bit(k) && machine == EM_386 && head[EI_DATA] == ELFDATA2LSB)
+		return 0;
 	name = machine_name(machine);
 	if (name)
 		return report_error(f->r, 0, "kernel %s: an ELF file for %s, not x86-64",
@@ -69,74 +83,97 @@ static int check_machine(const struct load_file *f, const u8 *head)
 	if (machine != EM_X86_64 || head[EI_DATA] != ELFDATA2LSB)
 		return report_error(f->r, 0, "kernel %s: an ELF file for machine %u, not x86-64",
 				    f->path, machine);
-	if (head[EI_CLASS] != ELFCLASS64)
+	if (head[EI_CLASS] != ELFCLASS64 && !is_32_bit(k))
 		return report_error(f->r, 0, "kernel %s: a 32-bit ELF file",
 				    f->path);
 	return 0;
 }
 
+static void copy_header(const struct load_kernel *k, struct elf64_hdr *eh)
+{
+	struct elf32_hdr eh32;
+
+	memcpy(eh, k->head, sizeof(*eh));
+	if (!is_32_bit(k))
+		return;
+	memcpy(&eh32, k->head, sizeof(eh32));
+	eh->e_type = eh32.e_type;
+	eh->e_entry = eh32.e_entry;
+	eh->e_phoff = eh32.e_phoff;
+	eh->e_phentsize = eh32.e_phentsize;
+	eh->e_phnum = eh32.e_phnum;
+}
+
 static int check_header(const struct load_kernel *k, struct elf64_hdr *eh)
 {
 	const struct load_file *f = &k->file;
+	u64 entry = is_32_bit(k) ? sizeof(struct elf32_phdr) :
+				   sizeof(struct elf64_phdr);
 	u64 table;
 	int err;
 
 	if (k->head_len < sizeof(*eh))
 		return report_error(f->r, 0, "kernel %s: truncated in its ELF header",
 				    f->path);
-	err = check_machine(f, k->head);
+	err = check_machine(k);
 	if (err)
 		return err;
-	memcpy(eh, k->head, sizeof(*eh));
+	copy_header(k, eh);
 	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
 		return report_error(f->r, 0, "kernel %s: an ELF file that is not executable",
 				    f->path);
 	if (!eh->e_phnum || eh->e_phnum > ELF_MAX_SEGMENTS ||
-	    eh->e_phentsize != sizeof(struct elf64_phdr))
+	    eh->e_phentsize != entry)
 		return report_error(f->r, 0, "kernel %s: %u program headers of %u bytes",
 				    f->path, eh->e_phnum, eh->e_phentsize);
-	table = eh->e_phnum * sizeof(struct elf64_phdr);
+	table = eh->e_phnum * entry;
 	if (eh->e_phoff > f->size || table > f->size - eh->e_phoff)
 		return report_error(f->r, 0, "kernel %s: truncated in its program headers",
 				    f->path);
 	return 0;
 }
 
-static int check_segment(const struct load_file *f, unsigned int nr,
-			 const struct elf64_phdr *ph)
+static int check_in_file(const struct load_file *f, unsigned int nr, u64 off,
+			 u64 filesz)
 {
-	if (ph->p_offset > f->size || ph->p_filesz > f->size - ph->p_offset)
+	if (off > f->size || filesz > f->size - off)
 		return report_error(f->r, 0, "kernel %s: truncated, segment %u is cut off",
 				    f->path, nr);
-	if (ph->p_type != PT_LOAD)
-		return 0;
-	if (ph->p_filesz > ph->p_memsz)
-		return report_error(f->r, 0, "kernel %s: segment %u is larger than its memory",
-				    f->path, nr);
-	return load_check_ram(f, ph->p_paddr, ph->p_memsz);
+	return 0;
 }
 
-static int add_segment(struct load_kernel *k, struct elf_plan *p,
-		       const struct elf64_phdr *ph)
+static int check_segment(const struct load_kernel *k, unsigned int nr,
+			 const struct elf_segment *s)
 {
-	u64 start = ph->p_paddr;
-	u64 end = start + ph->p_memsz;
+	int err = check_in_file(&k->file, nr, s->off, s->filesz);
 
+	if (err)
+		return err;
+	if (s->filesz > s->memsz)
+		return report_error(k->file.r, 0,
+				    "kernel %s: segment %u is larger than its memory",
+				    k->file.path, nr);
+	return load_check_ram(k, s->paddr, s->memsz);
+}
+
+int elf_add_segment(struct load_kernel *k, struct elf_plan *p, unsigned int nr,
+		    const struct elf_segment *s)
+{
+	u64 start = s->paddr;
+	u64 end = start + s->memsz;
+	int err = check_segment(k, nr, s);
+
+	if (err)
+		return err;
 	for (unsigned int i = 0; i < p->nr; i++) {
-		const struct elf_segment *s = &p->segment[i];
+		const struct elf_segment *o = &p->segment[i];
 
-		if (start < s->paddr + s->memsz && s->paddr < end)
+		if (start < o->paddr + o->memsz && o->paddr < end)
 			return report_error(k->file.r, 0, "kernel %s: segments overlap at 0x%llx",
 					    k->file.path,
-					    (unsigned long long)MAX(start, s->paddr));
+					    (unsigned long long)MAX(start, o->paddr));
 	}
-	p->segment[p->nr++] = (struct elf_segment){
-		.off = ph->p_offset,
-		.filesz = ph->p_filesz,
-		.paddr = ph->p_paddr,
-		.vaddr = ph->p_vaddr,
-		.memsz = ph->p_memsz,
-	};
+	p->segment[p->nr++] = *s;
 	k->start = p->nr == 1 ? start : MIN(k->start, start);
 	k->end = MAX(k->end, end);
 	return 0;
@@ -221,10 +258,10 @@ static void make_setup(struct load_kernel *k)
 	k->setup_len = sizeof(h);
 }
 
-static int choose_entry_64(struct load_kernel *k, const struct elf_plan *p,
-			   u64 entry)
+/* A physical address, or a virtual one of a segment */
+static int choose_entry(struct load_kernel *k, const struct elf_plan *p,
+			u64 entry)
 {
-	k->image.entry = X86_ENTRY_64;
 	k->image.rip = entry;
 	if (is_loaded(p, entry))
 		return 0;
@@ -240,8 +277,9 @@ static int choose_entry_64(struct load_kernel *k, const struct elf_plan *p,
 			    k->file.path, (unsigned long long)entry);
 }
 
-static int choose_entry(struct load_kernel *k, const struct elf_plan *p,
-			const struct elf64_hdr *eh, const struct elf64_phdr *ph)
+static int choose_linux_entry(struct load_kernel *k, const struct elf_plan *p,
+			      const struct elf64_hdr *eh,
+			      const struct elf64_phdr *ph)
 {
 	u64 entry;
 
@@ -265,7 +303,59 @@ static int choose_entry(struct load_kernel *k, const struct elf_plan *p,
 		return 0;
 	}
 	make_setup(k);
-	return choose_entry_64(k, p, eh->e_entry);
+	return choose_entry(k, p, eh->e_entry);
+}
+
+static int read_table(const struct load_kernel *k, const struct elf64_hdr *eh,
+		      struct elf64_phdr *ph)
+{
+	struct elf32_phdr ph32[ELF_MAX_SEGMENTS];
+	int err;
+
+	if (!is_32_bit(k))
+		return load_read(&k->file, ph, eh->e_phnum * sizeof(*ph),
+				 eh->e_phoff);
+	err = load_read(&k->file, ph32, eh->e_phnum * sizeof(ph32[0]),
+			eh->e_phoff);
+	for (unsigned int i = 0; i < eh->e_phnum && !err; i++)
+		ph[i] = (struct elf64_phdr){
+			.p_type = ph32[i].p_type,
+			.p_offset = ph32[i].p_offset,
+			.p_vaddr = ph32[i].p_vaddr,
+			.p_paddr = ph32[i].p_paddr,
+			.p_filesz = ph32[i].p_filesz,
+			.p_memsz = ph32[i].p_memsz,
+		};
+	return err;
+}
+
+static int plan_segments(struct load_kernel *k, struct elf_plan *p,
+			 struct elf64_hdr *eh, struct elf64_phdr *ph)
+{
+	int err = check_header(k, eh);
+
+	if (!err)
+		err = read_table(k, eh, ph);
+	p->nr = 0;
+	for (unsigned int i = 0; !err && i < eh->e_phnum; i++) {
+		const struct elf_segment s = {
+			.off = ph[i].p_offset,
+			.filesz = ph[i].p_filesz,
+			.paddr = ph[i].p_paddr,
+			.vaddr = ph[i].p_vaddr,
+			.memsz = ph[i].p_memsz,
+		};
+
+		if (ph[i].p_type == PT_LOAD && s.memsz)
+			err = elf_add_segment(k, p, i, &s);
+		else if (ph[i].p_type == PT_NOTE)
+			err = check_in_file(&k->file, i, s.off, s.filesz);
+	}
+	if (!err && !p->nr)
+		err = report_error(k->file.r, 0,
+				   "kernel %s: an ELF file with nothing to load",
+				   k->file.path);
+	return err;
 }
 
 int elf_plan(struct load_kernel *k, struct elf_plan *p)
@@ -274,31 +364,23 @@ int elf_plan(struct load_kernel *k, struct elf_plan *p)
 	struct elf64_hdr eh;
 	int err;
 
-	err = check_header(k, &eh);
+	k->image.entry = X86_ENTRY_64;
+	err = plan_segments(k, p, &eh, ph);
 	if (err)
 		return err;
-	err = load_read(&k->file, ph, eh.e_phnum * sizeof(ph[0]), eh.e_phoff);
-	if (err)
-		return err;
-	p->nr = 0;
-	for (unsigned int i = 0; i < eh.e_phnum; i++) {
-		bool load = ph[i].p_type == PT_LOAD && ph[i].p_memsz;
-
-		if (!load && ph[i].p_type != PT_NOTE)
-			continue;
-		err = check_segment(&k->file, i, &ph[i]);
-		if (!err && load)
-			err = add_segment(k, p, &ph[i]);
-		if (err)
-			return err;
-	}
-	if (!p->nr)
-		return report_error(k->file.r, 0, "kernel %s: an ELF file with nothing to load",
-				    k->file.path);
 	k->cmdline_max = LINUX_COMMAND_LINE_SIZE - 1;
 	/* PVH of Linux keeps 32 bits of a module's address */
 	k->initrd_max = UINT32_MAX;
-	return choose_entry(k, p, &eh, ph);
+	return choose_linux_entry(k, p, &eh, ph);
+}
+
+int elf_plan_multiboot(struct load_kernel *k, struct elf_plan *p)
+{
+	struct elf64_phdr ph[ELF_MAX_SEGMENTS];
+	struct elf64_hdr eh;
+	int err = plan_segments(k, p, &eh, ph);
+
+	return err ? err : choose_entry(k, p, eh.e_entry);
 }
 
 int elf_place(const struct load_kernel *k, const struct elf_plan *p)

@@ -4,10 +4,10 @@
  *
  * Puts a kernel, an initrd and a command line into guest memory and leaves what
  * the entry wants to find there: boot_params (Documentation/arch/x86/boot.rst
- * and zero-page.rst), or hvm_start_info of the PVH boot ABI. A format first
- * plans (bzimage.c, elf.c: checks everything, touches no guest memory), then
- * the command line is checked and the initrd is given a place, then all is
- * placed.
+ * and zero-page.rst), hvm_start_info of the PVH boot ABI, or what multiboot.c
+ * writes. A format first plans (bzimage.c, elf.c, multiboot.c: checks
+ * everything, touches no guest memory), then the command line is checked and
+ * the initrd is given a place, then all is placed.
  *
  * Each file is opened once, without waiting, and only a regular one is taken.
  * Of a vmlinux and an initrd whole pages are mapped privately over guest RAM
@@ -77,13 +77,6 @@ static_assert(sizeof(struct pvh_memmap) == 24, "PVH memory map entry");
 static_assert(X86_PVH_INFO_GPA + sizeof(struct pvh_page) <=
 	      X86_BOOT_PARAMS_GPA, "PVH info has a page");
 static_assert(sizeof(struct boot_params) == 4096, "zero page");
-
-/* Where initial ramdisks go, an archive of ours first; @size 0 for none */
-struct initrd_place {
-	u64 gpa;
-	u64 size;
-	u64 archive_len;
-};
 
 static int file_open(struct load_file *f)
 {
@@ -196,8 +189,7 @@ int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len)
 	return load_read(f, hva + head, len - head, off + head);
 }
 
-/* End of the stretch of RAM that 1 MiB is in; 0 when that is not RAM. */
-static u64 low_ram_end(const struct gmem *g)
+u64 load_ram_end(const struct gmem *g)
 {
 	for (unsigned int i = 0; i < g->nr; i++) {
 		const struct gmem_region *m = &g->region[i];
@@ -209,10 +201,14 @@ static u64 low_ram_end(const struct gmem *g)
 	return 0;
 }
 
-int load_check_ram(const struct load_file *f, u64 gpa, u64 len)
+int load_check_ram(const struct load_kernel *k, u64 gpa, u64 len)
 {
+	const struct load_file *f = &k->file;
 	u64 end;
 
+	if (k->low && gpa >= X86_LOW_GPA && gpa <= X86_EBDA_GPA &&
+	    len <= X86_EBDA_GPA - gpa && gmem_ptr(f->gmem, gpa, len))
+		return 0;
 	if (gpa < X86_KERNEL_GPA)
 		return report_error(f->r, 0, "%s %s: wants address 0x%llx, below 1 MiB",
 				    f->what, f->path, (unsigned long long)gpa);
@@ -220,7 +216,7 @@ int load_check_ram(const struct load_file *f, u64 gpa, u64 len)
 		return report_error(f->r, 0, "%s %s: bad address 0x%llx",
 				    f->what, f->path, (unsigned long long)gpa);
 	if (end > SZ_4G || !gmem_ptr(f->gmem, gpa, len)) {
-		u64 ram = low_ram_end(f->gmem);
+		u64 ram = load_ram_end(f->gmem);
 
 		report_error(f->r, 0,
 			     "%s %s: bigger than memory, needs %llu KiB at 0x%llx, memory ends at 0x%llx",
@@ -240,11 +236,14 @@ static int kernel_plan(struct load_kernel *k, struct elf_plan *elf)
 	err = load_read(&k->file, k->head, k->head_len, 0);
 	if (err)
 		return err;
+	if (!bzimage_probe(k) && multiboot_probe(k))
+		return multiboot_plan(k, elf);
 	if (elf_probe(k))
 		return elf_plan(k, elf);
 	if (bzimage_probe(k))
 		return bzimage_plan(k);
-	return report_error(k->file.r, 0, "kernel %s: not a bzImage or x86-64 ELF kernel",
+	return report_error(k->file.r, 0,
+			    "kernel %s: not a bzImage or x86-64 ELF kernel, nor for multiboot",
 			    k->file.path);
 }
 
@@ -261,9 +260,8 @@ static int cmdline_check(const struct load_kernel *k, const char *cmdline)
 	return -E2BIG;
 }
 
-/* The highest place in [@start, @end) that keeps off the kernel; 0 for none. */
-static u64 highest_place(const struct load_kernel *k, u64 start, u64 end,
-			 u64 size)
+u64 load_highest_place(const struct load_kernel *k, u64 start, u64 end,
+		       u64 size)
 {
 	const u64 mask = ~(LOAD_PAGE_SIZE - 1);
 	u64 gpa;
@@ -293,7 +291,7 @@ static int initrd_plan(const struct load_kernel *k, const struct load_file *f,
 		u64 start = MAX(m->gpa, X86_KERNEL_GPA);
 		u64 end = MIN(m->gpa + m->size, limit);
 
-		at->gpa = highest_place(k, start, end, size);
+		at->gpa = load_highest_place(k, start, end, size);
 		if (at->gpa) {
 			at->size = size;
 			return 0;
@@ -327,11 +325,11 @@ static void e820_fill(struct boot_params *bp, const struct e820 *map)
 }
 
 static int boot_params_write(const struct x86_load *l,
-			     const struct load_kernel *k,
+			     struct load_kernel *k,
 			     const struct initrd_place *initrd)
 {
 	struct boot_params bp = { 0 };
-	u64 ram = low_ram_end(l->gmem);
+	u64 ram = load_ram_end(l->gmem);
 
 	memcpy((u8 *)&bp + SETUP_HEADER_OFF, k->setup, k->setup_len);
 	bp.hdr.type_of_loader = LOADER_TYPE_UNDEFINED;
@@ -347,10 +345,11 @@ static int boot_params_write(const struct x86_load *l,
 	bp.acpi_rsdp_addr = l->acpi_rsdp;
 	bp.alt_mem_k = ram ? (ram - SZ_1M) / SZ_1K : 0;
 	e820_fill(&bp, l->e820);
+	k->image.info = X86_BOOT_PARAMS_GPA;
 	return gmem_write(l->gmem, X86_BOOT_PARAMS_GPA, &bp, sizeof(bp));
 }
 
-static int pvh_info_write(const struct x86_load *l,
+static int pvh_info_write(const struct x86_load *l, struct load_kernel *k,
 			  const struct initrd_place *initrd)
 {
 	const struct e820 *map = l->e820;
@@ -381,19 +380,22 @@ static int pvh_info_write(const struct x86_load *l,
 		page.memmap[i].size = htole64(map->entry[i].size);
 		page.memmap[i].type = htole32(map->entry[i].type);
 	}
+	k->image.info = X86_PVH_INFO_GPA;
 	return gmem_write(l->gmem, X86_PVH_INFO_GPA, &page, sizeof(page));
 }
 
 /* What the kernel finds below 1 MiB: its command line, and what points to it */
-static int info_write(const struct x86_load *l, const struct load_kernel *k,
+static int info_write(const struct x86_load *l, struct load_kernel *k,
 		      const char *cmdline, const struct initrd_place *initrd)
 {
 	int err;
 
+	if (k->image.entry == X86_ENTRY_MULTIBOOT)
+		return multiboot_info_write(l, k, initrd);
 	err = gmem_write(l->gmem, X86_CMDLINE_GPA, cmdline,
 			 strlen(cmdline) + 1);
 	if (!err && k->image.entry == X86_ENTRY_PVH)
-		err = pvh_info_write(l, initrd);
+		err = pvh_info_write(l, k, initrd);
 	else if (!err)
 		err = boot_params_write(l, k, initrd);
 	if (err)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What load.c, bzimage.c and elf.c share; nobody else includes it. */
+/* What load.c and the formats share; nobody else includes it. */
 #ifndef KVM__X86_LOAD_H
 #define KVM__X86_LOAD_H
 
@@ -8,7 +8,7 @@
 #include "kvm/report.h"
 #include "x86/x86.h"
 
-#define LOAD_HEAD_SIZE 0x1000U
+#define LOAD_HEAD_SIZE 0x2000U
 #define LOAD_PAGE_SIZE 0x1000ULL
 
 /* Linux/x86 boot protocol: where the setup header is in file and zero page */
@@ -38,6 +38,7 @@ struct load_file {
  * @head: copy of the first @head_len bytes; formats decide by this copy only
  * @image: entry mode and address
  * @start, @end: guest memory it needs, [@start, @end)
+ * @low: it may be below 1 MiB, too
  * @initrd_max: highest address of the last byte of an initrd
  * @cmdline_max: longest command line, without the NUL
  * @setup: bytes for boot_params from SETUP_HEADER_OFF on, @setup_len of them
@@ -49,10 +50,18 @@ struct load_kernel {
 	struct x86_image image;
 	u64 start;
 	u64 end;
+	bool low;
 	u64 initrd_max;
 	u64 cmdline_max;
 	u8 setup[SETUP_HEADER_END - SETUP_HEADER_OFF];
 	size_t setup_len;
+};
+
+/** struct initrd_place - where initial ramdisks are, ours first; @size 0: none */
+struct initrd_place {
+	u64 gpa;
+	u64 size;
+	u64 archive_len;
 };
 
 /**
@@ -79,10 +88,23 @@ int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len);
 /**
  * load_check_ram() - whether a kernel may use [@gpa, @gpa + @len)
  *
- * It has to be RAM from 1 MiB on and below 4 GiB.
+ * It has to be RAM from 1 MiB on and below 4 GiB; with k->low it may be what is
+ * free below 1 MiB.
  * Return: 0; -EINVAL or -ENOMEM, reported.
  */
-int load_check_ram(const struct load_file *f, u64 gpa, u64 len);
+int load_check_ram(const struct load_kernel *k, u64 gpa, u64 len);
+
+/** load_ram_end() - of the RAM that 1 MiB is in; 0 when that is not RAM */
+u64 load_ram_end(const struct gmem *g);
+
+/**
+ * load_highest_place() - the highest page in [@start, @end) from which @size
+ *	bytes keep off the kernel
+ *
+ * Return: 0 for none.
+ */
+u64 load_highest_place(const struct load_kernel *k, u64 start, u64 end,
+		       u64 size);
 
 /** bzimage_probe() - whether the head is that of a Linux/x86 boot image */
 bool bzimage_probe(const struct load_kernel *k);
@@ -112,7 +134,28 @@ struct elf_plan {
 bool elf_probe(const struct load_kernel *k);
 /** elf_plan() - check, fill @k and @p. Return: 0 or -errno */
 int elf_plan(struct load_kernel *k, struct elf_plan *p);
+/** elf_plan_multiboot() - the same for an ELF file of 32 or 64 bits, its entry */
+int elf_plan_multiboot(struct load_kernel *k, struct elf_plan *p);
+/**
+ * elf_add_segment() - one more for @p, which @k needs memory for; all checked
+ * @nr: of it, for messages
+ */
+int elf_add_segment(struct load_kernel *k, struct elf_plan *p, unsigned int nr,
+		    const struct elf_segment *s);
 /** elf_place() - put what was planned into guest memory */
 int elf_place(const struct load_kernel *k, const struct elf_plan *p);
+
+/** multiboot_probe() - whether there is a multiboot header */
+bool multiboot_probe(const struct load_kernel *k);
+/** multiboot_plan() - check, fill @k and @p. Return: 0 or -errno */
+int multiboot_plan(struct load_kernel *k, struct elf_plan *p);
+/**
+ * multiboot_info_write() - what the kernel is told, in memory that is free
+ *
+ * k->image.info says where.
+ * Return: 0; -errno, reported.
+ */
+int multiboot_info_write(const struct x86_load *l, struct load_kernel *k,
+			 const struct initrd_place *initrd);
 
 #endif

@@ -205,6 +205,22 @@ static int x86_add_serial(struct kvm *kvm)
 	return 0;
 }
 
+static int x86_add_testdev(struct kvm *kvm)
+{
+	const struct testdev_opts o = {
+		.mmio = &kvm->mmio,
+		.gmem = &kvm->gmem,
+		.ram_size = kvm->ram_size,
+		.nr_cpus = kvm->nr_cpus,
+	};
+	struct device *dev;
+	int err = testdev_create(&dev, &kvm->hw_env, &o);
+
+	if (!err)
+		kvm_add_device(kvm, dev);
+	return err;
+}
+
 int arch_platform_init(struct kvm *kvm, struct report *r)
 {
 	static int (*const create[])(struct device **out,
@@ -234,6 +250,8 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 			err = x86_create_pci(kvm, dev);
 		kvm->virtio_env.pci = kvm->pci;
 	}
+	if (!err && kvm->machine->testdev)
+		err = x86_add_testdev(kvm);
 	return err ? report_error(r, -err, "platform devices") : 0;
 }
 

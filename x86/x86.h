@@ -27,6 +27,7 @@ struct kvm_cpuid2;
 #define X86_IDENTITY_MAP_GPA	0xfffbc000ULL
 
 #define X86_GDT_GPA		0x1000ULL
+#define X86_LOW_GPA		0x2000ULL	/* free for a multiboot kernel, to the EBDA */
 #define X86_PVH_INFO_GPA	0x6000ULL
 #define X86_BOOT_PARAMS_GPA	0x7000ULL
 #define X86_PAGE_TABLE_GPA	0x9000ULL	/* up to 0x10000 */
@@ -83,15 +84,17 @@ struct e820 {
 /** e820_build() - from RAM and the fixed holes */
 void e820_build(struct e820 *map, const struct gmem *gmem);
 
-enum x86_entry { X86_ENTRY_64, X86_ENTRY_PVH };
+enum x86_entry { X86_ENTRY_64, X86_ENTRY_PVH, X86_ENTRY_MULTIBOOT };
 
 /**
  * struct x86_image - a loaded kernel
  * @rip: where to begin; @entry: in what mode
+ * @info: gpa of what the entry is told
  */
 struct x86_image {
 	enum x86_entry entry;
 	u64 rip;
+	u64 info;
 };
 
 /**
@@ -111,7 +114,7 @@ struct x86_load {
 };
 
 /**
- * x86_load_image() - kernel, initrd, command line, boot_params or PVH info
+ * x86_load_image() - kernel, initrd, command line, and what tells of them
  * @out: filled on success
  *
  * A page-aligned part of the file is mapped privately over guest RAM where

@@ -8,6 +8,7 @@
 
 #include <time.h>
 #include "kvm/device.h"
+#include "kvm/gmem.h"
 #include "kvm/io.h"
 #include "kvm/irq.h"
 
@@ -80,6 +81,21 @@ int i8042_create(struct device **out, const struct hw_env *env);
 int pvpanic_create(struct device **out, const struct hw_env *env);
 /** debug_exit_create() - port 0xf4, any width: VM_END_DEBUG_EXIT */
 int debug_exit_create(struct device **out, const struct hw_env *env);
+/**
+ * struct testdev_opts - what the test device is to know of the machine
+ * @gmem: outlives the device, as @mmio does
+ * @ram_size: bytes
+ */
+struct testdev_opts {
+	struct io_bus *mmio;
+	const struct gmem *gmem;
+	u64 ram_size;
+	unsigned int nr_cpus;
+};
+
+/** testdev_create() - ports and memory that kvm-unit-tests use */
+int testdev_create(struct device **out, const struct hw_env *env,
+		   const struct testdev_opts *opts);
 /** reset_create() - port 0xcf9: system reset by bits 1 and 2 */
 int reset_create(struct device **out, const struct hw_env *env);
 /** reset_create_forwarded() - the same without a port of its own */

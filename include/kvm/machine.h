@@ -61,6 +61,7 @@ struct machine_vsock {
  * @archive: @archive_len bytes, of whole pages, that the kernel unpacks as its
  *	first root, before @initrd; the configuration's
  * @cmdline: the whole of it, defaults included
+ * @testdev: with the device that kvm-unit-tests expect
  */
 struct machine {
 	const char *name;
@@ -76,6 +77,7 @@ struct machine {
 	enum machine_transport transport;
 	bool rng;
 	bool balloon;
+	bool testdev;
 	struct machine_vsock vsock;
 	bool nodefaults;
 	struct machine_disk disk[MACHINE_MAX_DISKS];

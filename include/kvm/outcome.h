@@ -34,6 +34,7 @@ struct outcome {
  * @session: of the command, NULL without one; @shell: that is a person's shell
  * @fail_on: enum klog_splat that are not to be
  * @bisect: everything bad is 1, but for what cannot be tested
+ * @as_qemu: a value V of the exit port is the status V * 2 + 1
  */
 struct outcome_facts {
 	enum vm_end end;
@@ -44,6 +45,7 @@ struct outcome_facts {
 	u32 fail_on;
 	bool shell;
 	bool bisect;
+	bool as_qemu;
 };
 
 /** outcome_of() - the facts, judged */

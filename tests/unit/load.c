@@ -745,6 +745,298 @@ TEST(elf_command_line_has_the_limit_of_linux)
 	teardown(&f);
 }
 
+/* A multiboot header at the start of the text of an ELF kernel, or of a file */
+struct mb_header {
+	u32 magic, flags, checksum;
+	u32 header_addr, load_addr, load_end_addr, bss_end_addr, entry_addr;
+};
+
+#define MB_AT ELF_TEXT
+#define MB_LOW 0x4000
+
+static struct mb_header mb_header(u32 flags)
+{
+	return (struct mb_header){
+		.magic = 0x1badb002,
+		.flags = flags,
+		.checksum = -(0x1badb002 + flags),
+		.header_addr = PREF + 0x100,
+		.load_addr = PREF,
+		.load_end_addr = PREF + 0x3000,
+		.bss_end_addr = PREF + 0x5000,
+		.entry_addr = PREF + 0x200,
+	};
+}
+
+static int try_mb_elf(struct fixture *f, const struct elf_file *e, u32 flags)
+{
+	struct mb_header h = mb_header(flags);
+
+	if (!try_elf(f, e) && f->image.entry == X86_ENTRY_MULTIBOOT)
+		return -1;
+	put(f->kernel_fd, &h, sizeof(h), MB_AT);
+	return load(f);
+}
+
+/* The same ELF file with headers of 32 bits */
+static int try_mb_elf32(struct fixture *f, const struct elf_file *e)
+{
+	struct mb_header h = mb_header(0);
+	struct elf32_hdr eh = {
+		.e_type = ET_EXEC, .e_machine = EM_386,
+		.e_entry = (u32)e->eh.e_entry, .e_phoff = sizeof(eh),
+		.e_phentsize = sizeof(struct elf32_phdr), .e_phnum = 2,
+	};
+	struct elf32_phdr ph[2];
+	static u8 zero[0x1000];
+
+	memcpy(eh.e_ident, e->eh.e_ident, sizeof(eh.e_ident));
+	eh.e_ident[EI_CLASS] = ELFCLASS32;
+	for (int i = 0; i < 2; i++)
+		ph[i] = (struct elf32_phdr){
+			.p_type = e->ph[i].p_type,
+			.p_offset = (u32)e->ph[i].p_offset,
+			.p_vaddr = (u32)e->ph[i].p_vaddr,
+			.p_paddr = (u32)e->ph[i].p_paddr,
+			.p_filesz = (u32)e->ph[i].p_filesz,
+			.p_memsz = (u32)e->ph[i].p_memsz,
+		};
+	try_elf(f, e);
+	put(f->kernel_fd, zero, sizeof(zero), 0);
+	put(f->kernel_fd, &eh, sizeof(eh), 0);
+	put(f->kernel_fd, ph, sizeof(ph), sizeof(eh));
+	put(f->kernel_fd, &h, sizeof(h), MB_AT);
+	return load(f);
+}
+
+TEST(multiboot_header_comes_before_a_pvh_note)
+{
+	struct elf_file e = elf_file();
+	struct fixture f;
+
+	setup(&f, true);
+	EXPECT(!try_mb_elf(&f, &e, 3));
+	EXPECT(f.image.entry == X86_ENTRY_MULTIBOOT);
+	EXPECT(f.image.rip == PREF + 0x123);
+	EXPECT(get(&f, PREF, 4) == 0x1badb002);
+	EXPECT(filled(f.low + PREF + 0x5100, ELF_DATA_SIZE));
+	e.eh.e_entry = 0xffffffff82000100 + 0x10;
+	EXPECT(!try_mb_elf(&f, &e, 0) && f.image.rip == PREF + 0x5110);
+	teardown(&f);
+}
+
+TEST(multiboot_elf_may_have_32_bits)
+{
+	struct elf_file e = elf_file();
+	struct fixture f;
+
+	setup(&f, false);
+	EXPECT(!try_mb_elf32(&f, &e));
+	EXPECT(f.image.entry == X86_ENTRY_MULTIBOOT);
+	EXPECT(f.image.rip == PREF + 0x123);
+	EXPECT(get(&f, PREF, 4) == 0x1badb002);
+	EXPECT(filled(f.low + PREF + 0x5100, ELF_DATA_SIZE));
+	e.ph[0].p_filesz = 0xffffffff;
+	EXPECT(try_mb_elf32(&f, &e) == -EINVAL && said(&f, "cut off"));
+	e = elf_file();
+	e.ph[1].p_paddr = 0xffffffff;
+	EXPECT(try_mb_elf32(&f, &e) == -ENOMEM);
+	/* That is no matter of multiboot. */
+	put(f.kernel_fd, "\0", 1, MB_AT);
+	EXPECT(load(&f) == -EINVAL && said(&f, "i386"));
+	teardown(&f);
+}
+
+TEST(multiboot_information_is_complete)
+{
+	struct elf_file e = elf_file();
+	struct fixture f;
+	char line[64];
+	u64 i, mod, map;
+
+	setup(&f, true);
+	initrd_make(&f, 0x1001);
+	EXPECT(!try_mb_elf(&f, &e, 3));
+	i = f.image.info;
+	EXPECT(i >= X86_LOW_GPA && i < X86_EBDA_GPA);
+	EXPECT(get(&f, i, 4) == 0x24d);
+	EXPECT(get(&f, i + 4, 4) == 639 && get(&f, i + 8, 4) == 63 * 1024);
+	snprintf(line, sizeof(line), "%s console=ttyS0", f.kernel);
+	EXPECT(!strcmp((char *)f.low + get(&f, i + 16, 4), line));
+	EXPECT(!strcmp((char *)f.low + get(&f, i + 64, 4), "lkvm"));
+	EXPECT(get(&f, i + 20, 4) == 1);
+	mod = get(&f, i + 24, 4);
+	EXPECT(get(&f, mod, 4) == LOW_SIZE - 0x2000);
+	EXPECT(get(&f, mod + 4, 4) == LOW_SIZE - 0x2000 + 0x1001);
+	EXPECT(filled(f.low + get(&f, mod, 4), 0x1001));
+	EXPECT(!strcmp((char *)f.low + get(&f, mod + 8, 4), f.initrd));
+	EXPECT(get(&f, i + 44, 4) == 2 * 24);
+	map = get(&f, i + 48, 4) + 24;
+	EXPECT(get(&f, map, 4) == 20 && get(&f, map + 4, 8) == MIB);
+	EXPECT(get(&f, map + 12, 8) == LOW_SIZE - MIB);
+	EXPECT(get(&f, map + 20, 4) == 1);
+	f.l.cmdline = NULL;
+	f.l.initrd = NULL;
+	EXPECT(!load(&f));
+	i = f.image.info;
+	EXPECT(!strcmp((char *)f.low + get(&f, i + 16, 4), f.kernel));
+	EXPECT(!get(&f, i + 20, 4));
+	teardown(&f);
+}
+
+/* A file that begins with 0x100 bytes and the header, and is no ELF file */
+static int try_mb_flat(struct fixture *f, const struct mb_header *h)
+{
+	static u8 d[0x3000];
+
+	fill(d, sizeof(d));
+	put(f->kernel_fd, d, sizeof(d), 0);
+	put(f->kernel_fd, h, sizeof(*h), 0x100);
+	return load(f);
+}
+
+TEST(multiboot_header_may_have_addresses)
+{
+	struct mb_header h = mb_header(BIT(16));
+	struct fixture f;
+
+	setup(&f, false);
+	EXPECT(!try_mb_flat(&f, &h));
+	EXPECT(f.image.entry == X86_ENTRY_MULTIBOOT);
+	EXPECT(f.image.rip == PREF + 0x200);
+	EXPECT(filled(f.low + PREF, 0x100));
+	EXPECT(get(&f, PREF + 0x100, 4) == 0x1badb002);
+	EXPECT(!f.low[PREF + 0x3000]);
+	/* All of the file, nothing behind it, and not from its start */
+	h.load_end_addr = 0;
+	h.bss_end_addr = 0;
+	h.load_addr = PREF + 0x80;
+	EXPECT(!try_mb_flat(&f, &h) && f.image.rip == PREF + 0x200);
+	h = mb_header(0);
+	EXPECT(try_mb_flat(&f, &h) == -EINVAL && said(&f, "without addresses"));
+	teardown(&f);
+}
+
+TEST(multiboot_addresses_are_checked)
+{
+	static const struct {
+		u32 header, load, end, bss, entry;
+	} bad[] = {
+		{ PREF - 1, PREF, PREF + 0x3000, 0, PREF },
+		{ PREF + 0x101, PREF, PREF + 0x3000, 0, PREF },
+		{ 0, PREF, 0, 0, PREF },
+		{ PREF + 0x100, PREF, PREF, 0, PREF },
+		{ PREF + 0x100, PREF, PREF - 1, 0, PREF },
+		{ PREF + 0x100, PREF, PREF + 0x3001, 0, PREF },
+		{ PREF + 0x100, PREF, PREF + 0x3000, PREF + 0x2fff, PREF },
+		{ PREF + 0x100, PREF, PREF + 0x3000, UINT32_MAX, PREF },
+		{ PREF + 0x100, PREF, PREF + 0x3000, 0, PREF - 1 },
+		{ PREF + 0x100, PREF, PREF + 0x3000, 0, PREF + 0x3000 },
+		{ 0x100, 0, 0, 0, 0 },
+		{ 0x1100, 0x1000, 0, 0, 0x1000 },
+		{ X86_EBDA_GPA, X86_EBDA_GPA - 0x100, 0, 0, X86_EBDA_GPA },
+		{ 0xe0100, 0xe0000, 0, 0, 0xe0000 },
+		{ LOW_SIZE - 0x1000, LOW_SIZE - 0x1100, 0, 0, LOW_SIZE - 0x1000 },
+		{ UINT32_MAX, UINT32_MAX - 0x100, 0, 0, UINT32_MAX },
+	};
+	struct mb_header h = mb_header(BIT(16));
+	struct fixture f;
+
+	setup(&f, true);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		h.header_addr = bad[i].header;
+		h.load_addr = bad[i].load;
+		h.load_end_addr = bad[i].end;
+		h.bss_end_addr = bad[i].bss;
+		h.entry_addr = bad[i].entry;
+		EXPECT(try_mb_flat(&f, &h) < 0 && f.r.msg[0]);
+		EXPECT(!f.low[PREF]);
+	}
+	teardown(&f);
+}
+
+TEST(multiboot_requirements_that_are_unknown_are_refused)
+{
+	struct mb_header h;
+	struct fixture f;
+
+	setup(&f, false);
+	for (unsigned int bit = 2; bit < 16; bit++) {
+		h = mb_header(BIT(16) | BIT(bit));
+		EXPECT(try_mb_flat(&f, &h) == -EINVAL && said(&f, "asks for"));
+	}
+	for (unsigned int bit = 17; bit < 32; bit++) {
+		h = mb_header(BIT(16) | BIT(bit));
+		EXPECT(!try_mb_flat(&f, &h));
+	}
+	h = mb_header(BIT(16) | 3);
+	h.checksum++;
+	EXPECT(try_mb_flat(&f, &h) == -EINVAL && said(&f, "not a bzImage"));
+	teardown(&f);
+}
+
+TEST(multiboot_header_is_in_the_first_8_kib)
+{
+	struct mb_header h = mb_header(BIT(16));
+	static const u8 nothing[sizeof(h)];
+	struct fixture f;
+
+	setup(&f, false);
+	EXPECT(!ftruncate(f.kernel_fd, 0x3000));
+	h.header_addr = PREF + 0x2000 - sizeof(h);
+	put(f.kernel_fd, &h, sizeof(h), 0x2000 - sizeof(h));
+	EXPECT(!load(&f));
+	put(f.kernel_fd, nothing, sizeof(h), 0x2000 - sizeof(h));
+	put(f.kernel_fd, &h, sizeof(h), 0x2004 - sizeof(h));
+	EXPECT(load(&f) == -EINVAL && said(&f, "truncated"));
+	put(f.kernel_fd, nothing, sizeof(h), 0x2004 - sizeof(h));
+	put(f.kernel_fd, &h, sizeof(h), 0x1ff8);
+	EXPECT(load(&f) == -EINVAL && said(&f, "not a bzImage"));
+	teardown(&f);
+}
+
+TEST(multiboot_kernel_may_be_below_1_mib)
+{
+	static char line[X86_CMDLINE_MAX];
+	struct mb_header h = mb_header(BIT(16));
+	struct fixture f;
+
+	setup(&f, false);
+	memset(line, 'c', sizeof(line) - 1);
+	f.l.cmdline = line;
+	h.load_addr = MB_LOW;
+	h.header_addr = MB_LOW + 0x100;
+	h.entry_addr = MB_LOW;
+	h.load_end_addr = 0;
+	h.bss_end_addr = 0;
+	EXPECT(!try_mb_flat(&f, &h) && f.image.rip == MB_LOW);
+	EXPECT(f.image.info >= MB_LOW + 0x3000 && f.image.info < X86_EBDA_GPA);
+	/* There is no room beside it then. */
+	h.bss_end_addr = X86_EBDA_GPA - 0x1000;
+	EXPECT(!try_mb_flat(&f, &h) && f.image.info >= MIB);
+	EXPECT(f.image.info < LOW_SIZE);
+	initrd_make(&f, 0x1001);
+	EXPECT(!try_mb_flat(&f, &h) && f.image.info >= MIB);
+	EXPECT(f.image.info < LOW_SIZE - 0x2000 - sizeof(line));
+	EXPECT(filled(f.low + LOW_SIZE - 0x2000, 0x1001));
+	teardown(&f);
+}
+
+TEST(multiboot_rejects_every_truncation)
+{
+	struct mb_header h = mb_header(BIT(16));
+	struct fixture f;
+
+	setup(&f, false);
+	EXPECT(!try_mb_flat(&f, &h));
+	for (off_t n = 0x2fff; n > 0; n -= n > 0x200 ? 61 : 1) {
+		EXPECT(!ftruncate(f.kernel_fd, n));
+		EXPECT(load(&f) < 0);
+		EXPECT(said(&f, "truncated") || said(&f, "not a bzImage"));
+	}
+	teardown(&f);
+}
+
 TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(bzimage_is_private_to_the_guest),
 	  T(bzimage_with_zero_setup_sects_means_four),
@@ -766,4 +1058,13 @@ TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(elf_segments_are_bounded),
 	  T(elf_notes_are_bounded),
 	  T(elf_rejects_every_truncation),
-	  T(elf_command_line_has_the_limit_of_linux))
+	  T(elf_command_line_has_the_limit_of_linux),
+	  T(multiboot_header_comes_before_a_pvh_note),
+	  T(multiboot_elf_may_have_32_bits),
+	  T(multiboot_information_is_complete),
+	  T(multiboot_header_may_have_addresses),
+	  T(multiboot_addresses_are_checked),
+	  T(multiboot_requirements_that_are_unknown_are_refused),
+	  T(multiboot_header_is_in_the_first_8_kib),
+	  T(multiboot_kernel_may_be_below_1_mib),
+	  T(multiboot_rejects_every_truncation))

@@ -258,6 +258,12 @@ TEST(without_a_command_an_orderly_end_is_success)
 	f = facts(VM_END_DEBUG_EXIT, false, 0, 0);
 	f->f.end_code = 0x121;
 	EXPECT(judged(f, "exit", 0x21, false));
+	for (u32 code = 0; code < 2; code++) {
+		f = facts(VM_END_DEBUG_EXIT, false, 0, 0);
+		f->f.as_qemu = true;
+		f->f.end_code = code | 0x80;
+		EXPECT(judged(f, "exit", (int)code * 2 + 1, false));
+	}
 }
 
 TEST(panic_timeout_error_and_signal)

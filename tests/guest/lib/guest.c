@@ -16,6 +16,7 @@
 #define LINE_MAX 512
 
 u64 guest_info;
+u32 guest_magic;
 static u8 *page_next;
 static u64 random_state = 1;
 static u32 print_lock;
@@ -256,6 +257,14 @@ const char *cmdline(void)
 {
 	const struct boot_params *bp = (void *)guest_info;
 
+	/* Its first word is the kernel's path. */
+	if (guest_magic == MULTIBOOT_LOADER_MAGIC) {
+		const char *p = (const char *)(u64)read32(guest_info + 16);
+
+		while (*p && *p != ' ')
+			p++;
+		return *p ? p + 1 : p;
+	}
 	if (read32(guest_info) == PVH_MAGIC)
 		return (const char *)read64(guest_info + 24);
 	return (const char *)(u64)bp->hdr.cmd_line_ptr;

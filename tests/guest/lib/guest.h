@@ -26,8 +26,12 @@
 /** main() - what the guest does. Return: its status, 0 for good */
 int main(void);
 
-/** guest_info - physical address that the entry was given: boot_params or PVH */
+/** guest_info - gpa that the entry was given: boot_params, PVH or multiboot */
 extern u64 guest_info;
+/** guest_magic - what multiboot guests found in eax */
+extern u32 guest_magic;
+
+#define MULTIBOOT_LOADER_MAGIC 0x2badb002U
 
 static inline void outb(u16 port, u8 v)
 {

@@ -8,7 +8,8 @@
 # STATUS is lkvm's. Words: name=, what is put behind the guest's name; in=, a
 # file for standard input; out=, err=, patterns (extended) that a line of
 # standard output, standard error has to match; lines=, how many lines standard
-# error may have (none is the default, and any with err=); time=, seconds.
+# error may have (none is the default, and any with err=); time=, seconds;
+# as=qemu, lkvm is called by that name and options are QEMU's.
 # $work is a directory for files. Prints KTAP.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P) || exit 1
@@ -47,7 +48,7 @@ verdict() {
 
 guest() {
 	local want=$1 name=$dir in=/dev/null out='' err='' lines='' time=60
-	local status why try
+	local status why try as=run cmd
 
 	shift
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -58,15 +59,20 @@ guest() {
 		err=*) err=${1#*=} ;;
 		lines=*) lines=${1#*=} ;;
 		time=*) time=${1#*=} ;;
+		as=*) as=${1#*=} ;;
 		*) echo "# $dir: unknown word $1"; exit 1 ;;
 		esac
 		shift
 	done
 	shift
 	[ -n "$lines" ] || lines=$([ -n "$err" ] && echo 60 || echo 0)
+	cmd=("$lkvm" run -k "$images/$dir" -m 16M -c 1 --nodefaults --timeout "$time")
+	if [ $as = qemu ]; then
+		ln -sf "$lkvm" "$work/qemu-system-x86_64"
+		cmd=("$work/qemu-system-x86_64" -kernel "$images/$dir" -m 16)
+	fi
 	for try in first last; do
-		timeout -k 10 $((time + 20)) "$lkvm" run -k "$images/$dir" \
-			-m 16M -c 1 --nodefaults --timeout "$time" "$@" <"$in" \
+		timeout -k 10 $((time + 20)) "${cmd[@]}" "$@" <"$in" \
 			>"$work/out" 2>"$work/err"
 		status=$?
 		# An emulated host does that, see Documentation/testing.md.

@@ -9,6 +9,9 @@
 	.section .text.start, "ax"
 	.code64
 	.globl start
+	/* Another one is in multiboot.S. */
+	.weak guest_entry
+guest_entry:
 start:
 	cli
 	cld

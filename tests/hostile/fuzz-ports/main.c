@@ -16,6 +16,7 @@ struct range {
 static const struct range device[] = {
 	{ 0x3f8, 8 }, { 0x2f8, 8 }, { 0x3e8, 8 }, { 0x2e8, 8 },	/* serial */
 	{ 0x70, 2 }, { 0x60, 5 }, { 0x600, 8 }, { 0xcf8, 8 }, { 0xf0, 8 },
+	{ 0xe0, 12 }, { 0x510, 2 }, { 0x2000, 24 },		/* testdev */
 	{ 0x500, 8 }, { 0x40, 4 }, { 0x20, 2 }, { 0xa0, 2 }, { 0x4d0, 2 },
 	{ 0, 0xffff },
 };
