@@ -46,6 +46,7 @@ lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += virtio/9p.c virtio/fs.c virtio/fs-threads.c $(sort $(wildcard fs/*.c))
 lib-y += virtio/vsock.c virtio/vsock-common.c virtio/vsock-unix.c virtio/vhost-vsock.c
+lib-y += $(sort $(wildcard control/*.c))
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
 lib-y += $(sort $(wildcard $(arch)/*.c))
 lib-y := $(filter-out $(if $(filter n,$(have-uring)),disk/uring.c,disk/uring-none.c),$(lib-y))
@@ -72,11 +73,17 @@ GUEST_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-strict-aliasing -fno-jump-tables
 
-all: $(bin)lkvm
+all: $(bin)lkvm $(out)liblkvm.a
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(say) "  LINK $@"
 	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+
+# The client's side of the control socket, for programs
+client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)
+$(out)liblkvm.a: $(client-o)
+	$(say) "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(out)libkvm.a: $(lib-o)
 	$(say) "  AR   $@"

@@ -3,6 +3,7 @@
 #ifndef KVM__BUILTIN_H
 #define KVM__BUILTIN_H
 
+#include "kvm/control.h"
 #include "kvm/discover.h"
 #include "kvm/initramfs.h"
 #include "kvm/kvm.h"
@@ -50,6 +51,13 @@ struct option_desc {
  */
 int options_parse(const struct option_desc *table, int argc, char **argv,
 		  void *opts, struct report *r);
+/**
+ * options_split() - options and other arguments in any order
+ * Return: how many others there are, which are at argv[1] then; or -EINVAL with
+ * a report.
+ */
+int options_split(const struct option_desc *table, int argc, char **argv,
+		  void *opts, struct report *r);
 void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
@@ -60,6 +68,9 @@ int parse_time(const char *s, long *out);
 extern const struct command commands[];
 extern const struct option_desc run_options[];
 extern const struct option_desc config_options[];
+extern const struct option_desc list_options[];
+extern const struct option_desc stop_options[];
+extern const char lkvm_version[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
@@ -68,6 +79,9 @@ int cmd_setup(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_api(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -375,11 +389,53 @@ struct run_times {
 };
 
 u64 now_ns(void);
+
+/* builtin-control.c: the control socket of the VM that this process runs. */
+
 /**
- * run_loop() - until the VM ends or a signal or the timeout ends it
- * @g: the command, NULL without; its output is written before this returns
+ * struct vm_control - what handlers of commands know
+ * @server: NULL when there is no place for the socket
+ * @kvm, @console, @command: from control_attach() to control_detach()
+ * @start: CLOCK_MONOTONIC ns
+ * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file; -1 without
  */
-int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
-	     long timeout, struct report *r);
+struct vm_control {
+	struct control_server *server;
+	const struct run_config *config;
+	struct kvm *kvm;
+	struct console *console;
+	struct guest_command *command;
+	u64 start;
+	int memory_fd;
+	int kernel_fd;
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+/** control_open() - the name is ours from here on; clients wait */
+int control_open(struct vm_control *v, const struct run_config *config,
+		 bool named, struct report *r);
+/** control_attach() - before @kvm is sealed; @g may be NULL */
+void control_attach(struct vm_control *v, struct kvm *kvm, struct console *c,
+		    struct guest_command *g);
+/** control_ended() - clients are told, and see no VM any more */
+void control_ended(struct vm_control *v, const struct outcome *out);
+/** control_shut() - the name is free */
+void control_shut(struct vm_control *v);
+
+/**
+ * struct run_parts - what run_loop() serves
+ * @command: NULL without one; its output is written before run_loop() returns
+ * @timeout: seconds, 0 for none
+ */
+struct run_parts {
+	struct console *console;
+	struct guest_command *command;
+	struct vm_control *control;
+	long timeout;
+};
+
+/** run_loop() - until the VM ends or a signal or the timeout ends it */
+int run_loop(struct kvm *kvm, const struct run_parts *parts,
+	     struct report *r);
 
 #endif

@@ -96,5 +96,10 @@ u8 reset_read(void *dev);
  */
 int acpi_pm_create(struct device **out, const struct hw_env *env,
 		   unsigned int gsi);
+/**
+ * acpi_pm_press() - the power button is pressed. Context: any thread
+ * Return: 0, -ENOTCONN when the guest has not enabled it.
+ */
+int acpi_pm_press(struct device *dev);
 
 #endif

@@ -36,6 +36,7 @@ struct console_ops {
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
+ * @power_button: what acpi_pm_press() presses, or NULL
  * @console_serial, @console_virtio: the console's devices, or NULL
  * @control: where the bytes of the guest's init go; set before devices are made
  * @control_serial, @control_virtio: its device, or NULL
@@ -70,6 +71,7 @@ struct kvm {
 	unsigned int cpus_alive;
 	unsigned int cpus_parked;
 	bool halted;
+	struct device *power_button;
 	struct device *console_serial;
 	struct virtio_device *console_virtio;
 	struct device *control_serial;
