@@ -69,6 +69,17 @@ static void command_output(void *opaque, const void *d, size_t len)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/* From the port to where each stream waits: that needs no reader of ours. */
+static void command_yield(void *opaque)
+{
+	struct guest_command *g = opaque;
+
+	session_run(&g->session);
+	pthread_mutex_lock(&g->lock);
+	pthread_cond_broadcast(&g->space);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void command_note(void *opaque, const char *text)
 {
 	(void)opaque;
@@ -158,7 +169,7 @@ void command_close(struct guest_command *g)
 void command_attach(struct guest_command *g, struct kvm *kvm)
 {
 	kvm->control = (struct console_ops){
-		command_output, command_offer, command_wake, g,
+		command_output, command_offer, command_wake, g, command_yield,
 	};
 }
 

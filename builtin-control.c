@@ -37,7 +37,7 @@ static const char *state_name(const struct kvm *kvm)
 }
 
 /* Bytes of this process that are in memory, its guest's among them */
-static u64 resident(const struct vm_control *v)
+u64 vm_resident(const struct vm_control *v)
 {
 	unsigned long long size, pages;
 	char text[128];
@@ -65,39 +65,135 @@ static void vm_status(struct control_call *call)
 	json_put_string(call->out, "state", state_name(v->kvm));
 	json_put_number(call->out, "cpus", m->nr_cpus);
 	json_put_number(call->out, "memory", m->mem);
-	json_put_number(call->out, "resident", resident(v));
+	json_put_number(call->out, "resident", vm_resident(v));
 	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / 1000000);
 	json_put_string(call->out, "kernel", m->kernel);
 	json_put_string(call->out, "release", release);
 }
 
-static void vm_stop(struct control_call *call)
+struct kvm *control_kvm(struct control_call *call)
 {
 	struct vm_control *v = call->vm;
-	struct guest_command *g = v->command;
 
-	if (g && g->session.state == SESSION_STARTED) {
+	if (v->kvm->end == VM_END_NONE)
+		return v->kvm;
+	control_refuse(call, "state", NULL, "%s is stopping",
+		       v->config->machine.name);
+	return NULL;
+}
+
+static int resume(struct vm_control *v)
+{
+	int err = kvm_resume(v->kvm);
+
+	if (!err)
+		control_event(v->server, "resumed", NULL);
+	return err;
+}
+
+/* What is paused can do nothing that it is asked for. */
+static void vm_stop(struct control_call *call)
+{
+	struct kvm *kvm = control_kvm(call);
+	struct vm_control *v = call->vm;
+	struct guest_command *g = v->command;
+	bool command = g && g->session.state == SESSION_STARTED;
+
+	if (!kvm)
+		return;
+	if (command) {
 		session_signal(&g->session, SIGTERM);
-		json_put_string(call->out, "asked", "command");
-	} else if (v->kvm->power_button && !acpi_pm_press(v->kvm->power_button)) {
-		json_put_string(call->out, "asked", "power-button");
-	} else {
+	} else if (!kvm->power_button || acpi_pm_press(kvm->power_button)) {
 		control_refuse(call, "unsupported", NULL,
 			       "the guest does not listen to a power button");
+		return;
 	}
+	if (kvm->state == KVM_PAUSED)
+		resume(v);
+	json_put_string(call->out, "asked", command ? "command" : "power-button");
 }
 
 static void vm_kill(struct control_call *call)
 {
+	struct kvm *kvm = control_kvm(call);
+
+	if (kvm)
+		kvm_end(kvm, VM_END_USER, SIGKILL);
+}
+
+static void vm_pause(struct control_call *call)
+{
+	struct kvm *kvm = control_kvm(call);
 	struct vm_control *v = call->vm;
 
-	kvm_end(v->kvm, VM_END_USER, SIGKILL);
+	if (!kvm)
+		return;
+	if (kvm_pause(kvm))
+		control_refuse(call, "state", NULL, "%s is %s",
+			       v->config->machine.name, state_name(kvm));
+	else
+		control_event(v->server, "paused", NULL);
+}
+
+static void vm_resume(struct control_call *call)
+{
+	struct kvm *kvm = control_kvm(call);
+	struct vm_control *v = call->vm;
+
+	if (kvm && resume(v))
+		control_refuse(call, "state", NULL, "%s is %s",
+			       v->config->machine.name, state_name(kvm));
+}
+
+static struct virtio_device *find_balloon(struct kvm *kvm)
+{
+	for (struct device *d = kvm->devices; d; d = d->next) {
+		struct virtio_device *dev =
+			container_of(d, struct virtio_device, dev);
+
+		if (d->is_virtio && dev->class == &virtio_balloon_class)
+			return dev;
+	}
+	return NULL;
+}
+
+static void vm_balloon(struct control_call *call)
+{
+	const struct control_value *size = &call->arg[0];
+	struct kvm *kvm = control_kvm(call);
+	struct virtio_device *dev = kvm ? find_balloon(kvm) : NULL;
+	struct vm_control *v = call->vm;
+
+	if (!kvm)
+		return;
+	if (!dev) {
+		control_refuse(call, "unsupported", NULL,
+			       "%s has no balloon (lkvm run --balloon)",
+			       v->config->machine.name);
+		return;
+	}
+	if (size->given && virtio_balloon_set_target(dev, size->number)) {
+		control_refuse(call, "invalid", "args.size",
+			       "more than the guest has");
+		return;
+	}
+	json_put_number(call->out, "target", virtio_balloon_target(dev));
+	json_put_number(call->out, "actual", virtio_balloon_actual(dev));
 }
 
 static const control_handler handlers[CONTROL_NR] = {
 	[CONTROL_VM_STATUS] = vm_status,
 	[CONTROL_VM_STOP] = vm_stop,
 	[CONTROL_VM_KILL] = vm_kill,
+	[CONTROL_VM_PAUSE] = vm_pause,
+	[CONTROL_VM_RESUME] = vm_resume,
+	[CONTROL_VM_STAT] = vm_stat,
+	[CONTROL_VM_BALLOON] = vm_balloon,
+	[CONTROL_CONSOLE_OPEN] = console_reader_open,
+	[CONTROL_DEBUG_NMI] = debug_nmi,
+	[CONTROL_DEBUG_SYSRQ] = debug_sysrq,
+	[CONTROL_DEBUG_REGS] = debug_regs,
+	[CONTROL_DEBUG_MEMORY] = debug_memory,
 };
 
 static int open_socket(struct vm_control *v, struct report *r)
@@ -150,6 +246,54 @@ void control_attach(struct vm_control *v, struct kvm *kvm, struct console *c,
 		kvm->unsealed.removable[1] = v->dir;
 }
 
+void control_serve(struct vm_control *v)
+{
+	if (!v->begun) {
+		v->begun = true;
+		control_event(v->server, "started", NULL);
+	}
+	console_readers_serve(v);
+}
+
+static void tell_end(struct vm_control *v, const char *event, const char *text)
+{
+	struct json_out o = { 0 };
+
+	if (text)
+		json_put_string(&o, "text", text);
+	control_event(v->server, event, &o);
+	json_out_free(&o);
+}
+
+void control_stopped(struct vm_control *v)
+{
+	const struct klog *log = &v->console->log;
+	struct kvm *kvm = v->kvm;
+
+	switch (kvm->end) {
+	case VM_END_PANIC:
+		tell_end(v, "panic", log->panicked ? log->panic : "");
+		break;
+	case VM_END_RESET:
+	case VM_END_TRIPLE_FAULT:
+		/* Many kernels reset after a panic. */
+		if (log->panicked)
+			tell_end(v, "panic", log->panic);
+		tell_end(v, "reset", NULL);
+		break;
+	case VM_END_POWEROFF:
+	case VM_END_DEBUG_EXIT:
+	case VM_END_REPORTED:
+		tell_end(v, "shutdown", NULL);
+		break;
+	case VM_END_ERROR:
+		tell_end(v, "internal-error", kvm->end_text);
+		break;
+	default:
+		break;
+	}
+}
+
 void control_ended(struct vm_control *v, const struct outcome *out)
 {
 	struct json_out o = { 0 };
@@ -158,10 +302,12 @@ void control_ended(struct vm_control *v, const struct outcome *out)
 		return;
 	json_put_string(&o, "cause", out->cause);
 	json_put_number(&o, "code", out->code);
+	json_put_number(&o, "signal", out->signal);
 	json_put_number(&o, "status", out->status);
 	json_put_string(&o, "text", out->text);
 	control_event(v->server, "exited", &o);
 	json_out_free(&o);
+	console_readers_close(v);
 	control_server_finish(v->server, FINISH_MS);
 }
 
@@ -169,6 +315,8 @@ void control_shut(struct vm_control *v)
 {
 	control_server_destroy(v->server);
 	v->server = NULL;
+	if (v->stats_fd > 0)
+		close(v->stats_fd);
 	if (v->memory_fd > 0)
 		close(v->memory_fd);
 	if (v->kernel_fd > 0)

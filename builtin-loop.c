@@ -124,6 +124,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 			kvm_end(kvm, VM_END_USER, 0);
 		if (p[5].revents)
 			control_server_run(control);
+		control_serve(parts->control);
 		blocked = console_drain(c) == -EAGAIN;
 		console_feed(c, kvm);
 		if (g)

@@ -225,7 +225,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	const struct vm_log log = { log_emit, NULL };
 	struct console *c = &run->console;
 	const struct console_ops console = {
-		console_output, console_offer, console_wake, c,
+		console_output, console_offer, console_wake, c, console_yield,
 	};
 	const struct run_parts parts = {
 		c, g, &run->control, run->o.timeout,
@@ -241,6 +241,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	err = run_start(run, kvm, r);
 	if (!err)
 		err = run_loop(kvm, &parts, r);
+	control_stopped(&run->control);
 	console_shut(c);
 	if (g)
 		command_shut(g);

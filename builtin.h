@@ -70,6 +70,10 @@ extern const struct option_desc run_options[];
 extern const struct option_desc config_options[];
 extern const struct option_desc list_options[];
 extern const struct option_desc stop_options[];
+extern const struct option_desc balloon_options[];
+extern const struct option_desc stat_options[];
+extern const struct option_desc debug_options[];
+extern const struct option_desc console_options[];
 extern const char lkvm_version[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
@@ -81,6 +85,13 @@ int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_balloon(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_debug(int argc, char **argv);
+int cmd_console(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
 int cmd_api(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
@@ -212,6 +223,24 @@ unsigned int raise_limit(void);
 int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 		 struct report *r);
 
+/* builtin-vm.c: what the commands that act on a running VM share. */
+
+struct lkvm;
+/** vm_connect() - NULL after it was said on stderr why not */
+struct lkvm *vm_connect(const char *name);
+/**
+ * vm_call() - a command and its answer, *@ok if that is not NULL, to be freed
+ * Return: 0; STATUS_ERROR after it was said on stderr why.
+ */
+int vm_call(struct lkvm *vm, const char *name, const char *cmd,
+	    const char *args, char **ok);
+/**
+ * vm_name() - options, and the one name that there has to be
+ * Return: the name; NULL after it was said on stderr why there is none.
+ */
+const char *vm_name(const struct option_desc *table, int argc, char **argv,
+		    void *opts);
+
 /** json_string() - quoted, to stdout */
 void json_string(const char *s);
 
@@ -220,13 +249,17 @@ void json_string(const char *s);
 /**
  * struct console - one guest console on this process's stdin and stdout
  * @lock: guards @buf, @len, @closing, @refused, @log; leaf
+ * @over: main thread: bytes that were in @buf when a vCPU was not to wait
  * @out_fd: where the bytes go; -1: to @log alone
+ * @tap: main thread: gets what goes out as well
  */
 struct console {
 	pthread_mutex_t lock;
 	pthread_cond_t space;
 	u8 buf[65536];
 	size_t len;
+	u8 *over;
+	size_t over_len;
 	bool closing;
 	bool refused;
 	bool stuck;
@@ -240,6 +273,8 @@ struct console {
 	size_t in_len;
 	int lost;
 	struct klog log;
+	void (*tap)(void *opaque, const void *d, size_t len);
+	void *tap_opaque;
 };
 
 /** console_open() - on stdin and stdout */
@@ -264,6 +299,8 @@ void console_output(void *console, const void *d, size_t len);
 size_t console_offer(void *console, const void *d, size_t len);
 /** console_wake() - the main thread is to call console_feed(); any thread */
 void console_wake(void *console);
+/** console_yield() - main thread: no vCPU waits for room */
+void console_yield(void *console);
 /** console_drain() - main thread: pass on what is there. -EAGAIN if blocked */
 int console_drain(struct console *c);
 /** console_input() - main thread: stdin is readable. 1 when ^A x was typed */
@@ -396,7 +433,9 @@ u64 now_ns(void);
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
  * @kvm, @console, @command: from control_attach() to control_detach()
- * @start: CLOCK_MONOTONIC ns
+ * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
+ * @readers: those who have the console open
+ * @stats_fd: of kvm_stats_open(), 0 before
  * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file; -1 without
  */
 struct vm_control {
@@ -406,6 +445,9 @@ struct vm_control {
 	struct console *console;
 	struct guest_command *command;
 	u64 start;
+	bool begun;
+	struct console_reader *readers;
+	int stats_fd;
 	int memory_fd;
 	int kernel_fd;
 	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
@@ -417,10 +459,31 @@ int control_open(struct vm_control *v, const struct run_config *config,
 /** control_attach() - before @kvm is sealed; @g may be NULL */
 void control_attach(struct vm_control *v, struct kvm *kvm, struct console *c,
 		    struct guest_command *g);
+/** control_serve() - main loop: what is due */
+void control_serve(struct vm_control *v);
+/** control_stopped() - the VM has ended by itself: tell why */
+void control_stopped(struct vm_control *v);
 /** control_ended() - clients are told, and see no VM any more */
 void control_ended(struct vm_control *v, const struct outcome *out);
 /** control_shut() - the name is free */
 void control_shut(struct vm_control *v);
+
+/** control_kvm() - the VM, or NULL when it ends already, which is refused */
+struct kvm *control_kvm(struct control_call *call);
+/** vm_resident() - bytes of this process in memory, its guest's among them */
+u64 vm_resident(const struct vm_control *v);
+
+/* builtin-stat.c, builtin-debug.c, builtin-attach.c: handlers */
+void vm_stat(struct control_call *call);
+void debug_nmi(struct control_call *call);
+void debug_sysrq(struct control_call *call);
+void debug_regs(struct control_call *call);
+void debug_memory(struct control_call *call);
+void console_reader_open(struct control_call *call);
+/** console_readers_serve() - input that was not taken may find room now */
+void console_readers_serve(struct vm_control *v);
+/** console_readers_close() - those who read are hung up on */
+void console_readers_close(struct vm_control *v);
 
 /**
  * struct run_parts - what run_loop() serves

@@ -49,6 +49,7 @@ struct lkvm {
 	char *in;
 	size_t len;
 	size_t size;
+	bool greeted;
 	struct kept *kept;
 	struct kept **kept_tail;
 	char code[32];
@@ -293,9 +294,19 @@ static int read_line(struct lkvm *l, char **line, int timeout_ms)
 	unsigned long long begin = now_ms();
 	int err = 0;
 
-	while (!(*line = take_line(l)) && !err)
-		err = receive_more(l, left_ms(begin, timeout_ms));
-	return *line ? 0 : err;
+	/* What was read already counts even if the end has come. */
+	for (;;) {
+		*line = take_line(l);
+		if (*line && l->greeted)
+			return 0;
+		/* The first one is the greeting. */
+		l->greeted |= !!*line;
+		if (!*line && err)
+			return err;
+		if (!*line)
+			err = receive_more(l, left_ms(begin, timeout_ms));
+		free(*line);
+	}
 }
 
 int lkvm_receive(struct lkvm *l, char **line, int timeout_ms)

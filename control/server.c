@@ -549,6 +549,8 @@ void control_server_finish(struct control_server *s, unsigned int ms)
 	control_watch_remove(s, &s->watch);
 	for (struct control_client *c = s->clients; c; c = c->next) {
 		c->eof = true;
+		c->in_len = 0;
+		c->waiting = false;
 		client_update(c);
 	}
 	for (unsigned int i = 0; i < ms / 10 && has_output(s); i++) {

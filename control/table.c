@@ -35,10 +35,81 @@ const struct control_cmd control_table[CONTROL_NR] = {
 		.name = "vm.kill",
 		.help = "end the VM at once, as pulling the plug does",
 	},
+	[CONTROL_VM_PAUSE] = {
+		.name = "vm.pause",
+		.help = "no CPU and no device of the guest does anything from here on",
+	},
+	[CONTROL_VM_RESUME] = {
+		.name = "vm.resume",
+		.help = "undo vm.pause",
+	},
+	[CONTROL_VM_STAT] = {
+		.name = "vm.stat",
+		.help = "what is counted of the VM since it began",
+		.result = "uptime_ms, memory, resident, cpus, exits, devices, kvm",
+	},
+	[CONTROL_VM_BALLOON] = {
+		.name = "vm.balloon",
+		.help = "how much of its memory the guest is to give up",
+		.result = "target, actual: bytes wanted, and given up by now",
+		.arg = {
+			{ "size", CONTROL_NUMBER, false, 0, 1ULL << 52,
+			  "bytes in all, 0 for none; without it, nothing changes" },
+		},
+	},
+	[CONTROL_CONSOLE_OPEN] = {
+		.name = "console.open",
+		.help = "the console's bytes go to the socket that comes with this, too",
+		.nr_fds = 1,
+		.arg = {
+			{ "input", CONTROL_BOOL, false, 0, 0,
+			  "bytes from the socket are typed at the console" },
+			{ "rows", CONTROL_NUMBER, false, 1, 65535,
+			  "of the terminal" },
+			{ "cols", CONTROL_NUMBER, false, 1, 65535,
+			  "of the terminal" },
+		},
+	},
+	[CONTROL_DEBUG_NMI] = {
+		.name = "debug.nmi",
+		.help = "an NMI to a CPU of the guest",
+		.arg = {
+			{ "cpu", CONTROL_NUMBER, false, 0, 8191, "0 by default" },
+		},
+	},
+	[CONTROL_DEBUG_SYSRQ] = {
+		.name = "debug.sysrq",
+		.help = "a magic SysRq key on the guest's console",
+		.arg = {
+			{ "key", CONTROL_STRING, true, 0, 1, "one character" },
+		},
+	},
+	[CONTROL_DEBUG_REGS] = {
+		.name = "debug.regs",
+		.help = "registers of the CPUs, which stop for that",
+		.result = "cpus: an array of id and text",
+	},
+	[CONTROL_DEBUG_MEMORY] = {
+		.name = "debug.memory",
+		.help = "what is in the guest's memory",
+		.result = "data: two hexadecimal digits a byte",
+		.arg = {
+			{ "gpa", CONTROL_NUMBER, true, 0, ~0ULL,
+			  "guest-physical address" },
+			{ "len", CONTROL_NUMBER, true, 1, 0x10000, "bytes" },
+		},
+	},
 };
 
 const struct control_event_desc control_events[] = {
-	{ "exited", "the VM has ended", "cause, code, status" },
+	{ "started", "the guest's CPUs run", "" },
+	{ "paused", "no CPU and no device of the guest does anything", "" },
+	{ "resumed", "they do again", "" },
+	{ "panic", "the guest's kernel has panicked", "text" },
+	{ "reset", "the guest has reset itself, or a CPU of it triple-faulted", "" },
+	{ "shutdown", "the guest has powered off, or its command has ended", "" },
+	{ "internal-error", "KVM or lkvm cannot go on with the guest", "text" },
+	{ "exited", "the VM has ended; the last one", "cause, code, signal, status, text" },
 	{ NULL, NULL, NULL },
 };
 

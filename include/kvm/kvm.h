@@ -19,12 +19,15 @@ struct arch_vm;
  * @output: takes all, waits if need be; no lock held
  * @offer: takes as many as there is room for, returns how many; never waits
  * @wake: input may find room again, or output wants to be offered
+ * @yield: a vCPU may be in @output and is waited for: make room, whoever reads;
+ *	main thread; may be NULL
  */
 struct console_ops {
 	void (*output)(void *opaque, const void *d, size_t len);
 	size_t (*offer)(void *opaque, const void *d, size_t len);
 	void (*wake)(void *opaque);
 	void *opaque;
+	void (*yield)(void *opaque);
 };
 
 /**
