@@ -105,13 +105,19 @@ $(out)uapi/ready: scripts/uapi $(out)version $(wildcard $(tree)/include/uapi \
 	$(Q)scripts/uapi $(tree) $(arch) $(@D)
 
 # What lkvm puts into guests: freestanding, for every x86-64 there is.
-init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c)))
+init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c))) \
+	$(out)init/tree.o
 INIT_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude -Iguest \
 	$(UAPI) -MMD -MP -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse \
 	-ffunction-sections -fno-strict-aliasing
 
 $(out)init/%.o: guest/%.c $(out)flags $(uapi-ready)
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(INIT_CFLAGS) -c -o $@ $<
+
+$(out)init/tree.o: tree.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(INIT_CFLAGS) -c -o $@ $<

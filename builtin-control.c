@@ -97,12 +97,12 @@ static void vm_stop(struct control_call *call)
 	struct kvm *kvm = control_kvm(call);
 	struct vm_control *v = call->vm;
 	struct guest_command *g = v->command;
-	bool command = g && g->session.state == SESSION_STARTED;
+	bool command = g && g->port.main.state == SESSION_STARTED;
 
 	if (!kvm)
 		return;
 	if (command) {
-		session_signal(&g->session, SIGTERM);
+		session_signal(&g->port.main, SIGTERM);
 	} else if (!kvm->power_button || acpi_pm_press(kvm->power_button)) {
 		control_refuse(call, "unsupported", NULL,
 			       "the guest does not listen to a power button");
@@ -194,6 +194,9 @@ static const control_handler handlers[CONTROL_NR] = {
 	[CONTROL_DEBUG_SYSRQ] = debug_sysrq,
 	[CONTROL_DEBUG_REGS] = debug_regs,
 	[CONTROL_DEBUG_MEMORY] = debug_memory,
+	[CONTROL_GUEST_EXEC] = guest_exec,
+	[CONTROL_GUEST_SIGNAL] = guest_signal,
+	[CONTROL_GUEST_RESIZE] = guest_resize,
 };
 
 static int open_socket(struct vm_control *v, struct report *r)

@@ -57,7 +57,7 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 	if (kvm->end == VM_END_NONE)
 		return true;
 	return g && !g->cut && kvm->end != VM_END_USER &&
-	       kvm->end != VM_END_TIMEOUT && session_pending(&g->session);
+	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
 }
 
 static int loop_wait(u64 deadline)
@@ -101,6 +101,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		{ .fd = control ? control_server_fd(control) : -1,
 		  .events = POLLIN },
 	};
+	unsigned int nr = 6;
 	bool blocked = false;
 	int err = 0;
 
@@ -113,8 +114,8 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
-			command_poll(g, p + 6);
-		if (poll(p, g ? 6 + COMMAND_POLL : 6, loop_wait(deadline)) < 0 && errno != EINTR) {
+			nr = 6 + command_poll(g, p + 6);
+		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
 		}

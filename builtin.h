@@ -9,6 +9,7 @@
 #include "kvm/kvm.h"
 #include "kvm/outcome.h"
 #include "kvm/session.h"
+#include "kvm/state.h"
 
 /** struct command - one row of the command table */
 struct command {
@@ -75,6 +76,8 @@ extern const struct option_desc stat_options[];
 extern const struct option_desc debug_options[];
 extern const struct option_desc console_options[];
 extern const char lkvm_version[];
+extern const struct option_desc exec_options[];
+extern const struct option_desc cp_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
@@ -93,6 +96,9 @@ int cmd_debug(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_wait(int argc, char **argv);
 int cmd_api(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_sh(int argc, char **argv);
+int cmd_cp(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -324,7 +330,7 @@ void streams_probe(enum stream_of_ours kind[3]);
 
 /**
  * struct guest_command - the command of lkvm run
- * @lock: guards @closing; taken before the session's
+ * @lock: guards @closing; taken before the port's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
  * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
@@ -333,12 +339,13 @@ void streams_probe(enum stream_of_ours kind[3]);
  *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
  * @lost: errno of output that could not be written to @lost_stream
+ * @execs: further commands
  */
 struct guest_command {
 	pthread_mutex_t lock;
 	pthread_cond_t space;
 	bool closing;
-	struct session session;
+	struct session_port port;
 	struct console *console;
 	enum stream_of_ours kind[3];
 	int fd[GUEST_STREAMS];
@@ -358,9 +365,11 @@ struct guest_command {
 	u32 cut_code;
 	int lost;
 	unsigned int lost_stream;
+	struct guest_exec *execs;
 };
 
-#define COMMAND_POLL 5
+#define COMMAND_OWN 5
+#define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		 struct console *console, struct report *r);
@@ -371,8 +380,12 @@ void command_resize(struct guest_command *g);
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 /** command_cut() - the VM has ended, and its output is not waited for */
 void command_cut(struct guest_command *g, enum vm_end end, u32 code);
+/** command_wake() - the main thread is to call command_serve(); any thread */
+void command_wake(void *command);
 struct pollfd;
-void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL]);
+/** command_poll() - what is waited for. Return: how many of @p */
+unsigned int command_poll(const struct guest_command *g,
+			  struct pollfd p[COMMAND_POLL]);
 /** command_serve() - move what can be moved; @p as command_poll() filled it */
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL]);
@@ -380,6 +393,76 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 void command_shut(struct guest_command *g);
 void command_close(struct guest_command *g);
 
+/* builtin-sessions.c: further commands, for lkvm exec. */
+
+/** execs_poll() - as command_poll() */
+unsigned int execs_poll(const struct guest_command *g, struct pollfd *p);
+/** execs_serve() - move what can be moved */
+void execs_serve(struct guest_command *g);
+/** execs_end() - the VM has ended: their clients are told */
+void execs_end(struct guest_command *g);
+/** guest_exec(), guest_signal(), guest_resize() - a control_handler each */
+void guest_exec(struct control_call *call);
+void guest_signal(struct control_call *call);
+void guest_resize(struct control_call *call);
+
+/* builtin-exec.c: the client of these. */
+
+/**
+ * struct flow - bytes from one descriptor to another, -1 once it has ended
+ */
+struct flow {
+	int from;
+	int to;
+	size_t pos;
+	size_t len;
+	u8 buf[16384];
+};
+
+/**
+ * struct exec - a command in another process's VM
+ * @flow: by enum guest_stream; @theirs: the ends for the VM
+ * @tty: our terminal, -1 without; @keys: input comes from it
+ * @plain: what comes is made readable text; @shell: leaving it is no failure
+ * @left: we do not wait for its end any more
+ * @lost: errno of output that could not be written
+ */
+struct exec {
+	const char *name;
+	struct lkvm *vm;
+	long long id;
+	struct flow flow[GUEST_STREAMS];
+	int theirs[GUEST_STREAMS];
+	int signals;
+	int tty;
+	bool keys;
+	bool escape;
+	bool plain;
+	bool shell;
+	bool left;
+	int lost;
+	int status;
+	unsigned int last_signal;
+	u64 last_time;
+};
+
+void exec_init(struct exec *x, const char *name);
+/** exec_fail() - one line. Return: STATUS_ERROR */
+int exec_fail(struct exec *x, const char *why);
+/** exec_open_stream() - from or to our @fd */
+int exec_open_stream(struct exec *x, unsigned int stream, int fd);
+/** exec_start() - have the VM run it. Return: 0, STATUS_ERROR when that was said */
+int exec_start(struct exec *x, const struct state_out *records);
+/** exec_run() - until its end. Return: the exit status */
+int exec_run(struct exec *x);
+void exec_close(struct exec *x);
+
+/**
+ * guest_records() - a command as the guest's init wants to have it
+ * @kind: of our standard streams
+ */
+int guest_records(struct state_out *s, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r);
 /**
  * guest_archive() - the initramfs of lkvm's own init, into @c
  * @kind: of our standard streams

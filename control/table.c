@@ -99,6 +99,31 @@ const struct control_cmd control_table[CONTROL_NR] = {
 			{ "len", CONTROL_NUMBER, true, 1, 0x10000, "bytes" },
 		},
 	},
+	[CONTROL_GUEST_EXEC] = {
+		.name = "guest.exec",
+		.help = "run a command in the guest; the answer comes when it has ended",
+		.result = "exit, or signal; error: why it could not be run",
+		.nr_fds = 5,
+	},
+	[CONTROL_GUEST_SIGNAL] = {
+		.name = "guest.signal",
+		.help = "send a signal to such a command",
+		.arg = {
+			{ "exec", CONTROL_NUMBER, true, 0, UINT64_MAX,
+			  "the id of the request that it came from" },
+			{ "signal", CONTROL_NUMBER, true, 1, 31, "its number" },
+		},
+	},
+	[CONTROL_GUEST_RESIZE] = {
+		.name = "guest.resize",
+		.help = "tell such a command that its terminal has another size",
+		.arg = {
+			{ "exec", CONTROL_NUMBER, true, 0, UINT64_MAX,
+			  "the id of the request that it came from" },
+			{ "rows", CONTROL_NUMBER, true, 0, UINT16_MAX, "lines" },
+			{ "cols", CONTROL_NUMBER, true, 0, UINT16_MAX, "columns" },
+		},
+	},
 };
 
 const struct control_event_desc control_events[] = {
