@@ -124,25 +124,27 @@ static void exec_answer(struct guest_exec *e)
 	exec_free(e);
 }
 
-static void exec_serve(struct guest_exec *e)
+/* Return: whether that was the end of it; it may have been that of others, too */
+static bool exec_serve(struct guest_exec *e)
 {
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
 		output_write(e, i);
 	input_read(e);
 	if (!session_over(e->session) || session_pending(e->session))
-		return;
+		return false;
 	/* Who waits for the streams to end is not to wait for the answer first. */
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		file_close(e, i);
 	exec_answer(e);
+	return true;
 }
 
 void execs_serve(struct guest_command *g)
 {
-	for (struct guest_exec *e = g->execs, *next; e; e = next) {
-		next = e->next;
-		exec_serve(e);
-	}
+	struct guest_exec *e = g->execs;
+
+	while (e)
+		e = exec_serve(e) ? g->execs : e->next;
 }
 
 unsigned int execs_poll(const struct guest_command *g, struct pollfd *p)
