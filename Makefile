@@ -39,13 +39,14 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 endif
 
 lib-y := abi.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
-lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c seal.c thread.c unix.c
+lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c seal.c thread.c tree.c unix.c
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += virtio/9p.c virtio/fs.c virtio/fs-threads.c $(sort $(wildcard fs/*.c))
 lib-y += virtio/vsock.c virtio/vsock-common.c virtio/vsock-unix.c virtio/vhost-vsock.c
+lib-y += $(sort $(wildcard control/*.c))
 lib-y += $(sort $(wildcard hw/*.c)) $(sort $(wildcard disk/*.c))
 lib-y += $(sort $(wildcard $(arch)/*.c))
 lib-y := $(filter-out $(if $(filter n,$(have-uring)),disk/uring.c,disk/uring-none.c),$(lib-y))
@@ -72,11 +73,17 @@ GUEST_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude \
 	-fno-asynchronous-unwind-tables -fcf-protection=none \
 	-fno-strict-aliasing -fno-jump-tables
 
-all: $(bin)lkvm
+all: $(bin)lkvm $(out)liblkvm.a
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(say) "  LINK $@"
 	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+
+# The client's side of the control socket, for programs
+client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)
+$(out)liblkvm.a: $(client-o)
+	$(say) "  AR   $@"
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(out)libkvm.a: $(lib-o)
 	$(say) "  AR   $@"
@@ -98,13 +105,19 @@ $(out)uapi/ready: scripts/uapi $(out)version $(wildcard $(tree)/include/uapi \
 	$(Q)scripts/uapi $(tree) $(arch) $(@D)
 
 # What lkvm puts into guests: freestanding, for every x86-64 there is.
-init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c)))
+init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c))) \
+	$(out)init/tree.o
 INIT_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude -Iguest \
 	$(UAPI) -MMD -MP -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse \
 	-ffunction-sections -fno-strict-aliasing
 
 $(out)init/%.o: guest/%.c $(out)flags $(uapi-ready)
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(INIT_CFLAGS) -c -o $@ $<
+
+$(out)init/tree.o: tree.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(INIT_CFLAGS) -c -o $@ $<

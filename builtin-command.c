@@ -33,7 +33,7 @@
 
 #define TWICE_NS 1000000000ULL
 
-static void command_wake(void *opaque)
+void command_wake(void *opaque)
 {
 	struct guest_command *g = opaque;
 	u64 one = 1;
@@ -47,7 +47,7 @@ static size_t command_offer(void *opaque, const void *d, size_t len)
 {
 	struct guest_command *g = opaque;
 
-	return session_receive(&g->session, d, len);
+	return port_receive(&g->port, d, len);
 }
 
 /* From a serial port, on a vCPU */
@@ -57,7 +57,7 @@ static void command_output(void *opaque, const void *d, size_t len)
 
 	pthread_mutex_lock(&g->lock);
 	while (len) {
-		size_t n = session_receive(&g->session, d, len);
+		size_t n = port_receive(&g->port, d, len);
 
 		d = (const u8 *)d + n;
 		len -= n;
@@ -66,6 +66,17 @@ static void command_output(void *opaque, const void *d, size_t len)
 		if (len)
 			pthread_cond_wait(&g->space, &g->lock);
 	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* From the port to where each stream waits: that needs no reader of ours. */
+static void command_yield(void *opaque)
+{
+	struct guest_command *g = opaque;
+
+	port_run(&g->port);
+	pthread_mutex_lock(&g->lock);
+	pthread_cond_broadcast(&g->space);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -134,7 +145,7 @@ int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 	g->in_fd = kind[0] == STREAM_OURS_NONE ? -1 : STDIN_FILENO;
 	pthread_mutex_init(&g->lock, NULL);
 	pthread_cond_init(&g->space, NULL);
-	session_init(&g->session, &ops, tty ? GUEST_TERMINAL : GUEST_STDIN);
+	port_init(&g->port, &ops, tty ? GUEST_TERMINAL : GUEST_STDIN);
 	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->wake_fd < 0)
 		return report_error(r, errno, "eventfd");
@@ -151,19 +162,20 @@ void command_close(struct guest_command *g)
 		return;
 	g->opened = false;
 	terminal_restore();
-	session_destroy(&g->session);
+	port_destroy(&g->port);
 	close(g->wake_fd);
 }
 
 void command_attach(struct guest_command *g, struct kvm *kvm)
 {
 	kvm->control = (struct console_ops){
-		command_output, command_offer, command_wake, g,
+		command_output, command_offer, command_wake, g, command_yield,
 	};
 }
 
 void command_shut(struct guest_command *g)
 {
+	execs_end(g);
 	pthread_mutex_lock(&g->lock);
 	g->closing = true;
 	pthread_cond_broadcast(&g->space);
@@ -176,7 +188,7 @@ void command_resize(struct guest_command *g)
 	int fd = g->fd[GUEST_TERMINAL];
 
 	if (fd >= 0 && !ioctl(fd, TIOCGWINSZ, &w))
-		session_resize(&g->session, w.ws_row, w.ws_col);
+		session_resize(&g->port.main, w.ws_row, w.ws_col);
 }
 
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
@@ -188,10 +200,10 @@ void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 	g->last_time = now;
 	if (kvm->end != VM_END_NONE)
 		command_cut(g, VM_END_USER, sig);
-	else if (twice || g->session.state != SESSION_STARTED)
+	else if (twice || g->port.main.state != SESSION_STARTED)
 		kvm_end(kvm, VM_END_USER, sig);
 	else
-		session_signal(&g->session, sig);
+		session_signal(&g->port.main, sig);
 }
 
 void command_cut(struct guest_command *g, enum vm_end end, u32 code)
@@ -207,7 +219,7 @@ static void output_write(struct guest_command *g, unsigned int stream)
 
 	for (;;) {
 		size_t len = PIPE_BUF;
-		const u8 *d = session_output(&g->session, stream, &len);
+		const u8 *d = session_output(&g->port.main, stream, &len);
 		ssize_t n;
 
 		if (!len)
@@ -223,9 +235,9 @@ static void output_write(struct guest_command *g, unsigned int stream)
 			g->lost_stream = stream;
 		}
 		if (n < 0)
-			session_refuse(&g->session, stream);
+			session_refuse(&g->port.main, stream);
 		else
-			session_written(&g->session, stream, n);
+			session_written(&g->port.main, stream, n);
 	}
 }
 
@@ -252,7 +264,7 @@ static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 static size_t typed_room(const struct guest_command *g)
 {
 	if (g->kind[0] != STREAM_OURS_TTY ||
-	    g->session.state >= SESSION_STARTED)
+	    g->port.main.state >= SESSION_STARTED)
 		return 0;
 	return sizeof(g->typed) - g->typed_len;
 }
@@ -270,11 +282,11 @@ static void typed_read(struct guest_command *g, struct kvm *kvm)
 
 static void typed_send(struct guest_command *g)
 {
-	size_t n = MIN(g->typed_len, session_input_room(&g->session));
+	size_t n = MIN(g->typed_len, session_input_room(&g->port.main));
 
 	if (!n)
 		return;
-	session_input(&g->session, g->typed, n);
+	session_input(&g->port.main, g->typed, n);
 	memmove(g->typed, g->typed + n, g->typed_len - n);
 	g->typed_len -= n;
 }
@@ -282,7 +294,7 @@ static void typed_send(struct guest_command *g)
 static void input_read(struct guest_command *g, struct kvm *kvm)
 {
 	u8 d[GUEST_PROTO_DATA_MAX];
-	size_t room = session_input_room(&g->session);
+	size_t room = session_input_room(&g->port.main);
 	ssize_t n;
 
 	if (!room || g->typed_len)
@@ -292,23 +304,24 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 		return;
 	if (n <= 0) {
 		g->in_fd = -1;
-		session_input(&g->session, NULL, 0);
+		session_input(&g->port.main, NULL, 0);
 	} else if (g->kind[0] == STREAM_OURS_TTY) {
 		n = input_keys(g, kvm, d, n);
 		if (n)
-			session_input(&g->session, d, n);
+			session_input(&g->port.main, d, n);
 	} else {
-		session_input(&g->session, d, n);
+		session_input(&g->port.main, d, n);
 	}
 }
 
 static bool input_wanted(const struct guest_command *g)
 {
 	return g->in_fd >= 0 &&
-	       (session_input_room(&g->session) || typed_room(g));
+	       (session_input_room(&g->port.main) || typed_room(g));
 }
 
-void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL])
+unsigned int command_poll(const struct guest_command *g,
+			  struct pollfd p[COMMAND_POLL])
 {
 	p[0] = (struct pollfd){ .fd = g->wake_fd, .events = POLLIN };
 	p[1] = (struct pollfd){
@@ -318,39 +331,44 @@ void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL])
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++) {
 		size_t len = 1;
 
-		session_output(&g->session, i, &len);
+		session_output(&g->port.main, i, &len);
 		p[1 + i] = (struct pollfd){
 			.fd = len ? g->fd[i] : -1,
 			.events = POLLOUT,
 		};
 	}
+	return COMMAND_OWN + execs_poll(g, p + COMMAND_OWN);
 }
 
-static void port_send(struct guest_command *g, struct kvm *kvm)
+/* Until the guest has no room, which it says when it has, or there is no more */
+static void bytes_send(struct guest_command *g, struct kvm *kvm)
 {
 	size_t len, n;
-	const u8 *d = session_send(&g->session, &len);
 
-	if (!len)
-		return;
-	if (kvm->control_virtio)
-		n = virtio_console_input(kvm->control_virtio, 0, d, len);
-	else
-		n = serial_input(kvm->control_serial, d, len);
-	session_sent(&g->session, n);
+	do {
+		const u8 *d = port_send(&g->port, &len);
+
+		if (!len)
+			return;
+		if (kvm->control_virtio)
+			n = virtio_console_input(kvm->control_virtio, 0, d, len);
+		else
+			n = serial_input(kvm->control_serial, d, len);
+		port_sent(&g->port, n);
+	} while (n == len);
 }
 
 /* A state is passed in no time when frames come together. */
 static void command_times(struct guest_command *g)
 {
-	enum session_state state = g->session.state;
+	enum session_state state = g->port.main.state;
 
 	if (state != SESSION_SILENT && !g->init_time)
 		g->init_time = now_ns();
 	if ((state == SESSION_STARTED || state == SESSION_EXITED ||
 	     state == SESSION_KILLED) && !g->start_time)
 		g->start_time = now_ns();
-	if (session_over(&g->session) && !g->end_time)
+	if (session_over(&g->port.main) && !g->end_time)
 		g->end_time = now_ns();
 }
 
@@ -362,8 +380,8 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
 		v = 0;
 	/* Once, and again after a look at all else: a guest may have no end. */
-	if (session_run(&g->session)) {
-		if (kvm->control_virtio && !session_over(&g->session))
+	if (port_run(&g->port)) {
+		if (kvm->control_virtio && !session_over(&g->port.main))
 			virtio_console_resume(kvm->control_virtio, 0);
 		pthread_mutex_lock(&g->lock);
 		pthread_cond_broadcast(&g->space);
@@ -380,7 +398,8 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		else
 			input_read(g, kvm);
 	}
-	port_send(g, kvm);
-	if (session_over(&g->session))
+	execs_serve(g);
+	bytes_send(g, kvm);
+	if (session_over(&g->port.main))
 		kvm_end(kvm, VM_END_REPORTED, 0);
 }

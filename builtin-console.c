@@ -149,10 +149,55 @@ size_t console_offer(void *opaque, const void *data, size_t len)
 	return n;
 }
 
-static void console_drop(struct console *c)
+/* A vCPU has no more than one access under way: this is bounded by that. */
+void console_yield(void *opaque)
 {
+	struct console *c = opaque;
+	u8 *over;
+
 	pthread_mutex_lock(&c->lock);
-	c->len = 0;
+	over = c->len == sizeof(c->buf) ?
+	       realloc(c->over, c->over_len + c->len) : NULL;
+	if (over) {
+		memcpy(over + c->over_len, c->buf, c->len);
+		c->over = over;
+		c->over_len += c->len;
+		c->len = 0;
+		pthread_cond_broadcast(&c->space);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The next bytes to go out: a copy of as many as fit */
+static size_t console_peek(struct console *c, u8 *out, size_t size)
+{
+	size_t n;
+
+	if (c->over_len) {
+		n = MIN(c->over_len, size);
+		memcpy(out, c->over, n);
+		return n;
+	}
+	pthread_mutex_lock(&c->lock);
+	n = MIN(c->len, size);
+	memcpy(out, c->buf, n);
+	pthread_mutex_unlock(&c->lock);
+	return n;
+}
+
+/* @n of the bytes at @d, which console_peek() copied, have found their reader. */
+static void console_gone(struct console *c, const u8 *d, size_t n)
+{
+	if (c->tap)
+		c->tap(c->tap_opaque, d, n);
+	if (c->over_len) {
+		c->over_len -= n;
+		memmove(c->over, c->over + n, c->over_len);
+		return;
+	}
+	pthread_mutex_lock(&c->lock);
+	memmove(c->buf, c->buf + n, c->len - n);
+	c->len -= n;
 	pthread_cond_broadcast(&c->space);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -167,20 +212,14 @@ int console_drain(struct console *c)
 
 	if (read(c->wake_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
 		return -errno;
-	if (c->out_fd < 0)
-		console_drop(c);
 	for (;;) {
-		size_t len;
+		size_t len = console_peek(c, out, sizeof(out));
 
-		pthread_mutex_lock(&c->lock);
-		len = MIN(c->len, sizeof(out));
-		memcpy(out, c->buf, len);
-		pthread_mutex_unlock(&c->lock);
 		if (!len)
 			return 0;
-		if (!budget || poll(&p, 1, 0) <= 0)
+		if (!budget || (p.fd >= 0 && poll(&p, 1, 0) <= 0))
 			return -EAGAIN;
-		n = write(c->out_fd, out, len);
+		n = p.fd < 0 ? (ssize_t)len : write(p.fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0 && errno != EPIPE && !c->lost)
@@ -188,11 +227,7 @@ int console_drain(struct console *c)
 		if (n < 0)
 			n = len;	/* nobody reads any more, or there is no room */
 		budget -= MIN(budget, (size_t)n);
-		pthread_mutex_lock(&c->lock);
-		memmove(c->buf, c->buf + n, c->len - n);
-		c->len -= n;
-		pthread_cond_broadcast(&c->space);
-		pthread_mutex_unlock(&c->lock);
+		console_gone(c, out, n);
 	}
 }
 
@@ -305,4 +340,6 @@ void console_close(struct console *c)
 		;
 	terminal_restore();
 	close(c->wake_fd);
+	free(c->over);
+	c->over = NULL;
 }

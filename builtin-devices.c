@@ -229,7 +229,7 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 		class = &virtio_vhost_vsock_class;
 	else
 		raise_limit();
-	kvm->unsealed.removable = m->dir;
+	kvm->unsealed.removable[0] = m->dir;
 	return add_virtio(kvm, class, "vsock", &o, r);
 }
 

@@ -24,7 +24,6 @@
 
 #include "builtin.h"
 #include "kvm/modules.h"
-#include "kvm/state.h"
 
 static const char *const env_names[] = {
 	"CI", "COLORTERM", "EDITOR", "HOME", "LANG", "LANGUAGE", "LESS",
@@ -387,32 +386,40 @@ static const char *root_word(const struct run_options *o)
 	return o->initrd ? "initramfs" : "auto";
 }
 
+int guest_records(struct state_out *s, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r)
+{
+	record_stream(s, "stdin=", kind[0]);
+	record_stream(s, "stdout=", kind[1]);
+	record_stream(s, "stderr=", kind[2]);
+	put_size(s);
+	put_directory(s, o);
+	put_env(s, o);
+	for (char **arg = o->command; arg && *arg; arg++)
+		record(s, "arg=", *arg);
+	if (o->user)
+		return put_user(s, o->user, r);
+	put_own_ids(s);
+	return 0;
+}
+
 static int put_config(struct state_out *s, const struct run_options *o,
 		      const struct run_config *c,
 		      const enum stream_of_ours kind[3], struct report *r)
 {
+	int err;
+
 	record(s, "hostname=", c->machine.name);
 	record(s, "root=", root_word(o));
 	/* passt answers; who is behind the others is the user's to know. */
 	for (unsigned int i = 0; i < o->nr_nets; i++)
 		record(s, "net=", o->net[i].kind == NET_USER ? "dhcp" : "up");
-	record_stream(s, "stdin=", kind[0]);
-	record_stream(s, "stdout=", kind[1]);
-	record_stream(s, "stderr=", kind[2]);
-	put_size(s);
 	if (c->machine.control == CONTROL_SERIAL)
 		record(s, "port=", "serial");
 	if (o->fail_on)
 		record(s, "klog=", "1");
-	put_directory(s, o);
-	put_env(s, o);
-	for (char **arg = o->command; arg && *arg; arg++)
-		record(s, "arg=", *arg);
-	if (!o->user)
-		put_own_ids(s);
-	else if (put_user(s, o->user, r))
-		return -EINVAL;
-	return put_shares(s, o, r);
+	err = guest_records(s, o, kind, r);
+	return err ? err : put_shares(s, o, r);
 }
 
 int guest_archive(struct run_config *c, const struct run_options *o,

@@ -36,6 +36,8 @@ static void print_build_options(void)
 		       build_options[i].what);
 }
 
+const char lkvm_version[] = LKVM_VERSION;
+
 int cmd_version(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "--build-options")) {

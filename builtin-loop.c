@@ -3,7 +3,7 @@
  * The event loop of lkvm run.
  *
  * Theory of operation: the main thread polls the VM's end, the console's
- * output, stdin, a signalfd and the timeout. poll(2), not epoll, since stdin
+ * output, stdin, a signalfd, the control socket and the timeout. poll(2), not epoll, since stdin
  * may be a plain file. While the guest has no room for input stdin is not
  * read, until the device says that there is. While the reader of stdout is slow
  * its readiness is waited for. A command's streams are builtin-command.c's; what
@@ -57,7 +57,7 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 	if (kvm->end == VM_END_NONE)
 		return true;
 	return g && !g->cut && kvm->end != VM_END_USER &&
-	       kvm->end != VM_END_TIMEOUT && session_pending(&g->session);
+	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
 }
 
 static int loop_wait(u64 deadline)
@@ -84,18 +84,24 @@ static int loop_signals(struct report *r)
 	return fd < 0 ? report_error(r, errno, "signalfd") : fd;
 }
 
-int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
-	     long timeout, struct report *r)
+int run_loop(struct kvm *kvm, const struct run_parts *parts,
+	     struct report *r)
 {
-	u64 deadline = timeout ? now_ns() + timeout * 1000000000ULL : 0;
-	const unsigned int nr = g ? 5 + COMMAND_POLL : 5;
-	struct pollfd p[5 + COMMAND_POLL] = {
+	u64 deadline = parts->timeout ?
+		       now_ns() + parts->timeout * 1000000000ULL : 0;
+	struct control_server *control = parts->control->server;
+	struct guest_command *g = parts->command;
+	struct console *c = parts->console;
+	struct pollfd p[6 + COMMAND_POLL] = {
 		{ .fd = kvm->end_fd, .events = POLLIN },
 		{ .fd = c->wake_fd, .events = POLLIN },
 		{ .events = POLLIN },
 		{ .events = POLLIN },
 		{ .events = POLLOUT },
+		{ .fd = control ? control_server_fd(control) : -1,
+		  .events = POLLIN },
 	};
+	unsigned int nr = 6;
 	bool blocked = false;
 	int err = 0;
 
@@ -108,7 +114,7 @@ int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
-			command_poll(g, p + 5);
+			nr = 6 + command_poll(g, p + 6);
 		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
@@ -117,10 +123,13 @@ int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
 			loop_signal(kvm, g, p[2].fd);
 		if (p[3].fd >= 0 && p[3].revents && console_input(c))
 			kvm_end(kvm, VM_END_USER, 0);
+		if (p[5].revents)
+			control_server_run(control);
+		control_serve(parts->control);
 		blocked = console_drain(c) == -EAGAIN;
 		console_feed(c, kvm);
 		if (g)
-			command_serve(g, kvm, p + 5);
+			command_serve(g, kvm, p + 6);
 		if (!deadline || now_ns() < deadline)
 			continue;
 		if (kvm->end != VM_END_NONE && g)

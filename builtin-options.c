@@ -176,6 +176,23 @@ int options_parse(const struct option_desc *table, int argc, char **argv,
 	return i;
 }
 
+int options_split(const struct option_desc *table, int argc, char **argv,
+		  void *opts, struct report *r)
+{
+	int nr = 0;
+
+	for (int at = 0, n; at + 1 < argc; at += n) {
+		n = options_parse(table, argc - at, argv + at, opts, r);
+		if (n < 0)
+			return n;
+		if (at + n == argc)
+			break;
+		/* What is no option moves to the front. */
+		argv[1 + nr++] = argv[at + n];
+	}
+	return nr;
+}
+
 void options_print(const struct option_desc *table)
 {
 	for (; table->name; table++) {

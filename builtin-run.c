@@ -140,6 +140,7 @@ struct run {
 	int log_fd;
 	FILE *status;
 	struct decoder decoder;
+	struct vm_control control;
 	struct run_times t;
 };
 
@@ -163,7 +164,7 @@ static void run_judge(struct outcome *out, const struct run *run,
 		.end_code = kvm->end_code,
 		.end_text = kvm->end_text,
 		.log = &run->console.log,
-		.session = g ? &g->session : NULL,
+		.session = g ? &g->port.main : NULL,
 		.fail_on = run->o.fail_on,
 		.shell = run->o.shell,
 		.bisect = run->o.bisect,
@@ -204,6 +205,8 @@ static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 
 	if (run->has_command)
 		command_attach(&run->command, kvm);
+	control_attach(&run->control, kvm, &run->console,
+		       run->has_command ? &run->command : NULL);
 	err = devices_add(kvm, r);
 	run->t.devices = now_ns();
 	if (!err)
@@ -223,7 +226,10 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	const struct vm_log log = { log_emit, NULL };
 	struct console *c = &run->console;
 	const struct console_ops console = {
-		console_output, console_offer, console_wake, c,
+		console_output, console_offer, console_wake, c, console_yield,
+	};
+	const struct run_parts parts = {
+		c, g, &run->control, run->o.timeout,
 	};
 	struct kvm *kvm;
 	int err;
@@ -235,7 +241,8 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	run->t.create = now_ns();
 	err = run_start(run, kvm, r);
 	if (!err)
-		err = run_loop(kvm, c, g, run->o.timeout, r);
+		err = run_loop(kvm, &parts, r);
+	control_stopped(&run->control);
 	console_shut(c);
 	if (g)
 		command_shut(g);
@@ -246,6 +253,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 		run_judge(out, run, kvm);
 		run_lost(out, run);
 	}
+	run->control.kvm = NULL;
 	console_close(c);
 	if (!err && run->o.timing)
 		times_print(&run->t, kvm, g);
@@ -341,7 +349,9 @@ static int run_prepare(struct run *run, struct report *r)
 	if (err)
 		return err;
 	run->has_command = run->config.machine.control != CONTROL_NONE;
-	err = log_open(&run->log_fd, run->o.log, r);
+	err = control_open(&run->control, &run->config, run->o.name, r);
+	if (!err)
+		err = log_open(&run->log_fd, run->o.log, r);
 	if (!err && run->has_command)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
@@ -406,15 +416,17 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		err = run_prepare(&run, &r);
 	if (!err)
 		err = run_vm(&run, &out, &r);
-	console_close(&run.console);
-	command_close(&run.command);
 	if (err)
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
+	control_ended(&run.control, &out);
+	console_close(&run.console);
+	command_close(&run.command);
 	tail_print(&run, &out);
 	decoder_close(&run.decoder);
 	if (out.text[0])
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(run.status, &out, run.o.status);
+	control_shut(&run.control);
 out_free:
 	config_free(&run.config);
 	run_options_free(&run.o);

@@ -213,6 +213,13 @@ void run_options_free(struct run_options *o)
 #define RUN_OPT(n, l, t, a, f, h) \
 	{ n, l, t, a, h, offsetof(struct run_options, f), NULL }
 
+#define OPT_USER RUN_OPT("user", 'u', OPT_STRING, "NAME|UID[:GID]", user, \
+	"who the command runs as; by default who runs lkvm")
+#define OPT_CHDIR RUN_OPT("chdir", 0, OPT_STRING, "DIR", chdir, \
+	"where the command runs; by default the directory here")
+#define OPT_ENV { "env", 0, OPT_CALL, "NAME[=VALUE]", \
+	"one more variable for the command; repeatable", 0, opt_env }
+
 const struct option_desc run_options[] = {
 	RUN_OPT("kernel", 'k', OPT_STRING, "FILE|DIR", kernel,
 		"bzImage or vmlinux to boot, or the tree it was built in"),
@@ -258,12 +265,7 @@ const struct option_desc run_options[] = {
 		"the command's root is the first disk"),
 	RUN_OPT("shell", 0, OPT_FLAG, NULL, shell,
 		"run a shell in the guest, with lkvm's own init"),
-	RUN_OPT("user", 'u', OPT_STRING, "NAME|UID[:GID]", user,
-		"who the command runs as; by default who runs lkvm"),
-	RUN_OPT("chdir", 0, OPT_STRING, "DIR", chdir,
-		"where the command runs; by default the directory here"),
-	{ "env", 0, OPT_CALL, "NAME[=VALUE]",
-	  "one more variable for the command; repeatable", 0, opt_env },
+	OPT_USER, OPT_CHDIR, OPT_ENV,
 	RUN_OPT("control", 0, OPT_STRING, "virtio|serial", control,
 		"how the command's streams get in and out"),
 	RUN_OPT("log", 0, OPT_STRING, "FILE", log,
@@ -286,5 +288,15 @@ const struct option_desc run_options[] = {
 		"end the VM after that long (30s, 5m, 1h), with status 124"),
 	RUN_OPT("status", 0, OPT_STRING, "FILE", status,
 		"write the cause of the end as JSON"),
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+const struct option_desc exec_options[] = {
+	OPT_USER, OPT_CHDIR, OPT_ENV,
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+const struct option_desc cp_options[] = {
+	OPT_USER, OPT_CHDIR,
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };

@@ -3,11 +3,13 @@
 #ifndef KVM__BUILTIN_H
 #define KVM__BUILTIN_H
 
+#include "kvm/control.h"
 #include "kvm/discover.h"
 #include "kvm/initramfs.h"
 #include "kvm/kvm.h"
 #include "kvm/outcome.h"
 #include "kvm/session.h"
+#include "kvm/state.h"
 
 /** struct command - one row of the command table */
 struct command {
@@ -50,6 +52,13 @@ struct option_desc {
  */
 int options_parse(const struct option_desc *table, int argc, char **argv,
 		  void *opts, struct report *r);
+/**
+ * options_split() - options and other arguments in any order
+ * Return: how many others there are, which are at argv[1] then; or -EINVAL with
+ * a report.
+ */
+int options_split(const struct option_desc *table, int argc, char **argv,
+		  void *opts, struct report *r);
 void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
@@ -61,6 +70,15 @@ extern const struct command commands[];
 extern const struct option_desc run_options[];
 extern const struct option_desc qemu_options[];
 extern const struct option_desc config_options[];
+extern const struct option_desc list_options[];
+extern const struct option_desc stop_options[];
+extern const struct option_desc balloon_options[];
+extern const struct option_desc stat_options[];
+extern const struct option_desc debug_options[];
+extern const struct option_desc console_options[];
+extern const char lkvm_version[];
+extern const struct option_desc exec_options[];
+extern const struct option_desc cp_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
 
@@ -70,6 +88,19 @@ int cmd_setup(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_balloon(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+int cmd_debug(int argc, char **argv);
+int cmd_console(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_api(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_sh(int argc, char **argv);
+int cmd_cp(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
@@ -215,6 +246,24 @@ unsigned int raise_limit(void);
 int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 		 struct report *r);
 
+/* builtin-vm.c: what the commands that act on a running VM share. */
+
+struct lkvm;
+/** vm_connect() - NULL after it was said on stderr why not */
+struct lkvm *vm_connect(const char *name);
+/**
+ * vm_call() - a command and its answer, *@ok if that is not NULL, to be freed
+ * Return: 0; STATUS_ERROR after it was said on stderr why.
+ */
+int vm_call(struct lkvm *vm, const char *name, const char *cmd,
+	    const char *args, char **ok);
+/**
+ * vm_name() - options, and the one name that there has to be
+ * Return: the name; NULL after it was said on stderr why there is none.
+ */
+const char *vm_name(const struct option_desc *table, int argc, char **argv,
+		    void *opts);
+
 /** json_string() - quoted, to stdout */
 void json_string(const char *s);
 
@@ -223,13 +272,17 @@ void json_string(const char *s);
 /**
  * struct console - one guest console on this process's stdin and stdout
  * @lock: guards @buf, @len, @closing, @refused, @log; leaf
+ * @over: main thread: bytes that were in @buf when a vCPU was not to wait
  * @out_fd: where the bytes go; -1: to @log alone
+ * @tap: main thread: gets what goes out as well
  */
 struct console {
 	pthread_mutex_t lock;
 	pthread_cond_t space;
 	u8 buf[65536];
 	size_t len;
+	u8 *over;
+	size_t over_len;
 	bool closing;
 	bool refused;
 	bool stuck;
@@ -243,6 +296,8 @@ struct console {
 	size_t in_len;
 	int lost;
 	struct klog log;
+	void (*tap)(void *opaque, const void *d, size_t len);
+	void *tap_opaque;
 };
 
 /** console_open() - on stdin and stdout */
@@ -267,6 +322,8 @@ void console_output(void *console, const void *d, size_t len);
 size_t console_offer(void *console, const void *d, size_t len);
 /** console_wake() - the main thread is to call console_feed(); any thread */
 void console_wake(void *console);
+/** console_yield() - main thread: no vCPU waits for room */
+void console_yield(void *console);
 /** console_drain() - main thread: pass on what is there. -EAGAIN if blocked */
 int console_drain(struct console *c);
 /** console_input() - main thread: stdin is readable. 1 when ^A x was typed */
@@ -290,7 +347,7 @@ void streams_probe(enum stream_of_ours kind[3]);
 
 /**
  * struct guest_command - the command of lkvm run
- * @lock: guards @closing; taken before the session's
+ * @lock: guards @closing; taken before the port's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
  * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
@@ -299,12 +356,13 @@ void streams_probe(enum stream_of_ours kind[3]);
  *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
  * @lost: errno of output that could not be written to @lost_stream
+ * @execs: further commands
  */
 struct guest_command {
 	pthread_mutex_t lock;
 	pthread_cond_t space;
 	bool closing;
-	struct session session;
+	struct session_port port;
 	struct console *console;
 	enum stream_of_ours kind[3];
 	int fd[GUEST_STREAMS];
@@ -324,9 +382,11 @@ struct guest_command {
 	u32 cut_code;
 	int lost;
 	unsigned int lost_stream;
+	struct guest_exec *execs;
 };
 
-#define COMMAND_POLL 5
+#define COMMAND_OWN 5
+#define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		 struct console *console, struct report *r);
@@ -337,8 +397,12 @@ void command_resize(struct guest_command *g);
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 /** command_cut() - the VM has ended, and its output is not waited for */
 void command_cut(struct guest_command *g, enum vm_end end, u32 code);
+/** command_wake() - the main thread is to call command_serve(); any thread */
+void command_wake(void *command);
 struct pollfd;
-void command_poll(const struct guest_command *g, struct pollfd p[COMMAND_POLL]);
+/** command_poll() - what is waited for. Return: how many of @p */
+unsigned int command_poll(const struct guest_command *g,
+			  struct pollfd p[COMMAND_POLL]);
 /** command_serve() - move what can be moved; @p as command_poll() filled it */
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL]);
@@ -346,6 +410,76 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 void command_shut(struct guest_command *g);
 void command_close(struct guest_command *g);
 
+/* builtin-sessions.c: further commands, for lkvm exec. */
+
+/** execs_poll() - as command_poll() */
+unsigned int execs_poll(const struct guest_command *g, struct pollfd *p);
+/** execs_serve() - move what can be moved */
+void execs_serve(struct guest_command *g);
+/** execs_end() - the VM has ended: their clients are told */
+void execs_end(struct guest_command *g);
+/** guest_exec(), guest_signal(), guest_resize() - a control_handler each */
+void guest_exec(struct control_call *call);
+void guest_signal(struct control_call *call);
+void guest_resize(struct control_call *call);
+
+/* builtin-exec.c: the client of these. */
+
+/**
+ * struct flow - bytes from one descriptor to another, -1 once it has ended
+ */
+struct flow {
+	int from;
+	int to;
+	size_t pos;
+	size_t len;
+	u8 buf[16384];
+};
+
+/**
+ * struct exec - a command in another process's VM
+ * @flow: by enum guest_stream; @theirs: the ends for the VM
+ * @tty: our terminal, -1 without; @keys: input comes from it
+ * @plain: what comes is made readable text; @shell: leaving it is no failure
+ * @left: we do not wait for its end any more
+ * @lost: errno of output that could not be written
+ */
+struct exec {
+	const char *name;
+	struct lkvm *vm;
+	long long id;
+	struct flow flow[GUEST_STREAMS];
+	int theirs[GUEST_STREAMS];
+	int signals;
+	int tty;
+	bool keys;
+	bool escape;
+	bool plain;
+	bool shell;
+	bool left;
+	int lost;
+	int status;
+	unsigned int last_signal;
+	u64 last_time;
+};
+
+void exec_init(struct exec *x, const char *name);
+/** exec_fail() - one line. Return: STATUS_ERROR */
+int exec_fail(struct exec *x, const char *why);
+/** exec_open_stream() - from or to our @fd */
+int exec_open_stream(struct exec *x, unsigned int stream, int fd);
+/** exec_start() - have the VM run it. Return: 0, STATUS_ERROR when that was said */
+int exec_start(struct exec *x, const struct state_out *records);
+/** exec_run() - until its end. Return: the exit status */
+int exec_run(struct exec *x);
+void exec_close(struct exec *x);
+
+/**
+ * guest_records() - a command as the guest's init wants to have it
+ * @kind: of our standard streams
+ */
+int guest_records(struct state_out *s, const struct run_options *o,
+		  const enum stream_of_ours kind[3], struct report *r);
 /**
  * guest_archive() - the initramfs of lkvm's own init, into @c
  * @kind: of our standard streams
@@ -392,11 +526,79 @@ struct run_times {
 };
 
 u64 now_ns(void);
+
+/* builtin-control.c: the control socket of the VM that this process runs. */
+
 /**
- * run_loop() - until the VM ends or a signal or the timeout ends it
- * @g: the command, NULL without; its output is written before this returns
+ * struct vm_control - what handlers of commands know
+ * @server: NULL when there is no place for the socket
+ * @kvm, @console, @command: from control_attach() to control_detach()
+ * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
+ * @readers: those who have the console open
+ * @stats_fd: of kvm_stats_open(), 0 before
+ * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file; -1 without
  */
-int run_loop(struct kvm *kvm, struct console *c, struct guest_command *g,
-	     long timeout, struct report *r);
+struct vm_control {
+	struct control_server *server;
+	const struct run_config *config;
+	struct kvm *kvm;
+	struct console *console;
+	struct guest_command *command;
+	u64 start;
+	bool begun;
+	struct console_reader *readers;
+	int stats_fd;
+	int memory_fd;
+	int kernel_fd;
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+};
+
+/** control_open() - the name is ours from here on; clients wait */
+int control_open(struct vm_control *v, const struct run_config *config,
+		 bool named, struct report *r);
+/** control_attach() - before @kvm is sealed; @g may be NULL */
+void control_attach(struct vm_control *v, struct kvm *kvm, struct console *c,
+		    struct guest_command *g);
+/** control_serve() - main loop: what is due */
+void control_serve(struct vm_control *v);
+/** control_stopped() - the VM has ended by itself: tell why */
+void control_stopped(struct vm_control *v);
+/** control_ended() - clients are told, and see no VM any more */
+void control_ended(struct vm_control *v, const struct outcome *out);
+/** control_shut() - the name is free */
+void control_shut(struct vm_control *v);
+
+/** control_kvm() - the VM, or NULL when it ends already, which is refused */
+struct kvm *control_kvm(struct control_call *call);
+/** vm_resident() - bytes of this process in memory, its guest's among them */
+u64 vm_resident(const struct vm_control *v);
+
+/* builtin-stat.c, builtin-debug.c, builtin-attach.c: handlers */
+void vm_stat(struct control_call *call);
+void debug_nmi(struct control_call *call);
+void debug_sysrq(struct control_call *call);
+void debug_regs(struct control_call *call);
+void debug_memory(struct control_call *call);
+void console_reader_open(struct control_call *call);
+/** console_readers_serve() - input that was not taken may find room now */
+void console_readers_serve(struct vm_control *v);
+/** console_readers_close() - those who read are hung up on */
+void console_readers_close(struct vm_control *v);
+
+/**
+ * struct run_parts - what run_loop() serves
+ * @command: NULL without one; its output is written before run_loop() returns
+ * @timeout: seconds, 0 for none
+ */
+struct run_parts {
+	struct console *console;
+	struct guest_command *command;
+	struct vm_control *control;
+	long timeout;
+};
+
+/** run_loop() - until the VM ends or a signal or the timeout ends it */
+int run_loop(struct kvm *kvm, const struct run_parts *parts,
+	     struct report *r);
 
 #endif

@@ -241,17 +241,14 @@ static int release_of_elf(int fd, char *out, size_t size)
 	return 0;
 }
 
-int discover_release(const char *path, char *out, size_t size)
+int discover_release_fd(int fd, char *out, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	const char *text = NULL;
 	u8 head[0x8000];
 	int err = 0;
 	ssize_t n;
 
 	*out = 0;
-	if (fd < 0)
-		return -errno;
 	n = pread(fd, head, sizeof(head), 0);
 	if (n < 0)
 		err = -errno;
@@ -261,6 +258,18 @@ int discover_release(const char *path, char *out, size_t size)
 		text = arch_image_release(head, n);
 	if (text)
 		cut_release(out, size, text, (const char *)head + n - text);
+	return err;
+}
+
+int discover_release(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int err;
+
+	*out = 0;
+	if (fd < 0)
+		return -errno;
+	err = discover_release_fd(fd, out, size);
 	close(fd);
 	return err;
 }

@@ -27,6 +27,9 @@
 #include "kvm/arch.h"
 #include "kvm/kvm-cpu.h"
 
+/* How often it is looked whether a vCPU waits for its output */
+#define PAUSE_LOOK_NS 1000000
+
 int kvm_cpu_create(struct kvm *kvm, unsigned int id, struct report *r)
 {
 	struct kvm_cpu *cpu = &kvm->cpus[id];
@@ -52,8 +55,27 @@ void kvm_cpu_destroy(struct kvm_cpu *cpu)
 		munmap(cpu->run, cpu->kvm->run_size);
 	if (cpu->kvm && cpu->fd >= 0)
 		close(cpu->fd);
+	if (cpu->stats_fd > 0)
+		close(cpu->stats_fd);
+	cpu->stats_fd = 0;
 	cpu->run = NULL;
 	cpu->fd = -1;
+}
+
+int kvm_cpu_nmi(struct kvm_cpu *cpu)
+{
+	return ioctl(cpu->fd, KVM_NMI) < 0 ? -errno : 0;
+}
+
+u64 kvm_cpu_time(const struct kvm_cpu *cpu)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	if (!cpu->has_thread || pthread_getcpuclockid(cpu->thread, &clock) ||
+	    clock_gettime(clock, &ts) < 0)
+		return 0;
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 /* Waits while paused. False when the VM stops. */
@@ -82,8 +104,10 @@ static int kvm_cpu_step(struct kvm_cpu *cpu)
 	int err = ioctl(cpu->fd, KVM_RUN, 0) < 0 ? errno : 0;
 
 	cpu->exits++;
-	if (err == EINTR || err == EAGAIN)
+	if (err == EINTR || err == EAGAIN) {
+		cpu->exits_by[CPU_EXIT_KICK]++;
 		return kvm_cpu_may_run(cpu);
+	}
 	if (err) {
 		char text[3072];
 
@@ -95,14 +119,18 @@ static int kvm_cpu_step(struct kvm_cpu *cpu)
 
 	switch (cpu->run->exit_reason) {
 	case KVM_EXIT_IO:
+		cpu->exits_by[CPU_EXIT_PIO]++;
 		kvm_cpu_pio(cpu);
 		return 1;
 	case KVM_EXIT_MMIO:
+		cpu->exits_by[CPU_EXIT_MMIO]++;
 		kvm_cpu_mmio(cpu);
 		return 1;
 	case KVM_EXIT_INTR:
+		cpu->exits_by[CPU_EXIT_KICK]++;
 		return kvm_cpu_may_run(cpu);
 	default:
+		cpu->exits_by[CPU_EXIT_OTHER]++;
 		return arch_cpu_exit(cpu);
 	}
 }
@@ -185,16 +213,39 @@ void kvm_cpus_stop(struct kvm *kvm)
 	}
 }
 
+/* A vCPU in the middle of its output waits for this very thread. */
+static void console_yield(const struct console_ops *ops)
+{
+	if (ops->yield)
+		ops->yield(ops->opaque);
+}
+
 void kvm_cpus_pause(struct kvm *kvm)
 {
+	struct timespec until;
+
 	kvm_cpus_wish(kvm, KVM_PAUSED);
 	pthread_mutex_lock(&kvm->cpu_lock);
-	while (kvm->cpus_parked < kvm->cpus_alive)
-		pthread_cond_wait(&kvm->cpu_cond, &kvm->cpu_lock);
+	while (kvm->cpus_parked < kvm->cpus_alive) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += PAUSE_LOOK_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		if (!pthread_cond_timedwait(&kvm->cpu_cond, &kvm->cpu_lock,
+					    &until))
+			continue;
+		pthread_mutex_unlock(&kvm->cpu_lock);
+		console_yield(&kvm->console);
+		console_yield(&kvm->control);
+		pthread_mutex_lock(&kvm->cpu_lock);
+	}
 	pthread_mutex_unlock(&kvm->cpu_lock);
 }
 
 void kvm_cpus_resume(struct kvm *kvm)
 {
+	/* Its watchdogs are not to bark; a guest without that clock: EINVAL. */
+	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
+		ioctl(kvm->cpus[i].fd, KVM_KVMCLOCK_CTRL, 0L);
 	kvm_cpus_wish(kvm, KVM_RUNNING);
 }

@@ -74,7 +74,7 @@ static int io_bus_insert(struct io_bus *bus, const struct io_range *r)
 int io_bus_register(struct io_bus *bus, u64 start, u64 size,
 		    const struct io_ops *ops, void *opaque)
 {
-	struct io_range r = { start, size, ops, opaque };
+	struct io_range r = { start, size, ops, opaque, 0 };
 	u64 last;
 	int err;
 
@@ -116,11 +116,27 @@ static bool io_bus_find(struct io_bus *bus, u64 addr, unsigned int len,
 		off = addr - bus->range[i - 1].start;
 		found = off < bus->range[i - 1].size &&
 			len <= bus->range[i - 1].size - off;
-		if (found)
+		if (found) {
+			__atomic_fetch_add(&bus->range[i - 1].hits, 1,
+					   __ATOMIC_RELAXED);
 			*out = bus->range[i - 1];
+		}
 	}
 	pthread_rwlock_unlock(&bus->lock);
 	return found;
+}
+
+bool io_bus_get(struct io_bus *bus, u64 from, struct io_range *out)
+{
+	unsigned int i = 0;
+
+	pthread_rwlock_rdlock(&bus->lock);
+	while (i < bus->nr && bus->range[i].start < from)
+		i++;
+	if (i < bus->nr)
+		*out = bus->range[i];
+	pthread_rwlock_unlock(&bus->lock);
+	return i < bus->nr;
 }
 
 int io_bus_read(struct io_bus *bus, u64 addr, void *d, unsigned int len)

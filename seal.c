@@ -114,9 +114,10 @@ static int allow_exceptions(int ruleset, const struct seal_exceptions *e,
 {
 	int err = 0;
 
-	if (e->removable)
-		err = allow(ruleset, e->removable,
-			    LANDLOCK_ACCESS_FS_REMOVE_FILE, r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(e->removable) && !err; i++)
+		if (e->removable[i])
+			err = allow(ruleset, e->removable[i],
+				    LANDLOCK_ACCESS_FS_REMOVE_FILE, r);
 	for (unsigned int i = 0; i < e->nr_readable && !err; i++)
 		err = allow(ruleset, e->readable[i],
 			    LANDLOCK_ACCESS_FS_READ_FILE, r);

@@ -84,8 +84,8 @@ int unix_lock(const struct sockaddr_un *a)
 	return -err;
 }
 
-/* Return: 0 when there is nothing, or nothing any more. */
-static int remove_stale(const struct sockaddr_un *a, int type)
+/* Return: 0 when there is nothing, or nothing any more. The lock is held. */
+static int remove_locked(const struct sockaddr_un *a, int type)
 {
 	struct stat st;
 	int fd;
@@ -102,9 +102,20 @@ static int remove_stale(const struct sockaddr_un *a, int type)
 	return unlink(a->sun_path) < 0 ? -errno : 0;
 }
 
+int unix_remove_stale(const struct sockaddr_un *a, int type)
+{
+	int lock = unix_lock(a), err;
+
+	if (lock < 0)
+		return lock;
+	err = remove_locked(a, type);
+	close(lock);
+	return err;
+}
+
 int unix_bind(const struct sockaddr_un *a, int type, int backlog)
 {
-	int fd, err = remove_stale(a, type);
+	int fd, err = remove_locked(a, type);
 
 	if (err)
 		return err;

@@ -3,7 +3,8 @@
  * What the host wants of us.
  *
  * Theory of operation: the file is a sequence of records KEY=VALUE, each ended
- * by a NUL, as Documentation/guest-protocol.md lists them. Lkvm wrote it, so it
+ * by a NUL, as Documentation/guest-protocol.md lists them. What the host sends of
+ * a further command is the same. Lkvm wrote it, so it
  * is believed; a key that is not known is passed over, for the sake of hosts
  * that are newer than this. What is too much for the arrays is an error.
  */
@@ -81,6 +82,8 @@ static void text_record(struct config *c, const char *r)
 		{ "root=", &c->root },
 		{ "cwd=", &c->cwd },
 		{ "hostname=", &c->hostname },
+		{ "get=", &c->get },
+		{ "put=", &c->put },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(text); i++) {
@@ -120,15 +123,13 @@ static void single_record(struct config *c, const char *r)
 		c->klog = true;
 }
 
-int config_read(struct config *c, const char *path)
+int config_parse(struct config *c, size_t len)
 {
-	long len = file_read(path, c->text, sizeof(c->text));
 	int err = 0;
 
-	if (len < 0)
-		return len;
-	if (len == sizeof(c->text) - 1)
+	if (len >= sizeof(c->text))
 		return -E2BIG;
+	c->text[len] = 0;
 	for (char *r = c->text; r < c->text + len && !err;
 	     r += strlen(r) + 1) {
 		err = list_record(c, r);
@@ -138,4 +139,14 @@ int config_read(struct config *c, const char *path)
 		}
 	}
 	return err;
+}
+
+int config_read(struct config *c, const char *path)
+{
+	long len = file_read(path, c->text, sizeof(c->text));
+
+	if (len < 0)
+		return len;
+	/* All that there is room for may not be all. */
+	return len == sizeof(c->text) - 1 ? -E2BIG : config_parse(c, len);
 }

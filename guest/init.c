@@ -5,8 +5,9 @@
  * Theory of operation: a program without a libc that lkvm carries in its binary
  * and places in an initramfs, together with a file that says what is wanted. It
  * mounts what a kernel offers, loads modules, opens the port to the host, makes
- * the root, starts one command in it and moves bytes; its last word is how the
- * command ended. Then the host takes the machine away. Whatever stops it before
+ * the root, starts a command in it and moves bytes, and starts others while that
+ * one runs (sessions.c); its last word is how the first ended. Then the host takes
+ * the machine away. Whatever stops it before
  * is told to the host, with the status that lkvm is to return. Without a port
  * there is nobody to tell: a line goes to the kernel's log, and the machine is
  * turned off, which the host knows from an orderly end by not having heard.
@@ -23,9 +24,6 @@
 #include "init.h"
 #include "sys.h"
 
-#define STATUS_ERROR 125
-#define STATUS_CANNOT_RUN 126
-#define STATUS_NOT_FOUND 127
 #define KLOG_BYTES 0x40000UL
 #define PATIENCE_S 30
 
@@ -60,12 +58,17 @@ static void __attribute((noreturn)) wait_for_end(void)
 	power_off();
 }
 
-static void __attribute((noreturn)) fail(struct port *p, u32 status,
-					 const char *what, int err)
+void init_fail(struct port *p, u32 status, const char *what, int err)
 {
-	port_error(p, status, what, ": ", text_errno(-err));
+	port_error(p, 0, status, what, err);
 	port_drain(p);
 	wait_for_end();
+}
+
+u32 start_status(int err)
+{
+	return err == -ENOENT || err == -ENOTDIR ? STATUS_NOT_FOUND :
+						   STATUS_CANNOT_RUN;
 }
 
 /* So that none of what is opened becomes standard input, output or error. */
@@ -85,7 +88,7 @@ static void fill_descriptors(void)
 static void send_notes(struct port *p, const struct notes *n)
 {
 	for (size_t at = 0; at < n->len; at += strlen(n->text + at) + 1)
-		port_put(p, GUEST_NOTE, 0, n->text + at,
+		port_put(p, (struct frame_of){ GUEST_NOTE, 0, 0 }, n->text + at,
 			 MIN(strlen(n->text + at),
 			     (size_t)GUEST_PROTO_TEXT_MAX));
 }
@@ -102,13 +105,13 @@ static void send_klog(struct port *p)
 	while (at < len) {
 		long n = MIN(len - at, (long)GUEST_PROTO_DATA_MAX);
 
-		port_put(p, GUEST_KLOG, 0, (const u8 *)buf + at, n);
+		port_put(p, (struct frame_of){ GUEST_KLOG, 0, 0 },
+			 (const u8 *)buf + at, n);
 		at += n;
 	}
 }
 
-static void __attribute((noreturn)) report(struct port *p,
-					   const struct config *c, int status)
+void init_report(struct port *p, u16 session, int status)
 {
 	struct guest_exit e = {
 		.kind = htole32(status & 0x7f ? GUEST_KILLED : GUEST_EXITED),
@@ -119,12 +122,7 @@ static void __attribute((noreturn)) report(struct port *p,
 
 	if (file_read("/proc/sys/kernel/tainted", taint, sizeof(taint)) > 0)
 		e.taint = htole64(text_number(taint));
-	if (c->klog)
-		send_klog(p);
-	root_settle(c);
-	port_put(p, GUEST_EXIT, 0, &e, sizeof(e));
-	port_drain(p);
-	wait_for_end();
+	port_put(p, (struct frame_of){ GUEST_EXIT, 0, session }, &e, sizeof(e));
 }
 
 static void setup(struct port *p, const struct config *c, struct notes *n)
@@ -136,7 +134,7 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 	if (!what)
 		what = root_shares(c, &err);
 	if (what)
-		fail(p, STATUS_ERROR, what, err);
+		init_fail(p, STATUS_ERROR, what, err);
 	network_up(c, n);
 	send_notes(p, n);
 }
@@ -145,16 +143,14 @@ void init_main(const long *stack)
 {
 	static struct config config;
 	static struct notes notes;
-	static struct child child;
 	static struct port port;
-	const char *what;
+	int err, status;
 	u32 window;
-	int err;
 
 	(void)stack;
 	root_early();
 	fill_descriptors();
-	relay_init();
+	sessions_init();
 	err = config_read(&config, "/" GUEST_PROTO_CONFIG);
 	modules_load(&config, &notes);
 	if (port_open(&port, config.serial) < 0) {
@@ -162,16 +158,16 @@ void init_main(const long *stack)
 		power_off();
 	}
 	if (err)
-		fail(&port, STATUS_ERROR, GUEST_PROTO_CONFIG, err);
+		init_fail(&port, STATUS_ERROR, GUEST_PROTO_CONFIG, err);
 	setup(&port, &config, &notes);
 	window = port_hello(&port);
 	if (!window)
-		fail(&port, STATUS_ERROR, "the host's greeting", -EINVAL);
-	err = child_start(&child, &config, &what);
-	if (err)
-		fail(&port, err == -ENOENT || err == -ENOTDIR ?
-		     STATUS_NOT_FOUND : STATUS_CANNOT_RUN, what, err);
-	port_put(&port, GUEST_STARTED, 0, NULL, 0);
-	relay_run(&port, &child, window);
-	report(&port, &config, child.status);
+		init_fail(&port, STATUS_ERROR, "the host's greeting", -EINVAL);
+	status = sessions_run(&port, &config, window);
+	if (config.klog)
+		send_klog(&port);
+	root_settle(&config);
+	init_report(&port, 0, status);
+	port_drain(&port);
+	wait_for_end();
 }

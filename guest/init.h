@@ -5,7 +5,7 @@
 
 #include "kvm/guest-proto.h"
 
-#define CONFIG_BYTES 0x20000
+#define CONFIG_BYTES (GUEST_PROTO_CONFIG_MAX + 1)
 #define CONFIG_WORDS 4096
 #define CONFIG_LIST 64
 #define CONFIG_NETS 16
@@ -23,6 +23,7 @@ enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
  * @share, @share_ro: TAG:PATH, to be mounted
  * @dhcp: for each network interface, whether it asks for an address
  * @serial: talk over ttyS1; @klog: send the kernel's log at the end
+ * @get, @put: instead of a command: send that as a stream, or make it of one
  */
 struct config {
 	char text[CONFIG_BYTES];
@@ -49,6 +50,8 @@ struct config {
 	u16 cols;
 	bool serial;
 	bool klog;
+	const char *get;
+	const char *put;
 };
 
 /* text.c: as in every libc, as far as needed */
@@ -73,6 +76,8 @@ const char *text_errno(int err);
 long file_read(const char *path, char *out, size_t size);
 int file_write(const char *path, const char *text);
 
+/** config_parse() - @len bytes of records are at @c->text. Return: 0 or -errno */
+int config_parse(struct config *c, size_t len);
 /** config_read() - Return: 0 or -errno */
 int config_read(struct config *c, const char *path);
 
@@ -151,14 +156,20 @@ int port_open(struct port *p, bool serial);
 size_t port_room(const struct port *p);
 /** port_data() - where the payload of the next frame may be made */
 void *port_data(struct port *p);
+/** struct frame_of - what a frame that is sent is, and which command's */
+struct frame_of {
+	u8 type;
+	u8 stream;
+	u16 session;
+};
+
 /** port_commit() - the frame whose payload of @len bytes is at port_data() */
-void port_commit(struct port *p, u8 type, u8 stream, size_t len);
+void port_commit(struct port *p, struct frame_of of, size_t len);
 /** port_put() - a frame; waits for room */
-void port_put(struct port *p, u8 type, u8 stream, const void *d, size_t len);
-void port_put32(struct port *p, u8 type, u8 stream, u32 v);
-/** port_error() - GUEST_ERROR with @status and text */
-void port_error(struct port *p, u32 status, const char *a, const char *b,
-		const char *c);
+void port_put(struct port *p, struct frame_of of, const void *d, size_t len);
+/** port_error() - GUEST_ERROR of @session: STATUS_*, "@what: why", -errno */
+void port_error(struct port *p, u16 session, u32 status, const char *what,
+		int err);
 /** port_push() - send what goes without waiting */
 void port_push(struct port *p);
 /** port_drain() - send all */
@@ -178,33 +189,109 @@ u32 port_hello(struct port *p);
 
 /* run.c */
 
+#define STATUS_ERROR 125
+#define STATUS_CANNOT_RUN 126
+#define STATUS_NOT_FOUND 127
+
 /**
- * struct child - the command
+ * struct child - a command
  * @fd: our ends, -1 without: of its stdin, stdout, stderr, of its terminal
+ * @slave: the terminal's other end, kept so that it does not hang up
+ * @report: where it says why it could not be run; -1 once that is known
  * @status: of wait4(), once @gone
  */
 struct child {
 	int pid;
 	int fd[GUEST_STREAMS];
+	int slave;
+	int report;
 	bool gone;
 	int status;
 };
 
 /**
- * child_start() - run the command
+ * child_start() - run the command; child_started() tells whether it could be
  * @what: on failure, the word that it is about
  * Return: 0, or -errno of what failed
  */
 int child_start(struct child *c, const struct config *cfg, const char **what);
+/**
+ * child_started() - does not wait
+ * @what: on failure, the word that it is about; part of the config
+ * Return: 0 when it runs, 1 if it is not known yet, or -errno
+ */
+int child_started(struct child *c, const char **what);
 void child_resize(const struct child *c, u16 rows, u16 cols);
+/** child_close() - all our ends */
+void child_close(struct child *c);
+
+/* copy.c */
+
+/** copy_run() - in a child: @c->get or @c->put. Return: its exit status */
+int copy_run(const struct config *c);
 
 /* relay.c */
 
-/** relay_run() - move bytes until the command and its output have ended */
-void relay_run(struct port *p, struct child *c, u32 window);
+/**
+ * struct relay - a command's bytes on their way
+ * @session: its number; @credit: bytes that the host takes; @ring: input
+ * @taken: of the ring, since credit was given last
+ * @left: what was in a pipe when the command was gone, which @counted says
+ * @no_more: the host has said that input has ended
+ * @input: the stream that input is of
+ * @config, @config_len: what it is; NULL once it runs, but for the first
+ */
+struct relay {
+	struct port *port;
+	struct config *config;
+	size_t config_len;
+	struct child child;
+	u16 session;
+	u32 credit[GUEST_STREAMS];
+	u32 left[GUEST_STREAMS];
+	bool counted;
+	bool started;
+	u8 input;
+	bool no_more;
+	u32 taken;
+	u32 pos;
+	u32 len;
+	u8 ring[GUEST_PROTO_WINDOW];
+};
+
+/** relay_start() - @r->child has been started */
+void relay_start(struct relay *r, u32 window);
+/** relay_frame() - a frame for the command that runs */
+void relay_frame(struct relay *r, const struct guest_frame *f, const u8 *d);
+/** relay_move() - as much as goes. Return: whether command and output ended */
+bool relay_move(struct relay *r);
+struct pollfd;
+/** relay_poll() - what is waited for; GUEST_STREAMS + 1 of them */
+void relay_poll(const struct relay *r, struct pollfd *p);
+/** relay_polled() - @p as relay_poll() filled it */
+void relay_polled(struct relay *r, const struct pollfd *p);
+
+/* sessions.c */
+
+/**
+ * sessions_run() - run the command of @main, and others that the host asks for,
+ * until that has ended
+ * Return: its wait4() status; does not return if it could not be run
+ */
+int sessions_run(struct port *p, struct config *main, u32 window);
 /** processes_end() - kill and wait for all others */
 void processes_end(void);
-/** relay_init() - SIGCHLD is to end a poll, and nothing else does */
-void relay_init(void);
+/** sessions_init() - SIGCHLD is to end a poll, and nothing else does */
+void sessions_init(void);
+
+/* init.c */
+
+/** init_report() - GUEST_EXIT of @session with a wait4() status */
+void init_report(struct port *p, u16 session, int status);
+/** init_fail() - GUEST_ERROR of the first command; then the machine ends */
+void __attribute((noreturn)) init_fail(struct port *p, u32 status,
+				       const char *what, int err);
+/** start_status() - what lkvm is to return for a command that cannot be run */
+u32 start_status(int err);
 
 #endif

@@ -148,6 +148,8 @@ int port_open(struct port *p, bool serial)
 	struct guest_hello hello = {
 		.magic = htole32(GUEST_PROTO_MAGIC),
 		.version = htole32(GUEST_PROTO_VERSION),
+		/* There, input would be lost: nobody says when it has room. */
+		.features = htole32(serial ? 0 : GUEST_CAN_EXEC),
 	};
 
 	p->window = serial ? SERIAL_WINDOW : GUEST_PROTO_WINDOW;
@@ -155,7 +157,8 @@ int port_open(struct port *p, bool serial)
 	if (p->fd < 0)
 		return p->fd;
 	hello.window = htole32(p->window);
-	port_put(p, GUEST_HELLO, 0, &hello, sizeof(hello));
+	port_put(p, (struct frame_of){ GUEST_HELLO, 0, 0 }, &hello,
+		 sizeof(hello));
 	port_drain(p);
 	sys_fcntl(p->fd, F_SETFL, O_RDWR | O_NONBLOCK);
 	return 0;
@@ -176,10 +179,13 @@ void *port_data(struct port *p)
 	return p->out + p->out_len + sizeof(struct guest_frame);
 }
 
-void port_commit(struct port *p, u8 type, u8 stream, size_t len)
+void port_commit(struct port *p, struct frame_of of, size_t len)
 {
 	struct guest_frame f = {
-		.type = type, .stream = stream, .len = htole32(len),
+		.type = of.type,
+		.stream = of.stream,
+		.session = htole16(of.session),
+		.len = htole32(len),
 	};
 
 	memcpy(p->out + p->out_len, &f, sizeof(f));
@@ -193,33 +199,27 @@ static void port_wait(struct port *p, short events)
 	SYS(__NR_ppoll, (long)&fd, 1, 0, 0, 0);
 }
 
-void port_put(struct port *p, u8 type, u8 stream, const void *d, size_t len)
+void port_put(struct port *p, struct frame_of of, const void *d, size_t len)
 {
-	while (port_room(p) < len) {
+	while (port_room(p) < len || sizeof(p->out) - p->out_len < 64) {
 		port_wait(p, POLLOUT);
 		port_push(p);
 	}
 	memcpy(port_data(p), d, len);
-	port_commit(p, type, stream, len);
+	port_commit(p, of, len);
 }
 
-void port_put32(struct port *p, u8 type, u8 stream, u32 v)
-{
-	__le32 le = htole32(v);
-
-	port_put(p, type, stream, &le, sizeof(le));
-}
-
-void port_error(struct port *p, u32 status, const char *a, const char *b,
-		const char *c)
+void port_error(struct port *p, u16 session, u32 status, const char *what,
+		int err)
 {
 	struct {
 		__le32 status;
 		char text[GUEST_PROTO_TEXT_MAX - 4];
 	} m = { .status = htole32(status) };
 
-	text_join(m.text, sizeof(m.text), a, b, c);
-	port_put(p, GUEST_ERROR, 0, &m, 4 + strlen(m.text));
+	text_join(m.text, sizeof(m.text), what, ": ", text_errno(-err));
+	port_put(p, (struct frame_of){ GUEST_ERROR, 0, session }, &m,
+		 4 + strlen(m.text));
 }
 
 void port_push(struct port *p)

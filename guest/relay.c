@@ -1,104 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bytes between the command and the host.
+ * Bytes between a command and the host.
  *
- * Theory of operation: one loop around ppoll(2), which alone lets SIGCHLD in. A
- * stream of the command is read only while the host has given credit for it and
- * there is room for a frame, so that whoever does not read holds up the writer
- * and nothing else. Input is kept in a ring as large as the window that the host
- * was given, and credit is given back as the command takes it. When the command
- * is gone, what is in its pipes by then and on its terminal still goes out; others
- * who hold these open are not waited for, nor is what they go on writing.
+ * Theory of operation: a stream of the command is read only while the host has
+ * given credit for it and there is room for a frame, so that whoever does not
+ * read holds up the writer and nothing else. Input is kept in a ring as large as
+ * the window that the host was given, and credit is given back as the command
+ * takes it. When the command is gone, what is in its pipes by then and on its
+ * terminal still goes out; others who hold these open are not waited for, nor is
+ * what they go on writing.
  */
 #include <asm/errno.h>
-#include <asm/fcntl.h>
 #include <asm/ioctls.h>
 #include <asm/poll.h>
-#include <asm/signal.h>
-#include <linux/wait.h>
 
 #include "init.h"
 #include "sys.h"
 
-#define SA_RESTORER_FLAG 0x04000000UL
-
-/**
- * struct relay - @credit: bytes that the host takes; @ring: input
- * @taken: of the ring, since credit was given last
- * @left: what was in a pipe when the command was gone, which @counted says
- * @no_more: the host has said that input has ended
- * @input: the stream that input is of
- */
-struct relay {
-	struct port *port;
-	struct child *child;
-	u32 credit[GUEST_STREAMS];
-	u32 left[GUEST_STREAMS];
-	bool counted;
-	u8 input;
-	bool no_more;
-	u32 taken;
-	u32 pos;
-	u32 len;
-	u8 ring[GUEST_PROTO_WINDOW];
-};
-
-static void on_signal(int sig)
+static struct frame_of frame_of(const struct relay *r, u8 type, u8 stream)
 {
-	(void)sig;
-}
-
-void relay_restorer(void);
-#if defined(__x86_64__)
-asm(".globl relay_restorer\n"
-	"relay_restorer:\n"
-	"	mov $15, %eax\n"
-	"	syscall\n");
-#endif
-
-void relay_init(void)
-{
-	struct sigaction chld = {
-		.sa_handler = on_signal,
-		.sa_flags = SA_RESTORER_FLAG,
-		.sa_restorer = relay_restorer,
-	};
-	struct sigaction ign = { .sa_handler = SIG_IGN };
-	u64 mask = 1ULL << (SIGCHLD - 1);
-
-	SYS(__NR_rt_sigaction, SIGCHLD, (long)&chld, 0, sizeof(mask));
-	SYS(__NR_rt_sigaction, SIGPIPE, (long)&ign, 0, sizeof(mask));
-	SYS(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, sizeof(mask));
-}
-
-static void reap(struct child *c)
-{
-	int status, pid;
-
-	while ((pid = sys_wait4(-1, &status, WNOHANG)) > 0) {
-		if (pid != c->pid)
-			continue;
-		c->gone = true;
-		c->status = status;
-	}
-}
-
-void processes_end(void)
-{
-	sys_kill(-1, SIGKILL);
-	while (sys_wait4(-1, NULL, 0) > 0)
-		;
+	return (struct frame_of){ type, stream, r->session };
 }
 
 static void stream_close(struct relay *r, unsigned int stream)
 {
-	int *fd = &r->child->fd[stream];
+	int *fd = &r->child.fd[stream];
 
 	if (*fd < 0)
 		return;
 	sys_close(*fd);
 	*fd = -1;
-	port_put(r->port, GUEST_EOF, stream, NULL, 0);
+	port_put(r->port, frame_of(r, GUEST_EOF, stream), NULL, 0);
 }
 
 static void input_take(struct relay *r, const u8 *d, u32 len)
@@ -109,9 +41,17 @@ static void input_take(struct relay *r, const u8 *d, u32 len)
 	r->len += len;
 }
 
+static void input_credit(struct relay *r)
+{
+	__le32 v = htole32(r->taken);
+
+	port_put(r->port, frame_of(r, GUEST_CREDIT, r->input), &v, sizeof(v));
+	r->taken = 0;
+}
+
 static void input_feed(struct relay *r)
 {
-	int fd = r->child->fd[r->input];
+	int fd = r->child.fd[r->input];
 
 	while (r->len && fd >= 0) {
 		u32 len = MIN(r->len, (u32)sizeof(r->ring) - r->pos);
@@ -127,12 +67,10 @@ static void input_feed(struct relay *r)
 		r->len -= n;
 		r->taken += n;
 	}
-	if (r->child->fd[r->input] < 0)
+	if (r->child.fd[r->input] < 0)
 		r->len = 0;
-	if (r->taken >= r->port->window / 2 || (r->taken && !r->len)) {
-		port_put32(r->port, GUEST_CREDIT, r->input, r->taken);
-		r->taken = 0;
-	}
+	if (r->taken >= r->port->window / 2 || (r->taken && !r->len))
+		input_credit(r);
 	if (!r->no_more || r->len)
 		return;
 	stream_close(r, r->input);
@@ -143,13 +81,11 @@ static u32 get32(const u8 *d)
 	return d[0] | d[1] << 8 | d[2] << 16 | (u32)d[3] << 24;
 }
 
-static void handle(struct relay *r, const struct guest_frame *f, const u8 *d)
+void relay_frame(struct relay *r, const struct guest_frame *f, const u8 *d)
 {
-	struct child *c = r->child;
+	struct child *c = &r->child;
 	u32 len = le32toh(f->len);
 
-	if (f->stream >= GUEST_STREAMS)
-		return;
 	switch (f->type) {
 	case GUEST_DATA:
 		if (f->stream == r->input)
@@ -183,8 +119,8 @@ static void outputs_count(struct relay *r)
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++) {
 		int n = 0;
 
-		if (i != GUEST_TERMINAL && r->child->fd[i] >= 0)
-			sys_ioctl(r->child->fd[i], FIONREAD, &n);
+		if (i != GUEST_TERMINAL && r->child.fd[i] >= 0)
+			sys_ioctl(r->child.fd[i], FIONREAD, &n);
 		r->left[i] = i == GUEST_TERMINAL ? ~0U : (u32)n;
 	}
 }
@@ -193,7 +129,7 @@ static void outputs_count(struct relay *r)
 static bool output_move(struct relay *r, unsigned int stream)
 {
 	struct port *p = r->port;
-	int fd = r->child->fd[stream];
+	int fd = r->child.fd[stream];
 	size_t len = MIN(port_room(p), (size_t)r->credit[stream]);
 	long n;
 
@@ -207,16 +143,16 @@ static bool output_move(struct relay *r, unsigned int stream)
 	}
 	n = sys_read(fd, port_data(p), len);
 	if (n > 0) {
-		port_commit(p, GUEST_DATA, stream, n);
+		port_commit(p, frame_of(r, GUEST_DATA, stream), n);
 		r->credit[stream] -= n;
 		if (r->counted && stream != GUEST_TERMINAL)
 			r->left[stream] -= n;
 		return true;
 	}
-	if ((n == -EAGAIN || n == -EINTR) && !r->child->gone)
+	if ((n == -EAGAIN || n == -EINTR) && !r->child.gone)
 		return false;
 	/* A terminal that nobody has open may be opened again. */
-	if (stream == GUEST_TERMINAL && !r->child->gone)
+	if (stream == GUEST_TERMINAL && !r->child.gone)
 		return false;
 	if (n != -EINTR)
 		stream_close(r, stream);
@@ -229,14 +165,24 @@ static bool outputs_open(const struct child *c)
 	       c->fd[GUEST_TERMINAL] >= 0;
 }
 
-static void wait_for_work(struct relay *r)
+bool relay_move(struct relay *r)
 {
-	struct pollfd p[GUEST_STREAMS + 1];
-	const struct child *c = r->child;
-	u64 mask = 0;
+	if (r->child.gone && !r->counted)
+		outputs_count(r);
+	input_feed(r);
+	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
+		while (output_move(r, i))
+			;
+	return r->child.gone && !outputs_open(&r->child);
+}
+
+void relay_poll(const struct relay *r, struct pollfd *p)
+{
+	const struct child *c = &r->child;
 
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++) {
-		bool out = i != GUEST_STDIN && r->credit[i] && port_room(r->port);
+		bool out = r->started && i != GUEST_STDIN && r->credit[i] &&
+			   port_room(r->port);
 		bool in = i == r->input && r->len;
 
 		p[i] = (struct pollfd){
@@ -248,42 +194,19 @@ static void wait_for_work(struct relay *r)
 			p[i].fd = -1;
 	}
 	p[GUEST_STREAMS] = (struct pollfd){
-		.fd = r->port->fd,
-		.events = POLLIN | (r->port->out_len ? POLLOUT : 0),
+		.fd = c->report, .events = POLLIN,
 	};
-	SYS(__NR_ppoll, (long)p, GUEST_STREAMS + 1, 0, (long)&mask,
-	    sizeof(mask));
+}
+
+void relay_polled(struct relay *r, const struct pollfd *p)
+{
 	if (p[GUEST_STDIN].revents & (POLLERR | POLLNVAL))
 		stream_close(r, GUEST_STDIN);
 }
 
-void relay_run(struct port *p, struct child *c, u32 window)
+void relay_start(struct relay *r, u32 window)
 {
-	static struct relay r;
-	struct guest_frame f;
-	const u8 *data;
-
-	r.port = p;
-	r.child = c;
-	r.input = c->fd[GUEST_STDIN] >= 0 ? GUEST_STDIN : GUEST_TERMINAL;
+	r->input = r->child.fd[GUEST_STDIN] >= 0 ? GUEST_STDIN : GUEST_TERMINAL;
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
-		r.credit[i] = window;
-	for (;;) {
-		reap(c);
-		if (c->gone && !r.counted)
-			outputs_count(&r);
-		port_pull(p);
-		while (port_next(p, &f, &data)) {
-			handle(&r, &f, data);
-			port_done(p, &f);
-		}
-		input_feed(&r);
-		for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
-			while (output_move(&r, i))
-				;
-		if (c->gone && !outputs_open(c))
-			return;
-		port_push(p);
-		wait_for_work(&r);
-	}
+		r->credit[i] = window;
 }

@@ -49,7 +49,7 @@ static void output_as_is(int fd)
 	sys_ioctl(fd, TCSETS, &t);
 }
 
-static int open_terminal(struct child *c, const struct config *cfg, int *slave)
+static int open_terminal(struct child *c, const struct config *cfg)
 {
 	char path[32], digits[12];
 	int fd, unlock = 0;
@@ -66,11 +66,11 @@ static int open_terminal(struct child *c, const struct config *cfg, int *slave)
 	text_join(path, sizeof(path), "/dev/pts/", text_decimal(digits, n), NULL);
 	if (cfg->uid)
 		SYS(__NR_fchownat, -100, (long)path, cfg->uid, -1, 0);
-	*slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
-	if (*slave < 0)
-		return *slave;
+	c->slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+	if (c->slave < 0)
+		return c->slave;
 	if (cfg->stream[GUEST_STDIN] != KIND_TTY)
-		output_as_is(*slave);
+		output_as_is(c->slave);
 	return 0;
 }
 
@@ -87,7 +87,7 @@ static int open_pipe(struct pair *p, bool in)
 }
 
 static int open_streams(struct child *c, const struct config *cfg,
-			int theirs[3], int *slave)
+			int theirs[3])
 {
 	struct pair p;
 	int err = 0;
@@ -98,9 +98,9 @@ static int open_streams(struct child *c, const struct config *cfg,
 			c->fd[i] = err ? -1 : p.ours;
 			theirs[i] = err ? -1 : p.theirs;
 		} else if (cfg->stream[i] == KIND_TTY) {
-			if (*slave < 0)
-				err = open_terminal(c, cfg, slave);
-			theirs[i] = *slave;
+			if (c->slave < 0)
+				err = open_terminal(c, cfg);
+			theirs[i] = c->slave;
 		}
 	}
 	return err;
@@ -236,6 +236,8 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	if (err)
 		return err;
 	reset_signals();
+	if (c->get || c->put)
+		sys_exit(copy_run(c));
 	if (c->argc) {
 		memcpy(argv + 1, c->argv, sizeof(*argv) * (c->argc + 1));
 		*what = c->argv[0];
@@ -251,45 +253,81 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	return SYS(__NR_execve, (long)shell, (long)(argv + 1), (long)c->envp);
 }
 
+struct failure {
+	int err;
+	const char *what;
+};
+
+static void __attribute((noreturn)) child_main(const struct config *cfg,
+					       const int theirs[3], int slave,
+					       int report)
+{
+	struct failure f = { 0, NULL };
+
+	f.err = child_become(cfg, theirs, slave, &f.what);
+	sys_write(report, &f, sizeof(f));
+	sys_exit(127);
+}
+
+static void close_all(int *fd, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		if (fd[i] >= 0)
+			sys_close(fd[i]);
+		fd[i] = -1;
+	}
+}
+
+void child_close(struct child *c)
+{
+	close_all(c->fd, GUEST_STREAMS);
+	close_all(&c->slave, 1);
+	close_all(&c->report, 1);
+}
+
 /* Descriptors 0 to 2 are in use, so that none of ours gets such a number. */
 int child_start(struct child *c, const struct config *cfg, const char **what)
 {
-	int theirs[3] = { -1, -1, -1 }, slave = -1, err;
-	struct {
-		int err;
-		const char *what;
-	} failure = { 0, NULL };
 	struct pair report = { -1, -1 };
+	int theirs[3] = { -1, -1, -1 };
+	int err;
 
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		c->fd[i] = -1;
-	*what = PTMX;
-	err = open_streams(c, cfg, theirs, &slave);
+	c->slave = -1;
+	err = open_streams(c, cfg, theirs);
+	*what = err ? PTMX : "the command";
 	if (!err)
 		err = open_pipe(&report, false);
-	if (err)
-		return err;
-	sys_fcntl(report.ours, F_SETFL, 0);
-	c->pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
-	if (c->pid < 0)
-		return c->pid;
-	if (!c->pid) {
-		failure.err = child_become(cfg, theirs, slave, &failure.what);
-		sys_write(report.theirs, &failure, sizeof(failure));
-		sys_exit(127);
+	c->report = report.ours;
+	if (!err) {
+		c->pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
+		err = c->pid < 0 ? c->pid : 0;
 	}
-	sys_close(report.theirs);
+	if (!err && !c->pid)
+		child_main(cfg, theirs, c->slave, report.theirs);
+	close_all(&report.theirs, 1);
 	for (unsigned int i = 0; i < 3; i++)
-		if (theirs[i] >= 0 && theirs[i] != slave)
-			sys_close(theirs[i]);
-	/* The words are in memory that we have as well. */
-	if (sys_read(report.ours, &failure, sizeof(failure)) ==
-	    sizeof(failure)) {
-		*what = failure.what;
-		err = failure.err;
-	}
-	sys_close(report.ours);
+		if (theirs[i] != c->slave)
+			close_all(&theirs[i], 1);
+	if (err)
+		child_close(c);
 	return err;
+}
+
+int child_started(struct child *c, const char **what)
+{
+	struct failure f;
+	long n = sys_read(c->report, &f, sizeof(f));
+
+	if (n == -EAGAIN || n == -EINTR)
+		return 1;
+	close_all(&c->report, 1);
+	if (n != sizeof(f))
+		return 0;
+	/* The words are in memory that we have as well. */
+	*what = f.what;
+	return f.err;
 }
 
 void child_resize(const struct child *c, u16 rows, u16 cols)

@@ -153,6 +153,15 @@ const char *text_errno(int err)
 		{ EIO, "Input/output error" },
 		{ ETXTBSY, "Text file busy" },
 		{ ETIMEDOUT, "Connection timed out" },
+		{ EAGAIN, "Resource temporarily unavailable" },
+		{ EEXIST, "File exists" },
+		{ EFBIG, "File too large" },
+		{ EMFILE, "Too many open files" },
+		{ ENAMETOOLONG, "File name too long" },
+		{ ENOSPC, "No space left on device" },
+		{ EPIPE, "Broken pipe" },
+		{ EPROTO, "Protocol error" },
+		{ ECANCELED, "Operation canceled" },
 		{ ENETUNREACH, "Network is unreachable" },
 	};
 

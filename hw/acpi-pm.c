@@ -5,8 +5,8 @@
  * Theory of operation
  *
  * Modelled by ACPI 6.5 s4.8.3.1 (PM1 event grouping) and s4.8.3.2 (PM1
- * control). Status bits are cleared by writing ones; nothing sets them so far,
- * but the enable bits and the SCI line follow the rules. The machine is always
+ * control). Status bits are cleared by writing ones; acpi_pm_press() sets that of
+ * the power button, and nothing the others. The machine is always
  * in ACPI mode: SCI_EN reads as set and there is no SMI command port. SLP_EN
  * with SLP_TYP 5 powers off; it reads as zero. Other sleep types do nothing.
  *
@@ -31,6 +31,7 @@
 #define PM1_EN 2
 #define PM1_CNT 4
 
+#define PM1_PWRBTN BIT(8)
 #define PM1_EN_BITS 0x0721	/* TMR, GBL, PWRBTN, SLPBTN, RTC */
 #define PM1_CNT_SCI_EN BIT(0)
 #define PM1_CNT_BM_RLD BIT(1)
@@ -103,6 +104,19 @@ static const struct io_ops acpi_pm_io_ops = {
 	.read = acpi_pm_read,
 	.write = acpi_pm_write,
 };
+
+int acpi_pm_press(struct device *dev)
+{
+	struct acpi_pm *p = container_of(dev, struct acpi_pm, dev);
+	bool listens;
+
+	pthread_mutex_lock(&p->lock);
+	listens = p->en & PM1_PWRBTN;
+	p->sts |= listens ? PM1_PWRBTN : 0;
+	acpi_pm_update_sci(p);
+	pthread_mutex_unlock(&p->lock);
+	return listens ? 0 : -ENOTCONN;
+}
 
 static int acpi_pm_save(struct device *dev, struct state_out *out)
 {

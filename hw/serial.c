@@ -26,7 +26,7 @@
  * output; @out_lock keeps bytes of several vCPUs in the order of their writes.
  *
  * Not supported, deliberately: baud rates (the divisor is only stored), line
- * errors other than overrun, break, 16750 and later extensions.
+ * errors other than overrun and break, a break of the guest, 16750 and later extensions.
  *
  * A guest that overruns its receiver in loopback gets LSR.OE. An access wider
  * than a byte acts on the first byte, the others read as ones.
@@ -41,7 +41,7 @@
 
 #define SERIAL_PORTS 8
 #define SERIAL_FIFO 16
-#define SERIAL_STATE_VERSION 1
+#define SERIAL_STATE_VERSION 2
 #define SERIAL_IER_MASK 0x0f
 #define SERIAL_MCR_MASK 0x1f
 #define SERIAL_MSR_IDLE (UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS)
@@ -60,6 +60,7 @@ struct serial_regs {
 	bool thre_pending;
 	u8 rx[SERIAL_FIFO];
 	u8 rx_count;
+	u16 rx_break;	/* bit N: rx[N] is a break */
 };
 
 struct serial {
@@ -92,7 +93,7 @@ static u8 serial_cause(const struct serial *s)
 {
 	const struct serial_regs *r = &s->r;
 
-	if ((r->ier & UART_IER_RLSI) && r->overrun)
+	if ((r->ier & UART_IER_RLSI) && (r->overrun || (r->rx_break & 1)))
 		return UART_IIR_RLSI;
 	if ((r->ier & UART_IER_RDI) && r->rx_count) {
 		if (r->rx_count >= serial_rx_trigger(s))
@@ -139,6 +140,7 @@ static u8 serial_rx_pop(struct serial *s)
 	if (!r->rx_count)
 		return 0;
 	r->rx_count--;
+	r->rx_break >>= 1;
 	memmove(r->rx, r->rx + 1, r->rx_count);
 	return byte;
 }
@@ -167,7 +169,7 @@ static void serial_set_fcr(struct serial *s, u8 v)
 		v = 0;
 	if ((off && s->r.fcr & UART_FCR_ENABLE_FIFO) ||
 	    v & UART_FCR_CLEAR_RCVR)
-		s->r.rx_count = 0;
+		s->r.rx_count = s->r.rx_break = 0;
 	s->r.fcr = v & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
 }
 
@@ -202,8 +204,10 @@ static u8 serial_read_reg(struct serial *s, unsigned int reg)
 	case UART_LSR:
 		v = UART_LSR_THRE | UART_LSR_TEMT |
 		    (r->rx_count ? UART_LSR_DR : 0) |
+		    (r->rx_break & 1 ? UART_LSR_BI : 0) |
 		    (r->overrun ? UART_LSR_OE : 0);
 		r->overrun = false;
+		r->rx_break &= ~1U;
 		return v;
 	case UART_MSR:
 		v = r->msr;
@@ -352,6 +356,7 @@ static int serial_save(struct device *dev, struct state_out *out)
 	state_put_u8(out, r->thre_pending);
 	state_put_u8(out, r->rx_count);
 	state_put(out, r->rx, sizeof(r->rx));
+	state_put_u16(out, r->rx_break);
 	pthread_mutex_unlock(&s->lock);
 	return out->err;
 }
@@ -374,6 +379,7 @@ static int serial_restore(struct device *dev, struct state_in *in)
 	r.thre_pending = state_get_u8(in);
 	r.rx_count = state_get_u8(in);
 	state_get(in, r.rx, sizeof(r.rx));
+	r.rx_break = state_get_u16(in);
 	if (in->err)
 		return in->err;
 	if (r.rx_count > (r.fcr & UART_FCR_ENABLE_FIFO ? SERIAL_FIFO : 1))
@@ -451,6 +457,23 @@ size_t serial_input(struct device *dev, const void *d, size_t len)
 	s->starved = n < len;
 	pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+int serial_break(struct device *dev, u8 key)
+{
+	struct serial *s = container_of(dev, struct serial, dev);
+	int err = -ENOTCONN;
+
+	pthread_mutex_lock(&s->lock);
+	if (serial_room(s) >= 2) {
+		s->r.rx_break |= BIT(s->r.rx_count);
+		serial_rx_push(s, 0);
+		serial_rx_push(s, key);
+		serial_update_irq(s);
+		err = 0;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return err;
 }
 
 bool serial_wants_input(struct device *dev)

@@ -420,6 +420,17 @@ int virtio_balloon_set_target(struct virtio_device *dev, u64 bytes)
 	return 0;
 }
 
+u64 virtio_balloon_target(struct virtio_device *dev)
+{
+	struct balloon *b = dev->priv;
+	u64 bytes;
+
+	pthread_mutex_lock(&b->lock);
+	bytes = b->target * BALLOON_PAGE_SIZE;
+	pthread_mutex_unlock(&b->lock);
+	return bytes;
+}
+
 u64 virtio_balloon_actual(struct virtio_device *dev)
 {
 	struct balloon *b = dev->priv;

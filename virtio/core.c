@@ -185,6 +185,7 @@ int virtio_device_create(struct virtio_device **out,
 		return report_error(r, ENOMEM, "virtio %s", name);
 
 	dev->dev.ops = &core_ops;
+	dev->dev.is_virtio = true;
 	memcpy(dev->dev.name, name, strlen(name) + 1);
 	dev->class = class;
 	dev->gmem = env->gmem;

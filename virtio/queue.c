@@ -134,6 +134,7 @@ void virtqueue_reset(struct virtqueue *vq)
 		.size_max = vq->size_max,
 		.vector = VIRTIO_NO_VECTOR,
 		.kick_fd = vq->kick_fd,
+		.count = vq->count,
 	};
 
 	*vq = clean;
@@ -268,6 +269,12 @@ static u16 virtqueue_waiting(struct virtqueue *vq)
 	return avail_idx_acquire(vq) - vq->last_avail;
 }
 
+/* One writer, so that no locked instruction is needed. */
+static void count_add(u64 *count, u64 n)
+{
+	__atomic_store_n(count, *count + n, __ATOMIC_RELAXED);
+}
+
 int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain)
 {
 	const char *why;
@@ -294,13 +301,17 @@ int virtqueue_pop(struct virtqueue *vq, struct vq_chain *chain)
 	if (why)
 		return virtqueue_break(vq, why);
 	vq->last_avail++;
+	vq->popped = chain->out_len;
+	count_add(&vq->count.out, chain->out_len);
 	return 1;
 }
 
 void virtqueue_unpop(struct virtqueue *vq)
 {
-	if (vq->ready && !vq->broken)
-		vq->last_avail--;
+	if (!vq->ready || vq->broken)
+		return;
+	vq->last_avail--;
+	count_add(&vq->count.out, -(u64)vq->popped);
 }
 
 void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
@@ -316,6 +327,8 @@ void virtqueue_push(struct virtqueue *vq, const struct vq_chain *chain,
 	memcpy(vq->used + 4 + 8 * (vq->last_used & (vq->num - 1U)), &e,
 	       sizeof(e));
 	vq->last_used++;
+	count_add(&vq->count.chains, 1);
+	count_add(&vq->count.in, MIN(written, chain->in_len));
 	used_idx_release(vq);
 }
 
@@ -333,7 +346,9 @@ void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
 		memcpy(vq->used + 4 + 8 * (vq->last_used & (vq->num - 1U)), &e,
 		       sizeof(e));
 		vq->last_used++;
+		count_add(&vq->count.in, used[i].written);
 	}
+	count_add(&vq->count.chains, nr);
 	used_idx_release(vq);
 }
 
@@ -362,8 +377,10 @@ void virtqueue_signal(struct virtqueue *vq)
 	ring_full_barrier();
 	wanted = virtqueue_wants_signal(vq);
 	vq->signalled_used = vq->last_used;
-	if (wanted && vq->dev->transport)
-		vq->dev->transport->signal_queue(vq->dev, vq);
+	if (!wanted || !vq->dev->transport)
+		return;
+	count_add(&vq->count.signals, 1);
+	vq->dev->transport->signal_queue(vq->dev, vq);
 }
 
 bool virtqueue_set_notify(struct virtqueue *vq, bool on)

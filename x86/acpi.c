@@ -12,7 +12,8 @@
  * The hardware is full ACPI hardware, not hardware-reduced: a PM1a event and
  * control block, an SCI, no PM timer, no GPE, no SMI command, so that the
  * machine is always in ACPI mode. Power-off is \_S5 with SLP_TYP 5; reset is
- * the FADT's reset register. There are no fixed power or sleep buttons.
+ * the FADT's reset register. The power button is a fixed one; there is no sleep
+ * button.
  * No PS/2 devices are described, and the 8042 flag is clear in accord with
  * it, so that a guest does not probe for a keyboard.
  *
@@ -42,7 +43,6 @@
 /* FADT flags (ACPI 6.4 table 5.10) and IAPC_BOOT_ARCH (table 5.11) */
 #define FADT_WBINVD		BIT(0)
 #define FADT_PROC_C1		BIT(2)
-#define FADT_NO_PWR_BUTTON	BIT(4)
 #define FADT_NO_SLP_BUTTON	BIT(5)
 #define FADT_NO_FIX_RTC		BIT(6)
 #define FADT_RESET_REG_SUP	BIT(10)
@@ -144,8 +144,8 @@ static void acpi_put_fadt_v1(struct aml *a, u64 facs, u64 dsdt)
 	aml_u8(a, RTC_CENTURY);
 	aml_u16(a, FADT_LEGACY_DEVICES | FADT_VGA_NOT_PRESENT);
 	aml_u8(a, 0);
-	aml_u32(a, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_PWR_BUTTON |
-		   FADT_NO_SLP_BUTTON | FADT_NO_FIX_RTC | FADT_RESET_REG_SUP);
+	aml_u32(a, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLP_BUTTON |
+		   FADT_NO_FIX_RTC | FADT_RESET_REG_SUP);
 }
 
 static size_t acpi_put_fadt(struct aml *a, u64 facs, u64 dsdt)

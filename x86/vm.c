@@ -241,6 +241,7 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 		err = acpi_pm_create(&dev, &kvm->hw_env, X86_GSI_SCI);
 	if (!err) {
 		kvm_add_device(kvm, dev);
+		kvm->power_button = dev;
 		err = pci ? reset_create_forwarded(&dev, &kvm->hw_env) :
 			    reset_create(&dev, &kvm->hw_env);
 	}

@@ -31,10 +31,12 @@ struct device_ops {
  * struct device - first member of every device's own struct
  * @name: for messages and saved state, unique in a VM, e.g. "serial0"
  * @next: the VM's list, in order of creation
+ * @is_virtio: it is in a struct virtio_device
  */
 struct device {
 	const struct device_ops *ops;
 	struct device *next;
+	bool is_virtio;
 	char name[24];
 };
 

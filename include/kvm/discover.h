@@ -41,5 +41,7 @@ int discover_in(struct discover *d, const char *dir);
  * Return: 0, or -errno when @path cannot be read.
  */
 int discover_release(const char *path, char *out, size_t size);
+/** discover_release_fd() - the same, of an open file, which stays open */
+int discover_release_fd(int fd, char *out, size_t size);
 
 #endif

@@ -10,13 +10,19 @@
 
 /* "LKVM", read as a little-endian number */
 #define GUEST_PROTO_MAGIC 0x4d564b4cU
-#define GUEST_PROTO_VERSION 1
+#define GUEST_PROTO_VERSION 2
 #define GUEST_PROTO_PORT "org.kernel.lkvm.ctl"
 /* Most payload of a frame, and of one that is no GUEST_DATA or GUEST_KLOG */
 #define GUEST_PROTO_DATA_MAX 0x4000U
 #define GUEST_PROTO_TEXT_MAX 512U
 /* What a side may have under way on a stream before it is given more credit */
 #define GUEST_PROTO_WINDOW 0x10000U
+
+/* Commands at once, the first included; and most records of a further one */
+#define GUEST_PROTO_SESSIONS 128
+#define GUEST_PROTO_CONFIG_MAX 0x1ffffU
+/* Bits of struct guest_hello's features: commands behind the first */
+#define GUEST_CAN_EXEC 1
 
 /* Most groups that a command can be in, but for its first */
 #define GUEST_PROTO_GROUPS 1024
@@ -33,12 +39,14 @@ enum guest_frame_type {
 	GUEST_EOF,		/* both ways: the stream has ended */
 	GUEST_CREDIT,		/* both ways: le32, so many bytes more */
 	GUEST_WINSIZE,		/* to the guest: struct guest_winsize */
-	GUEST_SIGNAL,		/* to the guest: le32 */
+	GUEST_SIGNAL,		/* to the guest: le32; forgets what does not run yet */
 	GUEST_STARTED,		/* from the guest: the command runs */
 	GUEST_EXIT,		/* from the guest: struct guest_exit */
 	GUEST_ERROR,		/* from the guest: le32 status, then text */
 	GUEST_NOTE,		/* from the guest: text for the user */
 	GUEST_KLOG,		/* from the guest: bytes of its kernel's log */
+	GUEST_CONFIG,		/* to the guest: records; stream 1: more of them */
+	GUEST_RUN,		/* to the guest: that was all of them, run it */
 };
 
 enum guest_stream {
@@ -49,19 +57,26 @@ enum guest_stream {
 	GUEST_STREAMS,
 };
 
-/** struct guest_frame - in front of each payload of @len bytes */
+/**
+ * struct guest_frame - in front of each payload of @len bytes
+ * @session: which command it is about; 0: the first, or none
+ */
 struct guest_frame {
 	u8 type;
 	u8 stream;
-	__le16 reserved;
+	__le16 session;
 	__le32 len;
 };
 
-/** struct guest_hello - @window: bytes that the other side may send a stream */
+/**
+ * struct guest_hello - @window: bytes that the other side may send a stream
+ * @features: GUEST_CAN_*, of who says it
+ */
 struct guest_hello {
 	__le32 magic;
 	__le32 version;
 	__le32 window;
+	__le32 features;
 };
 
 struct guest_winsize {

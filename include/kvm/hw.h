@@ -72,6 +72,11 @@ int serial_create(struct device **out, const struct hw_env *env,
  */
 size_t serial_input(struct device *dev, const void *d, size_t len);
 bool serial_wants_input(struct device *dev);
+/**
+ * serial_break() - a break, and @key behind it. Context: any thread
+ * Return: 0; -ENOTCONN when the guest does not listen or has no room.
+ */
+int serial_break(struct device *dev, u8 key);
 
 /** rtc_create() - MC146818 at 0x70; never shows update-in-progress for long */
 int rtc_create(struct device **out, const struct hw_env *env);
@@ -112,5 +117,10 @@ u8 reset_read(void *dev);
  */
 int acpi_pm_create(struct device **out, const struct hw_env *env,
 		   unsigned int gsi);
+/**
+ * acpi_pm_press() - the power button is pressed. Context: any thread
+ * Return: 0, -ENOTCONN when the guest has not enabled it.
+ */
+int acpi_pm_press(struct device *dev);
 
 #endif

@@ -19,12 +19,13 @@ struct io_ops {
 	int (*write)(void *o, u64 off, const void *d, unsigned int len);
 };
 
-/** struct io_range - one registered range */
+/** struct io_range - one registered range; @hits: accesses, atomic */
 struct io_range {
 	u64 start;
 	u64 size;
 	const struct io_ops *ops;
 	void *opaque;
+	u64 hits;
 };
 
 /**
@@ -53,6 +54,11 @@ int io_bus_register(struct io_bus *bus, u64 start, u64 size,
 		    const struct io_ops *ops, void *opaque);
 /** io_bus_unregister() - give up the range that starts at @start; -ENOENT */
 int io_bus_unregister(struct io_bus *bus, u64 start);
+/**
+ * io_bus_get() - a copy of the range that begins at @from or next above it
+ * Context: any thread. Return: false when there is none.
+ */
+bool io_bus_get(struct io_bus *bus, u64 from, struct io_range *out);
 
 /**
  * io_bus_read() - a guest's read

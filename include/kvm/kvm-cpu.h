@@ -5,9 +5,13 @@
 #include <linux/kvm.h>
 #include "kvm/kvm.h"
 
+enum cpu_exit { CPU_EXIT_PIO, CPU_EXIT_MMIO, CPU_EXIT_KICK, CPU_EXIT_OTHER, CPU_EXITS };
+
 /**
  * struct kvm_cpu - one vCPU; owned by its thread while that runs
  * @first: CLOCK_MONOTONIC ns of the first KVM_RUN, for --timing
+ * @stats_fd: of kvm_stats_open(), by who asks first; 0 without
+ * @exits: returns of KVM_RUN; @exits_by: why; others may read them
  */
 struct kvm_cpu {
 	struct kvm *kvm;
@@ -18,11 +22,17 @@ struct kvm_cpu {
 	bool has_thread;
 	u64 first;
 	u64 exits;
+	u64 exits_by[CPU_EXITS];
+	int stats_fd;
 };
 
 /** kvm_cpu_create() - vCPU fd and its mapped struct kvm_run */
 int kvm_cpu_create(struct kvm *kvm, unsigned int id, struct report *r);
 void kvm_cpu_destroy(struct kvm_cpu *cpu);
+/** kvm_cpu_nmi() - while it does not run. Return: 0, -errno */
+int kvm_cpu_nmi(struct kvm_cpu *cpu);
+/** kvm_cpu_time() - ns that the vCPU's thread has run, its guest included */
+u64 kvm_cpu_time(const struct kvm_cpu *cpu);
 /** kvm_cpus_start() - a thread for each. kvm_cpus_stop() - all are joined */
 int kvm_cpus_start(struct kvm *kvm, struct report *r);
 void kvm_cpus_stop(struct kvm *kvm);

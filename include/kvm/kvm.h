@@ -19,12 +19,15 @@ struct arch_vm;
  * @output: takes all, waits if need be; no lock held
  * @offer: takes as many as there is room for, returns how many; never waits
  * @wake: input may find room again, or output wants to be offered
+ * @yield: a vCPU may be in @output and is waited for: make room, whoever reads;
+ *	main thread; may be NULL
  */
 struct console_ops {
 	void (*output)(void *opaque, const void *d, size_t len);
 	size_t (*offer)(void *opaque, const void *d, size_t len);
 	void (*wake)(void *opaque);
 	void *opaque;
+	void (*yield)(void *opaque);
 };
 
 /**
@@ -36,6 +39,7 @@ struct console_ops {
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
+ * @power_button: what acpi_pm_press() presses, or NULL
  * @console_serial, @console_virtio: the console's devices, or NULL
  * @control: where the bytes of the guest's init go; set before devices are made
  * @control_serial, @control_virtio: its device, or NULL
@@ -70,6 +74,7 @@ struct kvm {
 	unsigned int cpus_alive;
 	unsigned int cpus_parked;
 	bool halted;
+	struct device *power_button;
 	struct device *console_serial;
 	struct virtio_device *console_virtio;
 	struct device *control_serial;

@@ -15,13 +15,13 @@ struct seal_share {
 
 /**
  * struct seal_exceptions - what may still be done by a path; all may be empty
- * @removable: a directory in which files may be removed, or NULL
+ * @removable: directories in which files may be removed, or NULL
  * @readable: files that may be opened for reading
  * @share: directories that are shared; with one that may be written to, a
  *	thread may change its fsuid and fsgid, too
  */
 struct seal_exceptions {
-	const char *removable;
+	const char *removable[2];
 	const char *readable[SEAL_READABLE_MAX];
 	unsigned int nr_readable;
 	struct seal_share share[SEAL_SHARES_MAX];

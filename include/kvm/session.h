@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A command in the guest, seen from the host: what the guest's init says on the
+ * Commands in the guest, seen from the host: what the guest's init says on the
  * control port, and what is said to it. Documentation/guest-protocol.md
  */
 #ifndef KVM__SESSION_H
@@ -13,8 +13,8 @@
 #define SESSION_NOTES_MAX 16
 
 enum session_state {
-	SESSION_SILENT,		/* nothing heard of the guest's init */
-	SESSION_READY,		/* it has greeted */
+	SESSION_SILENT,		/* nothing heard of the guest's init, or told to it */
+	SESSION_READY,		/* it has greeted, or knows of the command */
 	SESSION_STARTED,	/* the command runs */
 	SESSION_EXITED,		/* @value is its exit status */
 	SESSION_KILLED,		/* @value is the signal */
@@ -38,8 +38,8 @@ struct session_ring {
 };
 
 /**
- * struct session_ops - what a session calls
- * @wake: session_run() is due; any thread, perhaps with a lock of a device
+ * struct session_ops - what a port calls
+ * @wake: port_run() is due; any thread, perhaps with a lock of a device
  * @note: a line for the user, at most SESSION_NOTES_MAX of them
  * @klog: bytes of the guest's kernel log
  */
@@ -52,29 +52,23 @@ struct session_ops {
 
 /**
  * struct session - one command
- * @lock: guards @rx, @rx_len, @rx_full: bytes from the port; leaf
- * @frame, @have: the frame being read, and how many bytes of its header are
- *	there; @left: of its payload still to come
+ * @id: its number in frames
+ * @config, @config_len, @config_sent: its records, until the guest has them
+ * @orphan: nobody is interested any more, it goes when it has ended
  * @credit: what the guest takes of input; @input_ended: it takes none any more
- *
- * All but @rx is the main thread's.
  */
 struct session {
-	struct session_ops ops;
-	pthread_mutex_t lock;
-	u8 rx[0x10000];
-	size_t rx_len;
-	bool rx_full;
+	struct session_port *port;
+	u16 id;
+	bool orphan;
 	enum session_state state;
 	u32 value;
 	u64 taint;
 	char text[GUEST_PROTO_TEXT_MAX + 64];
-	struct guest_frame frame;
-	size_t have;
-	u32 left;
-	u8 small[GUEST_PROTO_TEXT_MAX];
-	unsigned int nr_notes;
 	struct session_ring out[GUEST_STREAMS];
+	u8 *config;
+	u32 config_len;
+	u32 config_sent;
 	u8 input;
 	u32 credit;
 	bool input_refused;
@@ -84,26 +78,74 @@ struct session {
 	u16 rows;
 	u16 cols;
 	u32 signals;
+};
+
+/**
+ * struct session_port - all commands of a guest
+ * @lock: guards @rx, @rx_len, @rx_full: bytes from the port; leaf
+ * @frame, @have: the frame being read, and how many bytes of its header are
+ *	there; @left: of its payload still to come
+ * @window, @features: what the guest has greeted with
+ * @main: the first command, number 0; @session: by number, NULL for none
+ * @turn: whose frames are made first
+ *
+ * All but @rx is the main thread's.
+ */
+struct session_port {
+	struct session_ops ops;
+	pthread_mutex_t lock;
+	u8 rx[0x10000];
+	size_t rx_len;
+	bool rx_full;
+	struct guest_frame frame;
+	size_t have;
+	u32 left;
+	u8 small[GUEST_PROTO_TEXT_MAX];
+	unsigned int nr_notes;
+	u32 window;
+	u32 features;
+	struct session main;
+	struct session *session[GUEST_PROTO_SESSIONS];
+	unsigned int turn;
 	u8 tx[2 * (GUEST_PROTO_DATA_MAX + sizeof(struct guest_frame))];
 	size_t tx_len;
 };
 
-/** session_init() - @input: GUEST_STDIN or GUEST_TERMINAL, where input goes */
-void session_init(struct session *s, const struct session_ops *ops, u8 input);
-void session_destroy(struct session *s);
+/** port_init() - @input: GUEST_STDIN or GUEST_TERMINAL, where input of main goes */
+void port_init(struct session_port *p, const struct session_ops *ops, u8 input);
+/** port_destroy() - with all sessions, those that were not closed as well */
+void port_destroy(struct session_port *p);
 /**
- * session_receive() - bytes from the port
- * @session: a struct session; what virtio_console_port.output wants
+ * port_receive() - bytes from the guest
+ * @port: a struct session_port; what virtio_console_port.output wants
  * Context: any thread.
- * Return: how many were taken; after less than all session_run() returns true
+ * Return: how many were taken; after less than all port_run() returns true
  * when there is room for the rest.
  */
-size_t session_receive(void *session, const void *d, size_t len);
+size_t port_receive(void *port, const void *d, size_t len);
 /**
- * session_run() - look at what was received
- * Return: whether the port is to offer again what it could not deliver.
+ * port_run() - look at what was received
+ * Return: whether the guest is to offer again what it could not deliver.
  */
-bool session_run(struct session *s);
+bool port_run(struct session_port *p);
+/** port_send() - bytes for the guest, *@len of them; then port_sent() */
+const u8 *port_send(struct session_port *p, size_t *len);
+void port_sent(struct session_port *p, size_t len);
+
+/**
+ * session_open() - a further command; it starts once the first one runs
+ * @config, @len: records as Documentation/guest-protocol.md has them; copied
+ * @input: GUEST_STDIN or GUEST_TERMINAL, where input goes
+ * Return: 0; -EAGAIN when there are too many, -E2BIG, -ENOMEM, -EOPNOTSUPP when
+ * the guest can run one alone, -EPIPE when the first has ended
+ */
+int session_open(struct session_port *p, const void *config, size_t len,
+		 u8 input, struct session **out);
+/**
+ * session_close() - @s is not used any more; if it runs, it gets SIGHUP, as from
+ * a terminal that goes away, and nobody takes its output
+ */
+void session_close(struct session *s);
 /** session_over() - no frame is expected any more */
 bool session_over(const struct session *s);
 
@@ -121,9 +163,5 @@ size_t session_input_room(const struct session *s);
 void session_input(struct session *s, const void *d, size_t len);
 void session_signal(struct session *s, unsigned int sig);
 void session_resize(struct session *s, u16 rows, u16 cols);
-
-/** session_send() - bytes for the port, *@len of them; then session_sent() */
-const u8 *session_send(struct session *s, size_t *len);
-void session_sent(struct session *s, size_t len);
 
 #endif

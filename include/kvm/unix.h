@@ -21,6 +21,13 @@ int unix_connect(const struct sockaddr_un *a, int type);
  */
 int unix_lock(const struct sockaddr_un *a);
 /**
+ * unix_remove_stale() - remove a socket of @type that nobody listens on
+ *
+ * Return: 0 when there is none, or none any more; -EADDRINUSE; -EEXIST when it is
+ * no socket; -errno.
+ */
+int unix_remove_stale(const struct sockaddr_un *a, int type);
+/**
  * unix_bind() - make a socket at @a that listens, for the user alone
  *
  * A socket that nobody listens on any more is replaced, nothing else is.

@@ -240,6 +240,8 @@ struct virtio_balloon_stats {
  * Return: 0, -EINVAL when it is more than the guest has.
  */
 int virtio_balloon_set_target(struct virtio_device *dev, u64 bytes);
+/** virtio_balloon_target() - bytes that were asked for last */
+u64 virtio_balloon_target(struct virtio_device *dev);
 /** virtio_balloon_actual() - bytes given up by now, as the driver says */
 u64 virtio_balloon_actual(struct virtio_device *dev);
 /**

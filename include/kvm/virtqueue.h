@@ -17,6 +17,20 @@
 struct virtio_device;
 
 /**
+ * struct virtqueue_count - what went through, since the VM began
+ * @chains: given back; @out, @in: bytes that the device was given, and wrote,
+ *	headers included; @signals: interrupts
+ *
+ * Written by who has the queue, read by anybody.
+ */
+struct virtqueue_count {
+	u64 chains;
+	u64 out;
+	u64 in;
+	u64 signals;
+};
+
+/**
  * struct virtqueue - the device's side of a queue
  * @dev: the device, @index: number of the queue
  * @size: entries, a power of two, 0 before the driver chose
@@ -31,6 +45,7 @@ struct virtio_device;
  * @num: @size as it was when the rings were checked; the only one used then
  * @notify_off: kicks are not wanted for now, virtqueue_set_notify()
  * @vector: MSI-X vector or 0xffff, the transport's
+ * @popped: bytes of the chain that was popped last
  *
  * Context: while lent to a device thread, that thread only.
  */
@@ -57,6 +72,8 @@ struct virtqueue {
 	u16 num;
 	u16 vector;
 	int kick_fd;
+	u32 popped;
+	struct virtqueue_count count;
 };
 
 /**

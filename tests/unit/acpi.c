@@ -167,7 +167,7 @@ TEST(acpi_fadt_describes_full_hardware)
 	EXPECT(fadt[96] == 0xff && fadt[98] == 0xff);
 	EXPECT(fadt[108] == 0x32);
 	EXPECT(fadt[109] == 5 && fadt[110] == 0);
-	EXPECT(get32(fadt + 112) == 0x475);
+	EXPECT(get32(fadt + 112) == 0x465);
 	EXPECT(fadt[116] == 1 && fadt[117] == 8 && get64(fadt + 120) == 0xcf9);
 	EXPECT(fadt[128] == 6);
 	EXPECT(fadt[148] == 1 && fadt[149] == 32 && get64(fadt + 152) == 0x600);

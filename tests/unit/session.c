@@ -3,12 +3,13 @@
  * The control port's host side: what it makes of frames, good and bad, and what
  * it says itself.
  */
+#include <errno.h>
 #include <string.h>
 #include "kvm/session.h"
 #include "tests/unit/test.h"
 
 struct fixture {
-	struct session s;
+	struct session_port p;
 	unsigned int wakes;
 	unsigned int notes;
 	char note[600];
@@ -39,48 +40,62 @@ static struct fixture *setup(u8 input)
 	struct fixture *f = calloc(1, sizeof(*f));
 	const struct session_ops ops = { on_wake, on_note, on_klog, f };
 
-	session_init(&f->s, &ops, input);
+	port_init(&f->p, &ops, input);
 	return f;
 }
 
 static void teardown(struct fixture *f)
 {
-	session_destroy(&f->s);
+	port_destroy(&f->p);
 	free(f);
 }
 
 static void raw(struct fixture *f, const void *d, size_t len)
 {
 	while (len) {
-		size_t n = session_receive(&f->s, d, len);
+		size_t n = port_receive(&f->p, d, len);
 
 		d = (const u8 *)d + n;
 		len -= n;
-		session_run(&f->s);
-		if (!n && session_over(&f->s))
+		port_run(&f->p);
+		if (!n && session_over(&f->p.main))
 			return;
 	}
 }
 
-static void header(struct fixture *f, u8 type, u8 stream, u32 len)
+static void header_of(struct fixture *f, u16 session, u8 type, u8 stream,
+		      u32 len)
 {
 	struct guest_frame h = {
-		.type = type, .stream = stream, .len = htole32(len),
+		.type = type, .stream = stream, .session = htole16(session),
+		.len = htole32(len),
 	};
 
 	raw(f, &h, sizeof(h));
 }
 
+static void frame_of(struct fixture *f, u16 session, u8 type, u8 stream,
+		     const void *d, u32 len)
+{
+	header_of(f, session, type, stream, len);
+	raw(f, d, len);
+}
+
+static void header(struct fixture *f, u8 type, u8 stream, u32 len)
+{
+	header_of(f, 0, type, stream, len);
+}
+
 static void frame(struct fixture *f, u8 type, u8 stream, const void *d, u32 len)
 {
-	header(f, type, stream, len);
-	raw(f, d, len);
+	frame_of(f, 0, type, stream, d, len);
 }
 
 static void hello(struct fixture *f, u32 magic, u32 version, u32 window)
 {
 	struct guest_hello h = {
 		htole32(magic), htole32(version), htole32(window),
+		htole32(GUEST_CAN_EXEC),
 	};
 
 	frame(f, GUEST_HELLO, 0, &h, sizeof(h));
@@ -91,16 +106,21 @@ static void start(struct fixture *f)
 	size_t len;
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, GUEST_PROTO_WINDOW);
-	session_send(&f->s, &len);
-	session_sent(&f->s, len);
+	port_send(&f->p, &len);
+	port_sent(&f->p, len);
 	frame(f, GUEST_STARTED, 0, NULL, 0);
+}
+
+static void leave_of(struct fixture *f, u16 session, u32 kind, u32 value)
+{
+	struct guest_exit e = { htole32(kind), htole32(value), htole64(512) };
+
+	frame_of(f, session, GUEST_EXIT, 0, &e, sizeof(e));
 }
 
 static void leave(struct fixture *f, u32 kind, u32 value)
 {
-	struct guest_exit e = { htole32(kind), htole32(value), htole64(512) };
-
-	frame(f, GUEST_EXIT, 0, &e, sizeof(e));
+	leave_of(f, 0, kind, value);
 }
 
 /* The first frame that is to be sent. Return: its payload, NULL for none */
@@ -108,7 +128,7 @@ static const u8 *sent(struct fixture *f, struct guest_frame *h)
 {
 	static u8 d[GUEST_PROTO_DATA_MAX];
 	size_t len;
-	const u8 *p = session_send(&f->s, &len);
+	const u8 *p = port_send(&f->p, &len);
 
 	memset(h, 0, sizeof(*h));
 	if (len < sizeof(*h))
@@ -117,7 +137,7 @@ static const u8 *sent(struct fixture *f, struct guest_frame *h)
 	if (len - sizeof(*h) < le32toh(h->len))
 		return NULL;
 	memcpy(d, p + sizeof(*h), le32toh(h->len));
-	session_sent(&f->s, sizeof(*h) + le32toh(h->len));
+	port_sent(&f->p, sizeof(*h) + le32toh(h->len));
 	return d;
 }
 
@@ -136,13 +156,13 @@ TEST(greeting_is_answered)
 	const u8 *d;
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
-	EXPECT(f->s.state == SESSION_READY);
+	EXPECT(f->p.main.state == SESSION_READY);
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_HELLO && le(d) == GUEST_PROTO_MAGIC &&
 	       le(d + 8) == GUEST_PROTO_WINDOW);
-	EXPECT(!session_input_room(&f->s));
+	EXPECT(!session_input_room(&f->p.main));
 	frame(f, GUEST_STARTED, 0, NULL, 0);
-	EXPECT(session_input_room(&f->s) == 100);
+	EXPECT(session_input_room(&f->p.main) == 100);
 	teardown(f);
 }
 
@@ -157,8 +177,8 @@ TEST(other_protocols_are_refused)
 		struct fixture *f = setup(GUEST_STDIN);
 
 		hello(f, bad[i][0], bad[i][1], 100);
-		EXPECT(f->s.state == SESSION_BROKEN && f->s.text[0]);
-		EXPECT(session_over(&f->s));
+		EXPECT(f->p.main.state == SESSION_BROKEN && f->p.main.text[0]);
+		EXPECT(session_over(&f->p.main));
 		teardown(f);
 	}
 }
@@ -183,10 +203,10 @@ TEST(output_arrives_at_any_boundary)
 		start(f);
 		raw(f, msg, cut);
 		raw(f, msg + cut, sizeof(msg) - cut);
-		d = session_output(&f->s, GUEST_STDERR, &len);
+		d = session_output(&f->p.main, GUEST_STDERR, &len);
 		EXPECT(len == 5 && !memcmp(d, "12345", 5));
-		EXPECT(f->s.out[GUEST_STDERR].ended);
-		EXPECT(!f->s.out[GUEST_STDOUT].len);
+		EXPECT(f->p.main.out[GUEST_STDERR].ended);
+		EXPECT(!f->p.main.out[GUEST_STDOUT].len);
 		teardown(f);
 	}
 }
@@ -201,14 +221,14 @@ TEST(credit_comes_back_as_output_is_written)
 	start(f);
 	for (u32 n = 0; n < GUEST_PROTO_WINDOW; n += sizeof(block))
 		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
-	EXPECT(f->s.state == SESSION_STARTED && session_pending(&f->s));
+	EXPECT(f->p.main.state == SESSION_STARTED && session_pending(&f->p.main));
 	EXPECT(!sent(f, &h));
-	session_output(&f->s, GUEST_STDOUT, &len);
+	session_output(&f->p.main, GUEST_STDOUT, &len);
 	EXPECT(len == sizeof(block));
-	session_written(&f->s, GUEST_STDOUT, len);
+	session_written(&f->p.main, GUEST_STDOUT, len);
 	EXPECT(le(sent(f, &h)) == sizeof(block) && h.type == GUEST_CREDIT);
 	frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
-	EXPECT(f->s.state == SESSION_STARTED);
+	EXPECT(f->p.main.state == SESSION_STARTED);
 	teardown(f);
 }
 
@@ -221,7 +241,7 @@ TEST(output_without_credit_breaks_the_session)
 	for (u32 n = 0; n < GUEST_PROTO_WINDOW; n += sizeof(block))
 		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
 	header(f, GUEST_DATA, GUEST_STDOUT, 1);
-	EXPECT(f->s.state == SESSION_BROKEN);
+	EXPECT(f->p.main.state == SESSION_BROKEN);
 	teardown(f);
 }
 
@@ -249,9 +269,9 @@ TEST(frames_that_make_no_sense_break_the_session)
 
 		start(f);
 		header(f, bad[i].type, bad[i].stream, bad[i].len);
-		EXPECT(f->s.state == SESSION_BROKEN);
+		EXPECT(f->p.main.state == SESSION_BROKEN);
 		raw(f, "more", 4);
-		EXPECT(f->s.state == SESSION_BROKEN);
+		EXPECT(f->p.main.state == SESSION_BROKEN);
 		teardown(f);
 	}
 }
@@ -261,7 +281,7 @@ TEST(nothing_is_believed_before_the_greeting)
 	struct fixture *f = setup(GUEST_STDIN);
 
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
-	EXPECT(f->s.state == SESSION_BROKEN && !session_pending(&f->s));
+	EXPECT(f->p.main.state == SESSION_BROKEN && !session_pending(&f->p.main));
 	teardown(f);
 }
 
@@ -272,7 +292,7 @@ TEST(unknown_frames_are_skipped)
 	start(f);
 	frame(f, 99, 0, "hello", 5);
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
-	EXPECT(f->s.state == SESSION_STARTED && session_pending(&f->s));
+	EXPECT(f->p.main.state == SESSION_STARTED && session_pending(&f->p.main));
 	teardown(f);
 }
 
@@ -282,15 +302,15 @@ TEST(exit_status_and_signal_are_kept)
 
 	start(f);
 	leave(f, GUEST_EXITED, 42);
-	EXPECT(f->s.state == SESSION_EXITED && f->s.value == 42 &&
-	       f->s.taint == 512);
+	EXPECT(f->p.main.state == SESSION_EXITED && f->p.main.value == 42 &&
+	       f->p.main.taint == 512);
 	teardown(f);
 	f = setup(GUEST_STDIN);
 	start(f);
 	leave(f, GUEST_KILLED, 9);
-	EXPECT(f->s.state == SESSION_KILLED && f->s.value == 9);
+	EXPECT(f->p.main.state == SESSION_KILLED && f->p.main.value == 9);
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
-	EXPECT(!session_pending(&f->s));
+	EXPECT(!session_pending(&f->p.main));
 	teardown(f);
 }
 
@@ -300,7 +320,7 @@ TEST(exit_without_a_start_is_not_believed)
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
 	leave(f, GUEST_EXITED, 0);
-	EXPECT(f->s.state == SESSION_BROKEN);
+	EXPECT(f->p.main.state == SESSION_BROKEN);
 	teardown(f);
 }
 
@@ -311,8 +331,8 @@ TEST(error_has_status_and_clean_text)
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
 	frame(f, GUEST_ERROR, 0, error, sizeof(error));
-	EXPECT(f->s.state == SESSION_FAILED && f->s.value == 127);
-	EXPECT(!strcmp(f->s.text, "a?[b"));
+	EXPECT(f->p.main.state == SESSION_FAILED && f->p.main.value == 127);
+	EXPECT(!strcmp(f->p.main.text, "a?[b"));
 	teardown(f);
 }
 
@@ -350,14 +370,14 @@ TEST(input_stops_without_credit)
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 50);
 	sent(f, &h);
 	frame(f, GUEST_STARTED, 0, NULL, 0);
-	session_input(&f->s, d, 50);
-	EXPECT(!session_input_room(&f->s));
+	session_input(&f->p.main, d, 50);
+	EXPECT(!session_input_room(&f->p.main));
 	EXPECT(sent(f, &h) && h.type == GUEST_DATA && le32toh(h.len) == 50);
 	frame(f, GUEST_CREDIT, GUEST_STDIN, &more, 4);
-	EXPECT(session_input_room(&f->s) == 30);
-	session_input(&f->s, NULL, 0);
+	EXPECT(session_input_room(&f->p.main) == 30);
+	session_input(&f->p.main, NULL, 0);
 	EXPECT(sent(f, &h) && h.type == GUEST_EOF && h.stream == GUEST_STDIN);
-	EXPECT(!sent(f, &h) && !session_input_room(&f->s));
+	EXPECT(!sent(f, &h) && !session_input_room(&f->p.main));
 	teardown(f);
 }
 
@@ -369,8 +389,8 @@ TEST(credit_cannot_exceed_the_window)
 	start(f);
 	frame(f, GUEST_CREDIT, GUEST_STDIN, &more, 4);
 	frame(f, GUEST_CREDIT, GUEST_STDIN, &more, 4);
-	EXPECT(f->s.credit == GUEST_PROTO_WINDOW);
-	EXPECT(session_input_room(&f->s) <= GUEST_PROTO_DATA_MAX);
+	EXPECT(f->p.main.credit == GUEST_PROTO_WINDOW);
+	EXPECT(session_input_room(&f->p.main) <= GUEST_PROTO_DATA_MAX);
 	teardown(f);
 }
 
@@ -379,9 +399,9 @@ TEST(input_that_nobody_wants_is_not_read)
 	struct fixture *f = setup(GUEST_STDIN);
 
 	start(f);
-	EXPECT(session_input_room(&f->s));
+	EXPECT(session_input_room(&f->p.main));
 	frame(f, GUEST_EOF, GUEST_STDIN, NULL, 0);
-	EXPECT(!session_input_room(&f->s));
+	EXPECT(!session_input_room(&f->p.main));
 	teardown(f);
 }
 
@@ -392,12 +412,12 @@ TEST(refused_output_is_told_and_dropped)
 
 	start(f);
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
-	session_refuse(&f->s, GUEST_STDOUT);
-	EXPECT(!session_pending(&f->s));
+	session_refuse(&f->p.main, GUEST_STDOUT);
+	EXPECT(!session_pending(&f->p.main));
 	EXPECT(sent(f, &h) && h.type == GUEST_EOF && h.stream == GUEST_STDOUT);
 	EXPECT(!sent(f, &h));
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
-	EXPECT(!session_pending(&f->s) && f->s.state == SESSION_STARTED);
+	EXPECT(!session_pending(&f->p.main) && f->p.main.state == SESSION_STARTED);
 	teardown(f);
 }
 
@@ -408,15 +428,15 @@ TEST(signals_and_sizes_are_sent_once)
 	const u8 *d;
 
 	start(f);
-	session_signal(&f->s, 2);
-	session_signal(&f->s, 2);
-	session_signal(&f->s, 99);
-	session_resize(&f->s, 24, 80);
+	session_signal(&f->p.main, 2);
+	session_signal(&f->p.main, 2);
+	session_signal(&f->p.main, 99);
+	session_resize(&f->p.main, 24, 80);
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_WINSIZE && d[0] == 24 && d[2] == 80);
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_SIGNAL && le(d) == 2);
-	session_resize(&f->s, 24, 80);
+	session_resize(&f->p.main, 24, 80);
 	EXPECT(!sent(f, &h));
 	teardown(f);
 }
@@ -426,7 +446,7 @@ TEST(signals_wait_for_the_command)
 	struct fixture *f = setup(GUEST_STDIN);
 	struct guest_frame h;
 
-	session_signal(&f->s, 15);
+	session_signal(&f->p.main, 15);
 	EXPECT(!sent(f, &h));
 	start(f);
 	EXPECT(sent(f, &h) && h.type == GUEST_SIGNAL);
@@ -440,10 +460,252 @@ TEST(a_full_buffer_is_offered_again)
 	size_t n;
 
 	start(f);
-	n = session_receive(&f->s, d, sizeof(d));
+	n = port_receive(&f->p, d, sizeof(d));
 	EXPECT(n < sizeof(d) && f->wakes);
-	EXPECT(session_run(&f->s));
-	EXPECT(!session_run(&f->s));
+	EXPECT(port_run(&f->p));
+	EXPECT(!port_run(&f->p));
+	teardown(f);
+}
+
+static u16 number(const struct guest_frame *h)
+{
+	return le16toh(h->session);
+}
+
+/* A further command, of which the guest has been told and which it has started */
+static struct session *further(struct fixture *f)
+{
+	struct guest_frame h;
+	struct session *s;
+
+	if (session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s))
+		return NULL;
+	while (sent(f, &h))
+		;
+	frame_of(f, s->id, GUEST_STARTED, 0, NULL, 0);
+	return s;
+}
+
+TEST(further_command_waits_for_the_first)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+	const u8 *d;
+
+	EXPECT(!session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s));
+	EXPECT(!sent(f, &h));
+	start(f);
+	d = sent(f, &h);
+	EXPECT(d && h.type == GUEST_CONFIG && number(&h) == 1 && !h.stream &&
+	       !memcmp(d, "arg=x", 6));
+	EXPECT(sent(f, &h) && h.type == GUEST_RUN && number(&h) == 1);
+	EXPECT(!session_input_room(s) && s->state == SESSION_READY);
+	frame_of(f, 1, GUEST_STARTED, 0, NULL, 0);
+	EXPECT(s->state == SESSION_STARTED && session_input_room(s));
+	teardown(f);
+}
+
+TEST(long_records_come_in_pieces)
+{
+	static u8 config[GUEST_PROTO_CONFIG_MAX + 1];
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+	size_t len = 0;
+
+	start(f);
+	EXPECT(session_open(&f->p, config, sizeof(config), 0, &s) == -E2BIG);
+	EXPECT(session_open(&f->p, config, 0, 0, &s) == -E2BIG);
+	EXPECT(!session_open(&f->p, config, sizeof(config) - 1, 0, &s));
+	while (sent(f, &h) && h.type == GUEST_CONFIG) {
+		EXPECT(h.stream == !!len);
+		len += le32toh(h.len);
+	}
+	EXPECT(len == sizeof(config) - 1 && h.type == GUEST_RUN);
+	teardown(f);
+}
+
+TEST(commands_do_not_mix)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct session *a, *b;
+	size_t len = 10;
+
+	start(f);
+	a = further(f);
+	b = further(f);
+	EXPECT(a && b && a->id != b->id);
+	frame_of(f, b->id, GUEST_DATA, GUEST_STDOUT, "b", 1);
+	frame_of(f, a->id, GUEST_DATA, GUEST_STDOUT, "aa", 2);
+	EXPECT(*session_output(b, GUEST_STDOUT, &len) == 'b' && len == 1);
+	EXPECT(a->out[GUEST_STDOUT].len == 2 && !session_pending(&f->p.main));
+	leave_of(f, a->id, GUEST_EXITED, 3);
+	EXPECT(a->state == SESSION_EXITED && a->value == 3);
+	EXPECT(b->state == SESSION_STARTED && !session_over(&f->p.main));
+	EXPECT(session_pending(a));
+	session_close(a);
+	session_close(b);
+	teardown(f);
+}
+
+TEST(a_full_stream_holds_up_no_other_command)
+{
+	static u8 block[GUEST_PROTO_DATA_MAX];
+	struct fixture *f = setup(GUEST_STDIN);
+	struct session *a, *b;
+
+	start(f);
+	a = further(f);
+	b = further(f);
+	for (u32 n = 0; n < GUEST_PROTO_WINDOW; n += sizeof(block))
+		frame_of(f, a->id, GUEST_DATA, GUEST_STDOUT, block,
+			 sizeof(block));
+	frame_of(f, b->id, GUEST_DATA, GUEST_STDOUT, "b", 1);
+	leave_of(f, b->id, GUEST_EXITED, 0);
+	EXPECT(b->state == SESSION_EXITED && a->state == SESSION_STARTED);
+	header_of(f, a->id, GUEST_DATA, GUEST_STDOUT, 1);
+	EXPECT(a->state == SESSION_BROKEN && session_over(&f->p.main));
+	teardown(f);
+}
+
+TEST(numbers_are_used_again)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+
+	start(f);
+	for (unsigned int i = 0; i < 3 * GUEST_PROTO_SESSIONS; i++) {
+		struct session *s = further(f);
+
+		EXPECT(s && s->id == 1);
+		leave_of(f, 1, GUEST_EXITED, 0);
+		session_close(s);
+	}
+	teardown(f);
+}
+
+TEST(there_are_only_so_many_commands)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct session *s;
+
+	start(f);
+	for (unsigned int i = 1; i < GUEST_PROTO_SESSIONS; i++)
+		EXPECT(further(f));
+	EXPECT(session_open(&f->p, "a", 2, GUEST_STDIN, &s) == -EAGAIN);
+	leave_of(f, 5, GUEST_EXITED, 0);
+	EXPECT(session_open(&f->p, "a", 2, GUEST_STDIN, &s) == -EAGAIN);
+	session_close(f->p.session[5]);
+	EXPECT(!session_open(&f->p, "a", 2, GUEST_STDIN, &s) && s->id == 5);
+	teardown(f);
+}
+
+TEST(a_command_that_is_closed_gets_sighup)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+	bool hup = false;
+	const u8 *d;
+	u16 id;
+
+	start(f);
+	s = further(f);
+	id = s->id;
+	session_close(s);
+	while ((d = sent(f, &h)))
+		hup |= h.type == GUEST_SIGNAL && le(d) == 1 && number(&h) == id;
+	EXPECT(hup && f->p.session[id]);
+	frame_of(f, id, GUEST_DATA, GUEST_STDOUT, "x", 1);
+	leave_of(f, id, GUEST_KILLED, 1);
+	EXPECT(!f->p.session[id] && !session_over(&f->p.main));
+	teardown(f);
+}
+
+TEST(a_command_that_is_closed_early_does_not_run)
+{
+	static u8 config[GUEST_PROTO_CONFIG_MAX];
+	struct fixture *f = setup(GUEST_STDIN);
+	static const u8 error[] = { 125, 0, 0, 0 };
+	struct guest_frame h;
+	struct session *s;
+
+	start(f);
+	EXPECT(!session_open(&f->p, config, sizeof(config), 0, &s));
+	EXPECT(sent(f, &h));
+	session_close(s);
+	while (sent(f, &h) && h.type != GUEST_SIGNAL)
+		EXPECT(h.type == GUEST_CONFIG);
+	EXPECT(h.type == GUEST_SIGNAL && !sent(f, &h));
+	frame_of(f, 1, GUEST_ERROR, 0, error, sizeof(error));
+	EXPECT(!f->p.session[1] && !session_over(&f->p.main));
+	EXPECT(!session_open(&f->p, config, 1, 0, &s));
+	session_close(s);
+	EXPECT(!f->p.session[1] && !sent(f, &h));
+	teardown(f);
+}
+
+TEST(a_command_that_cannot_be_run_is_one_of_many)
+{
+	static const u8 error[] = { 126, 0, 0, 0, 'n', 'o' };
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+
+	start(f);
+	session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s);
+	while (sent(f, &h))
+		;
+	frame_of(f, s->id, GUEST_ERROR, 0, error, sizeof(error));
+	EXPECT(s->state == SESSION_FAILED && s->value == 126);
+	EXPECT(!strcmp(s->text, "no") && f->p.main.state == SESSION_STARTED);
+	teardown(f);
+}
+
+TEST(frames_of_sessions_that_are_none_break_all)
+{
+	static const u16 bad[] = { 2, GUEST_PROTO_SESSIONS, 0xffff };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad) + 2; i++) {
+		struct fixture *f = setup(GUEST_STDIN);
+		struct session *s;
+
+		start(f);
+		s = further(f);
+		if (i < ARRAY_SIZE(bad)) {
+			header_of(f, bad[i], GUEST_DATA, GUEST_STDOUT, 1);
+		} else if (i == ARRAY_SIZE(bad)) {
+			/* One that has ended */
+			leave_of(f, s->id, GUEST_EXITED, 0);
+			header_of(f, s->id, GUEST_EOF, GUEST_STDOUT, 0);
+		} else {
+			/* One of which the guest has not been told */
+			session_open(&f->p, "a", 2, GUEST_STDIN, &s);
+			header_of(f, s->id, GUEST_STARTED, 0, 0);
+		}
+		EXPECT(f->p.main.state == SESSION_BROKEN && session_over(s));
+		teardown(f);
+	}
+}
+
+TEST(a_guest_that_can_run_one_command_is_asked_for_no_more)
+{
+	struct guest_hello h = {
+		htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION), 0, 0,
+	};
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame out;
+	struct session *s, *other;
+
+	EXPECT(!session_open(&f->p, "a", 2, GUEST_STDIN, &s));
+	frame(f, GUEST_HELLO, 0, &h, sizeof(h));
+	frame(f, GUEST_STARTED, 0, NULL, 0);
+	EXPECT(sent(f, &out) && out.type == GUEST_HELLO);
+	EXPECT(!sent(f, &out) && s->state == SESSION_FAILED && s->text[0]);
+	EXPECT(session_open(&f->p, "a", 2, GUEST_STDIN, &other) == -EOPNOTSUPP);
+	session_close(s);
+	leave(f, GUEST_EXITED, 0);
+	EXPECT(session_open(&f->p, "a", 2, GUEST_STDIN, &other) == -EPIPE);
 	teardown(f);
 }
 
@@ -466,4 +728,15 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(refused_output_is_told_and_dropped),
 	  T(signals_and_sizes_are_sent_once),
 	  T(signals_wait_for_the_command),
-	  T(a_full_buffer_is_offered_again))
+	  T(a_full_buffer_is_offered_again),
+	  T(further_command_waits_for_the_first),
+	  T(long_records_come_in_pieces),
+	  T(commands_do_not_mix),
+	  T(a_full_stream_holds_up_no_other_command),
+	  T(numbers_are_used_again),
+	  T(there_are_only_so_many_commands),
+	  T(a_command_that_is_closed_gets_sighup),
+	  T(a_command_that_is_closed_early_does_not_run),
+	  T(a_command_that_cannot_be_run_is_one_of_many),
+	  T(frames_of_sessions_that_are_none_break_all),
+	  T(a_guest_that_can_run_one_command_is_asked_for_no_more))

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm console, lkvm debug.
+ *
+ * Theory of operation: console passes one end of a pair of sockets to the VM and
+ * moves bytes between the other one and this terminal, until the VM ends or ^A x
+ * is typed. Where standard input is no terminal its end is no end of the output.
+ * debug prints what the VM answers; memory is fetched in pieces.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "builtin.h"
+#include "lkvm.h"
+
+#define PIECE 0x8000U
+#define VALUES 4096
+
+struct console_options {
+	bool read_only;
+};
+
+const struct option_desc console_options[] = {
+	{ "read-only", 0, OPT_FLAG, NULL, "type nothing, watch only",
+	  offsetof(struct console_options, read_only), NULL },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+static int write_all(int fd, const u8 *d, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, d, len);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		n = MAX(n, 0);
+		d += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Return: false when there is no more to be typed. */
+static bool type_keys(int fd, bool tty, bool *escape, bool *leave)
+{
+	u8 d[1024];
+	size_t nr = 0;
+	ssize_t n = read(STDIN_FILENO, d, sizeof(d));
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN;
+	for (ssize_t i = 0; i < n && !*leave; i++) {
+		enum terminal_key key = tty ? terminal_key(escape, d[i]) :
+					KEY_SEND;
+
+		*leave = key == KEY_LEAVE;
+		if (key == KEY_SEND)
+			d[nr++] = d[i];
+	}
+	return n && !write_all(fd, d, nr);
+}
+
+static void console_pump(int fd, bool input)
+{
+	bool tty = isatty(STDIN_FILENO), escape = false, leave = false;
+	struct pollfd p[2] = {
+		{ .fd = fd, .events = POLLIN },
+		{ .fd = input ? STDIN_FILENO : -1, .events = POLLIN },
+	};
+	u8 d[4096];
+
+	while (!leave && (poll(p, 2, -1) >= 0 || errno == EINTR)) {
+		if (p[0].revents) {
+			ssize_t n = read(fd, d, sizeof(d));
+
+			if (n <= 0 || write_all(STDOUT_FILENO, d, n))
+				return;
+		}
+		if (p[1].fd >= 0 && p[1].revents &&
+		    !type_keys(fd, tty, &escape, &leave))
+			p[1].fd = -1;
+	}
+}
+
+static int console_call(struct lkvm *vm, const char *name, int fd, bool input)
+{
+	char args[128];
+	struct winsize w;
+	long long id;
+	int err;
+
+	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row && w.ws_col)
+		snprintf(args, sizeof(args),
+			 "{\"input\":%s,\"rows\":%u,\"cols\":%u}",
+			 input ? "true" : "false", w.ws_row, w.ws_col);
+	else
+		snprintf(args, sizeof(args), "{\"input\":%s}",
+			 input ? "true" : "false");
+	id = lkvm_send(vm, "console.open", args, &fd, 1);
+	err = id < 0 ? (int)id : lkvm_answer(vm, id, 5000, NULL);
+	if (err)
+		fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
+			lkvm_error(vm) : strerror(-err));
+	return err;
+}
+
+int cmd_console(int argc, char **argv)
+{
+	struct console_options o = { 0 };
+	const char *name = vm_name(console_options, argc, argv, &o);
+	struct lkvm *vm = name ? vm_connect(name) : NULL;
+	int pair[2], err;
+
+	if (!vm)
+		return STATUS_ERROR;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		fprintf(stderr, "lkvm: socketpair: %s\n", strerror(errno));
+		lkvm_close(vm);
+		return STATUS_ERROR;
+	}
+	err = console_call(vm, name, pair[1], !o.read_only);
+	close(pair[1]);
+	if (!err) {
+		terminal_raw();
+		console_pump(pair[0], !o.read_only);
+		terminal_restore();
+	}
+	close(pair[0]);
+	lkvm_close(vm);
+	return err ? STATUS_ERROR : 0;
+}
+
+struct debug_options {
+	bool nmi;
+	bool regs;
+	const char *sysrq;
+	const char *memory;
+	long cpu;
+};
+
+const struct option_desc debug_options[] = {
+	{ "nmi", 0, OPT_FLAG, NULL, "an NMI to a CPU",
+	  offsetof(struct debug_options, nmi), NULL },
+	{ "cpu", 0, OPT_NUMBER, "N", "which CPU, 0 by default",
+	  offsetof(struct debug_options, cpu), NULL },
+	{ "sysrq", 0, OPT_STRING, "KEY", "a magic SysRq key on the console",
+	  offsetof(struct debug_options, sysrq), NULL },
+	{ "regs", 0, OPT_FLAG, NULL, "print the registers of all CPUs",
+	  offsetof(struct debug_options, regs), NULL },
+	{ "dump-mem", 0, OPT_STRING, "GPA,LEN",
+	  "write LEN bytes of memory to standard output",
+	  offsetof(struct debug_options, memory), NULL },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+static int print_regs(struct lkvm *vm, const char *name)
+{
+	struct json_value *value = calloc(VALUES, sizeof(*value));
+	struct json_doc doc = { .value = value, .max = VALUES };
+	const struct json_value *cpus;
+	char *ok = NULL;
+	int err = value ? vm_call(vm, name, "debug.regs", NULL, &ok) :
+		  STATUS_ERROR;
+
+	if (!err && !json_parse(&doc, ok, strlen(ok))) {
+		cpus = json_member(value, "cpus");
+		for (const struct json_value *c = json_first(cpus); c;
+		     c = json_next(cpus, c))
+			printf("CPU %llu\n%s\n",
+			       (unsigned long long)json_number_of(c, "id"),
+			       json_string_of(c, "text"));
+	}
+	free(ok);
+	free(value);
+	return err;
+}
+
+/* Hexadecimal digits into bytes, in place. Return: how many */
+static size_t unhex(char *s)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = 0;
+
+	for (; s[2 * n] && s[2 * n + 1]; n++) {
+		const char *high = strchr(digits, s[2 * n]);
+		const char *low = strchr(digits, s[2 * n + 1]);
+
+		if (!high || !low)
+			break;
+		s[n] = (high - digits) << 4 | (low - digits);
+	}
+	return n;
+}
+
+static int print_piece(struct lkvm *vm, const char *name, u64 gpa, u64 len)
+{
+	struct json_value value[8];
+	struct json_doc doc = { .value = value, .max = ARRAY_SIZE(value) };
+	char args[80], *ok = NULL;
+	int err;
+
+	snprintf(args, sizeof(args), "{\"gpa\":%llu,\"len\":%llu}",
+		 (unsigned long long)gpa, (unsigned long long)len);
+	err = vm_call(vm, name, "debug.memory", args, &ok);
+	if (!err && !json_parse(&doc, ok, strlen(ok))) {
+		char *data = (char *)json_string_of(value, "data");
+		size_t n = data ? unhex(data) : 0;
+
+		if (fwrite(data, 1, n, stdout) != n) {
+			fprintf(stderr, "lkvm: stdout: %s\n", strerror(errno));
+			err = STATUS_ERROR;
+		}
+	}
+	free(ok);
+	return err;
+}
+
+static int print_memory(struct lkvm *vm, const char *name, const char *what)
+{
+	const char *comma = strchr(what, ',');
+	unsigned long long gpa, len = 0;
+	char *end = NULL;
+	int err = 0;
+
+	gpa = strtoull(what, &end, 0);
+	if (comma && end == comma)
+		len = strtoull(comma + 1, &end, 0);
+	if (!comma || *end || end == comma + 1 || !len) {
+		fprintf(stderr, "lkvm: --dump-mem: \"%s\" is not GPA,LEN\n", what);
+		return STATUS_ERROR;
+	}
+	while (len && !err) {
+		u64 n = MIN(len, (unsigned long long)PIECE);
+
+		err = print_piece(vm, name, gpa, n);
+		gpa += n;
+		len -= n;
+	}
+	if (fflush(stdout) && !err) {
+		fprintf(stderr, "lkvm: stdout: %s\n", strerror(errno));
+		err = STATUS_ERROR;
+	}
+	return err;
+}
+
+static int debug_run(struct lkvm *vm, const char *name,
+		     const struct debug_options *o)
+{
+	struct json_out args = { 0 };
+	int err = 0;
+
+	if (o->regs)
+		err = print_regs(vm, name);
+	if (!err && o->memory)
+		err = print_memory(vm, name, o->memory);
+	if (!err && o->nmi) {
+		json_open(&args, NULL, '{');
+		json_put_number(&args, "cpu", o->cpu);
+		json_close(&args, '}');
+		err = vm_call(vm, name, "debug.nmi", args.text, NULL);
+		json_out_free(&args);
+	}
+	if (!err && o->sysrq) {
+		json_open(&args, NULL, '{');
+		json_put_string(&args, "key", o->sysrq);
+		json_close(&args, '}');
+		err = vm_call(vm, name, "debug.sysrq", args.text, NULL);
+		json_out_free(&args);
+	}
+	return err;
+}
+
+int cmd_debug(int argc, char **argv)
+{
+	struct debug_options o = { 0 };
+	const char *name = vm_name(debug_options, argc, argv, &o);
+	struct lkvm *vm;
+	int err;
+
+	if (name && !o.nmi && !o.regs && !o.sysrq && !o.memory) {
+		fprintf(stderr, "lkvm: debug: none of --nmi, --sysrq, --regs, --dump-mem\n");
+		return STATUS_ERROR;
+	}
+	vm = name ? vm_connect(name) : NULL;
+	err = vm ? debug_run(vm, name, &o) : STATUS_ERROR;
+	lkvm_close(vm);
+	return err;
+}

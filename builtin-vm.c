@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lkvm pause, resume, balloon, wait; and what all of their kind share.
+ *
+ * Theory of operation: each is a thin client of the VM's control socket. What the
+ * VM says that is wrong is printed as one line, with its name in front.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "builtin.h"
+#include "lkvm.h"
+
+#define ANSWER_MS 30000
+#define VALUES 64
+#define BALLOON_POLL_MS 50
+
+static const struct option_desc no_options[] = {
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+struct lkvm *vm_connect(const char *name)
+{
+	struct lkvm *vm = NULL;
+	int err = lkvm_connect(&vm, name);
+
+	if (err)
+		fprintf(stderr, "lkvm: %s: %s\n", name, err == -ENOENT ?
+			"no such VM (lkvm list)" : strerror(-err));
+	return err ? NULL : vm;
+}
+
+int vm_call(struct lkvm *vm, const char *name, const char *cmd,
+	    const char *args, char **ok)
+{
+	int err = lkvm_call(vm, cmd, args, ANSWER_MS, ok);
+
+	if (!err)
+		return 0;
+	fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
+		lkvm_error(vm) : err == -ECONNRESET || err == -EPIPE ?
+		"has ended" : err == -ETIMEDOUT ? "does not answer" :
+		strerror(-err));
+	return STATUS_ERROR;
+}
+
+const char *vm_name(const struct option_desc *table, int argc, char **argv,
+		    void *opts)
+{
+	struct report r = { "" };
+	int nr = options_split(table, argc, argv, opts, &r);
+
+	if (nr == 1)
+		return argv[1];
+	if (!nr)
+		report_error(&r, 0, "%s: no name (lkvm list)", argv[0]);
+	else if (nr > 0)
+		report_error(&r, 0, "%s: unexpected argument %s", argv[0],
+			     argv[2]);
+	fprintf(stderr, "lkvm: %s\n", r.msg);
+	return NULL;
+}
+
+static int vm_simple(int argc, char **argv, const char *cmd)
+{
+	const char *name = vm_name(no_options, argc, argv, NULL);
+	struct lkvm *vm = name ? vm_connect(name) : NULL;
+	int err = vm ? vm_call(vm, name, cmd, NULL, NULL) : STATUS_ERROR;
+
+	lkvm_close(vm);
+	return err;
+}
+
+int cmd_pause(int argc, char **argv)
+{
+	return vm_simple(argc, argv, "vm.pause");
+}
+
+int cmd_resume(int argc, char **argv)
+{
+	return vm_simple(argc, argv, "vm.resume");
+}
+
+struct balloon_options {
+	bool json;
+	long wait;
+};
+
+const struct option_desc balloon_options[] = {
+	{ "json", 0, OPT_FLAG, NULL, "print JSON",
+	  offsetof(struct balloon_options, json), NULL },
+	{ "wait", 0, OPT_TIME, "TIME",
+	  "until the guest has given that much, or so long",
+	  offsetof(struct balloon_options, wait), NULL },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+/* Return: 0 with what the VM says of its balloon */
+static int balloon_call(struct lkvm *vm, const char *name, const char *args,
+			char **ok, u64 out[2])
+{
+	struct json_value value[VALUES];
+	struct json_doc doc = { .value = value, .max = VALUES };
+	int err = vm_call(vm, name, "vm.balloon", args, ok);
+	char *copy;
+
+	if (err)
+		return err;
+	copy = strdup(*ok);
+	if (copy && !json_parse(&doc, copy, strlen(copy))) {
+		out[0] = json_number_of(value, "target");
+		out[1] = json_number_of(value, "actual");
+	}
+	free(copy);
+	return 0;
+}
+
+static int balloon_run(const struct balloon_options *o, const char *name,
+		       const char *args)
+{
+	struct lkvm *vm = vm_connect(name);
+	u64 end = now_ns() + o->wait * 1000000000ULL;
+	u64 v[2] = { 0, 0 };
+	char *ok = NULL;
+	int err;
+
+	if (!vm)
+		return STATUS_ERROR;
+	err = balloon_call(vm, name, args, &ok, v);
+	while (!err && v[0] != v[1] && now_ns() < end) {
+		poll(NULL, 0, BALLOON_POLL_MS);
+		free(ok);
+		ok = NULL;
+		err = balloon_call(vm, name, NULL, &ok, v);
+	}
+	if (!err && o->json)
+		printf("%s\n", ok);
+	else if (!err)
+		printf("%s: %lluM wanted, %lluM given\n", name,
+		       (unsigned long long)(v[0] / SZ_1M),
+		       (unsigned long long)(v[1] / SZ_1M));
+	free(ok);
+	lkvm_close(vm);
+	return err;
+}
+
+int cmd_balloon(int argc, char **argv)
+{
+	struct balloon_options o = { 0 };
+	struct report r = { "" };
+	int nr = options_split(balloon_options, argc, argv, &o, &r);
+	char args[64] = "{}";
+	u64 size;
+
+	if (nr >= 0 && nr != 1 && nr != 2)
+		report_error(&r, 0, "balloon: not NAME and SIZE");
+	if (nr == 2 && parse_size(argv[2], &size))
+		report_error(&r, 0, "balloon: bad size \"%s\"", argv[2]);
+	if (r.msg[0]) {
+		fprintf(stderr, "lkvm: %s\n", r.msg);
+		return STATUS_ERROR;
+	}
+	if (nr == 2)
+		snprintf(args, sizeof(args), "{\"size\":%llu}",
+			 (unsigned long long)size);
+	return balloon_run(&o, argv[1], args);
+}
+
+/* Return: whether @line says that the VM has ended, with its status then */
+static bool has_exited(char *line, int *status)
+{
+	struct json_value value[VALUES];
+	struct json_doc doc = { .value = value, .max = VALUES };
+	const char *event;
+
+	if (json_parse(&doc, line, strlen(line)))
+		return false;
+	event = json_string_of(value, "event");
+	if (!event || strcmp(event, "exited"))
+		return false;
+	*status = (int)json_number_of(json_member(value, "data"), "status");
+	return true;
+}
+
+int cmd_wait(int argc, char **argv)
+{
+	const char *name = vm_name(no_options, argc, argv, NULL);
+	struct lkvm *vm = name ? vm_connect(name) : NULL;
+	int status = STATUS_ERROR;
+	bool done = false;
+	char *line;
+
+	if (!vm || vm_call(vm, name, "events.subscribe", NULL, NULL)) {
+		lkvm_close(vm);
+		return STATUS_ERROR;
+	}
+	while (!done && !lkvm_receive(vm, &line, -1)) {
+		done = has_exited(line, &status);
+		free(line);
+	}
+	if (done)
+		lkvm_wait_gone(vm, -1);
+	else
+		fprintf(stderr, "lkvm: %s: has ended without saying how\n", name);
+	lkvm_close(vm);
+	return status;
+}
