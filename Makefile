@@ -23,6 +23,7 @@ endif
 CFLAGS ?= -O2 -g1
 CFLAGS_ALL := $(target-flags) -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-Iinclude -I. $(UAPI) -pthread -D_FILE_OFFSET_BITS=64 \
+	-fno-asynchronous-unwind-tables -fno-unwind-tables \
 	$(if $(tree),-MD,-MMD) -MP
 
 # What is optional: make reads have-NAME from here, and makes it if need be.
