@@ -4,10 +4,10 @@
  *
  * Theory of operation: handlers of the control socket on the main thread. KVM
  * lets nobody have a vCPU that runs, neither for its registers nor for an NMI, so
- * the VM is paused for that if it is not. Memory is read as it is at that moment. SysRq goes the way
- * that any kernel with MAGIC_SYSRQ knows: a break on the serial port and the key
- * behind it, which MAGIC_SYSRQ_SERIAL takes, or ^O and the key on a virtio
- * console. Either works only where the guest has opened its console.
+ * the VM is paused for that if it is not. Memory is read as it is at that moment.
+ * SysRq goes the way that any kernel with MAGIC_SYSRQ knows: a break on the serial
+ * port and the key behind it, which MAGIC_SYSRQ_SERIAL takes, or ^O and the key on
+ * a virtio console. Either works only where the guest has opened its console.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -168,8 +168,10 @@ static void serial_set_fcr(struct serial *s, u8 v)
 	if (off)
 		v = 0;
 	if ((off && s->r.fcr & UART_FCR_ENABLE_FIFO) ||
-	    v & UART_FCR_CLEAR_RCVR)
-		s->r.rx_count = s->r.rx_break = 0;
+	    v & UART_FCR_CLEAR_RCVR) {
+		s->r.rx_count = 0;
+		s->r.rx_break = 0;
+	}
 	s->r.fcr = v & (UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK);
 }
 
