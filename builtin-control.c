@@ -257,7 +257,7 @@ static bool is_up(const struct vm_control *v)
 
 	if (!v->command)
 		return true;
-	state = v->command->session.state;
+	state = v->command->port.main.state;
 	return state == SESSION_STARTED || state == SESSION_EXITED ||
 	       state == SESSION_KILLED;
 }

@@ -102,16 +102,16 @@ static int check_args(struct control_call *call, const struct json_value *args,
 		return refuse(e, "invalid", "args", "not an object");
 	for (const struct json_value *v = json_first(args); v;
 	     v = json_next(args, v)) {
-		for (a = row; a->name && strcmp(a->name, v->key);)
+		for (a = row; a && a->name && strcmp(a->name, v->key);)
 			a++;
 		snprintf(path, 80, "args.%.64s", v->key);
-		if (!a->name)
+		if (!a || !a->name)
 			return refuse(e, "invalid", path, "%s has no such argument",
 				      call->cmd->name);
 		if (check_value(a, v, path, &call->arg[a - row], e))
 			return -1;
 	}
-	for (a = row; a->name; a++) {
+	for (a = row; a && a->name; a++) {
 		snprintf(path, 80, "args.%s", a->name);
 		if (a->required && !call->arg[a - row].given)
 			return refuse(e, "invalid", path, "missing");

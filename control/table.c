@@ -52,36 +52,40 @@ const struct control_cmd control_table[CONTROL_NR] = {
 		.name = "vm.balloon",
 		.help = "how much of its memory the guest is to give up",
 		.result = "target, actual: bytes wanted, and given up by now",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "size", CONTROL_NUMBER, false, 0, 1ULL << 52,
 			  "bytes in all, 0 for none; without it, nothing changes" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_CONSOLE_OPEN] = {
 		.name = "console.open",
 		.help = "the console's bytes go to the socket that comes with this, too",
 		.nr_fds = 1,
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "input", CONTROL_BOOL, false, 0, 0,
 			  "bytes from the socket are typed at the console" },
 			{ "rows", CONTROL_NUMBER, false, 1, 65535,
 			  "of the terminal" },
 			{ "cols", CONTROL_NUMBER, false, 1, 65535,
 			  "of the terminal" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_DEBUG_NMI] = {
 		.name = "debug.nmi",
 		.help = "an NMI to a CPU of the guest",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "cpu", CONTROL_NUMBER, false, 0, 8191, "0 by default" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_DEBUG_SYSRQ] = {
 		.name = "debug.sysrq",
 		.help = "a magic SysRq key on the guest's console",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "key", CONTROL_STRING, true, 0, 1, "one character" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_DEBUG_REGS] = {
@@ -93,10 +97,11 @@ const struct control_cmd control_table[CONTROL_NR] = {
 		.name = "debug.memory",
 		.help = "what is in the guest's memory",
 		.result = "data: two hexadecimal digits a byte",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "gpa", CONTROL_NUMBER, true, 0, ~0ULL,
 			  "guest-physical address" },
 			{ "len", CONTROL_NUMBER, true, 1, 0x10000, "bytes" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_GUEST_EXEC] = {
@@ -108,20 +113,22 @@ const struct control_cmd control_table[CONTROL_NR] = {
 	[CONTROL_GUEST_SIGNAL] = {
 		.name = "guest.signal",
 		.help = "send a signal to such a command",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "exec", CONTROL_NUMBER, true, 0, UINT64_MAX,
 			  "the id of the request that it came from" },
 			{ "signal", CONTROL_NUMBER, true, 1, 31, "its number" },
+			{ .name = NULL },
 		},
 	},
 	[CONTROL_GUEST_RESIZE] = {
 		.name = "guest.resize",
 		.help = "tell such a command that its terminal has another size",
-		.arg = {
+		.arg = (const struct control_arg[]){
 			{ "exec", CONTROL_NUMBER, true, 0, UINT64_MAX,
 			  "the id of the request that it came from" },
 			{ "rows", CONTROL_NUMBER, true, 0, UINT16_MAX, "lines" },
 			{ "cols", CONTROL_NUMBER, true, 0, UINT16_MAX, "columns" },
+			{ .name = NULL },
 		},
 	},
 };
@@ -177,7 +184,7 @@ void control_schema(struct json_out *o, const char *key)
 		json_put_string(o, "help", c->help);
 		json_put_number(o, "files", c->nr_fds);
 		json_open(o, "args", '[');
-		for (const struct control_arg *a = c->arg; a->name; a++)
+		for (const struct control_arg *a = c->arg; a && a->name; a++)
 			schema_arg(o, a);
 		json_close(o, ']');
 		json_put_string(o, "result", c->result);

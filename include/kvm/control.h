@@ -58,7 +58,7 @@ struct control_arg {
 
 /**
  * struct control_cmd - a row of the one table
- * @arg: ends with a NULL name
+ * @arg: at most CONTROL_ARGS_MAX, ends with a NULL name; NULL for none
  * @nr_fds: so many files have to come with it, which is at most CONTROL_FDS_MAX
  * @result: what the answer has in it, for people
  */
@@ -67,7 +67,7 @@ struct control_cmd {
 	const char *help;
 	const char *result;
 	unsigned int nr_fds;
-	struct control_arg arg[CONTROL_ARGS_MAX + 1];
+	const struct control_arg *arg;
 };
 
 /** struct control_event_desc - an event; @data: what is in it, for people */
