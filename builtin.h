@@ -144,6 +144,7 @@ struct run_options {
 	char *vsock_text;
 	bool nodefaults;
 	bool dry_run;
+	bool detach;
 	bool json;
 	bool timing;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
@@ -340,6 +341,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @cut, @cut_code: why output of a command that has ended was not waited for
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
+ * @again: the guest is to offer again what there was no room for
  */
 struct guest_command {
 	pthread_mutex_t lock;
@@ -366,6 +368,7 @@ struct guest_command {
 	int lost;
 	unsigned int lost_stream;
 	struct guest_exec *execs;
+	bool again;
 };
 
 #define COMMAND_OWN 5
@@ -517,9 +520,11 @@ u64 now_ns(void);
  * @server: NULL when there is no place for the socket
  * @kvm, @console, @command: from control_attach() to control_detach()
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
+ * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
  * @stats_fd: of kvm_stats_open(), 0 before
- * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file; -1 without
+ * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
+ *	was asked for; -1 without
  */
 struct vm_control {
 	struct control_server *server;
@@ -529,10 +534,13 @@ struct vm_control {
 	struct guest_command *command;
 	u64 start;
 	bool begun;
+	int up_fd;
+	char log[160];
 	struct console_reader *readers;
 	int stats_fd;
 	int memory_fd;
 	int kernel_fd;
+	char release[128];
 	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
 
@@ -550,6 +558,17 @@ void control_stopped(struct vm_control *v);
 void control_ended(struct vm_control *v, const struct outcome *out);
 /** control_shut() - the name is free */
 void control_shut(struct vm_control *v);
+
+/* builtin-detach.c: lkvm run --detach */
+
+/** detach_begin() - returns in the child; *@fd is for detach_say() */
+int detach_begin(int *fd, struct report *r);
+/** detach_output() - to a file named for the VM; @path: of it */
+int detach_output(const struct vm_control *v, char *path, size_t size,
+		  struct report *r);
+/** detach_say() - to who has started it, once; @status 0: it is up */
+void detach_say(int *fd, int status, const char *fmt, ...)
+	__printf(3, 4);
 
 /** control_kvm() - the VM, or NULL when it ends already, which is refused */
 struct kvm *control_kvm(struct control_call *call);
