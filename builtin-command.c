@@ -74,7 +74,8 @@ static void command_yield(void *opaque)
 {
 	struct guest_command *g = opaque;
 
-	port_run(&g->port);
+	g->again |= port_run(&g->port);
+	command_wake(g);
 	pthread_mutex_lock(&g->lock);
 	pthread_cond_broadcast(&g->space);
 	pthread_mutex_unlock(&g->lock);
@@ -380,7 +381,9 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
 		v = 0;
 	/* Once, and again after a look at all else: a guest may have no end. */
-	if (port_run(&g->port)) {
+	g->again |= port_run(&g->port);
+	if (g->again) {
+		g->again = false;
 		if (kvm->control_virtio && !session_over(&g->port.main))
 			virtio_console_resume(kvm->control_virtio, 0);
 		pthread_mutex_lock(&g->lock);

@@ -358,6 +358,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @cut, @cut_code: why output of a command that has ended was not waited for
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
+ * @again: the guest is to offer again what there was no room for
  */
 struct guest_command {
 	pthread_mutex_t lock;
@@ -384,6 +385,7 @@ struct guest_command {
 	int lost;
 	unsigned int lost_stream;
 	struct guest_exec *execs;
+	bool again;
 };
 
 #define COMMAND_OWN 5
