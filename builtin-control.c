@@ -56,10 +56,12 @@ static void vm_status(struct control_call *call)
 {
 	struct vm_control *v = call->vm;
 	const struct machine *m = &v->config->machine;
-	char release[128] = "";
 
-	if (v->kernel_fd >= 0)
-		discover_release_fd(v->kernel_fd, release, sizeof(release));
+	if (v->kernel_fd >= 0) {
+		discover_release_fd(v->kernel_fd, v->release, sizeof(v->release));
+		close(v->kernel_fd);
+		v->kernel_fd = -1;
+	}
 	json_put_string(call->out, "name", m->name);
 	json_put_number(call->out, "pid", getpid());
 	json_put_string(call->out, "state", state_name(v->kvm));
@@ -68,7 +70,7 @@ static void vm_status(struct control_call *call)
 	json_put_number(call->out, "resident", vm_resident(v));
 	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / 1000000);
 	json_put_string(call->out, "kernel", m->kernel);
-	json_put_string(call->out, "release", release);
+	json_put_string(call->out, "release", v->release);
 }
 
 struct kvm *control_kvm(struct control_call *call)
@@ -246,12 +248,26 @@ void control_attach(struct vm_control *v, struct kvm *kvm, struct console *c,
 		kvm->unsealed.removable[1] = v->dir;
 }
 
+static bool is_up(const struct vm_control *v)
+{
+	enum session_state state;
+
+	if (!v->command)
+		return true;
+	state = v->command->session.state;
+	return state == SESSION_STARTED || state == SESSION_EXITED ||
+	       state == SESSION_KILLED;
+}
+
 void control_serve(struct vm_control *v)
 {
 	if (!v->begun) {
 		v->begun = true;
 		control_event(v->server, "started", NULL);
 	}
+	if (v->up_fd >= 0 && is_up(v))
+		detach_say(&v->up_fd, 0, "%s: process %d, output in %s",
+			   v->config->machine.name, getpid(), v->log);
 	console_readers_serve(v);
 }
 

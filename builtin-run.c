@@ -241,6 +241,8 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	err = run_start(run, kvm, r);
 	if (!err)
 		err = run_loop(kvm, &parts, r);
+	if (!err)
+		control_serve(&run->control);
 	control_stopped(&run->control);
 	console_shut(c);
 	if (g)
@@ -316,6 +318,14 @@ static int run_options_get(struct run *run, int argc, char **argv,
 	}
 	if (name && setup_use(&run->o, name, r))
 		return -EINVAL;
+	if (run->o.detach && !run->o.dry_run) {
+		if (run->o.shell)
+			return report_error(r, 0, "--detach: a shell needs its terminal");
+		n = detach_begin(&run->control.up_fd, r);
+		if (n < 0)
+			return n;
+		streams_probe(run->kind);
+	}
 	/* A person wants a shell; a script gets what it always got. */
 	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
 	    run->kind[1] == STREAM_OURS_TTY)
@@ -331,7 +341,12 @@ static int run_prepare(struct run *run, struct report *r)
 	int err;
 
 	run->has_command = run->config.machine.control != CONTROL_NONE;
-	err = control_open(&run->control, &run->config, run->o.name, r);
+	/* Who has detached it wants to find it again. */
+	err = control_open(&run->control, &run->config,
+			   run->o.name || run->o.detach, r);
+	if (!err && run->o.detach)
+		err = detach_output(&run->control, run->control.log,
+				    sizeof(run->control.log), r);
 	if (!err)
 		err = log_open(&run->log_fd, run->o.log, r);
 	if (!err && run->has_command)
@@ -366,6 +381,7 @@ int cmd_run(int argc, char **argv)
 	static struct run run;
 	static struct outcome out;
 	struct report r = { "" };
+	bool detached;
 	int err;
 
 	/* Not by an initializer: half a MiB of zeroes would be in the binary. */
@@ -374,6 +390,7 @@ int cmd_run(int argc, char **argv)
 	run.log_fd = -1;
 	run.decoder.in = -1;
 	run.decoder.out = -1;
+	run.control.up_fd = -1;
 	run.t.exec = now_ns();
 	streams_probe(run.kind);
 	err = run_options_get(&run, argc, argv, &r);
@@ -401,7 +418,10 @@ int cmd_run(int argc, char **argv)
 	command_close(&run.command);
 	tail_print(&run, &out);
 	decoder_close(&run.decoder);
-	if (out.text[0])
+	detached = run.control.up_fd >= 0;
+	detach_say(&run.control.up_fd, out.status ? out.status : STATUS_ERROR,
+		   "%s", out.text[0] ? out.text : "the VM has ended at once");
+	if (out.text[0] && (!detached || run.control.server))
 		fprintf(stderr, "lkvm: %s\n", out.text);
 	status_write(run.status, &out, run.o.status);
 	control_shut(&run.control);

@@ -259,6 +259,8 @@ const struct option_desc run_options[] = {
 		"add nothing to the kernel command line"),
 	RUN_OPT("loglevel", 0, OPT_NUMBER, "N", loglevel,
 		"the guest's console log level, 4 by default"),
+	RUN_OPT("detach", 0, OPT_FLAG, NULL, detach,
+		"return once the guest is up; it goes on without a terminal"),
 	RUN_OPT("dry-run", 0, OPT_FLAG, NULL, dry_run,
 		"print the machine and do not run it"),
 	RUN_OPT("json", 0, OPT_FLAG, NULL, json, "print JSON"),

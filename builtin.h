@@ -138,6 +138,7 @@ struct run_options {
 	char *vsock_text;
 	bool nodefaults;
 	bool dry_run;
+	bool detach;
 	bool json;
 	bool timing;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
@@ -434,9 +435,11 @@ u64 now_ns(void);
  * @server: NULL when there is no place for the socket
  * @kvm, @console, @command: from control_attach() to control_detach()
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
+ * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
  * @stats_fd: of kvm_stats_open(), 0 before
- * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file; -1 without
+ * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
+ *	was asked for; -1 without
  */
 struct vm_control {
 	struct control_server *server;
@@ -446,10 +449,13 @@ struct vm_control {
 	struct guest_command *command;
 	u64 start;
 	bool begun;
+	int up_fd;
+	char log[160];
 	struct console_reader *readers;
 	int stats_fd;
 	int memory_fd;
 	int kernel_fd;
+	char release[128];
 	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
 
@@ -467,6 +473,17 @@ void control_stopped(struct vm_control *v);
 void control_ended(struct vm_control *v, const struct outcome *out);
 /** control_shut() - the name is free */
 void control_shut(struct vm_control *v);
+
+/* builtin-detach.c: lkvm run --detach */
+
+/** detach_begin() - returns in the child; *@fd is for detach_say() */
+int detach_begin(int *fd, struct report *r);
+/** detach_output() - to a file named for the VM; @path: of it */
+int detach_output(const struct vm_control *v, char *path, size_t size,
+		  struct report *r);
+/** detach_say() - to who has started it, once; @status 0: it is up */
+void detach_say(int *fd, int status, const char *fmt, ...)
+	__printf(3, 4);
 
 /** control_kvm() - the VM, or NULL when it ends already, which is refused */
 struct kvm *control_kvm(struct control_call *call);

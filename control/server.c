@@ -451,6 +451,9 @@ static void server_accept(struct control_watch *w, u32 events)
 	s->clients = c;
 	s->nr_clients++;
 	client_greet(c);
+	/* As a rule its request is there already. */
+	if (!c->dead)
+		client_ready(&c->watch, EPOLLIN);
 	return;
 
 err_close:
