@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -199,6 +200,10 @@ static const control_handler handlers[CONTROL_NR] = {
 	[CONTROL_GUEST_EXEC] = guest_exec,
 	[CONTROL_GUEST_SIGNAL] = guest_signal,
 	[CONTROL_GUEST_RESIZE] = guest_resize,
+	[CONTROL_DISK_ATTACH] = plug_disk,
+	[CONTROL_NET_ATTACH] = plug_network,
+	[CONTROL_SHARE_ATTACH] = plug_share,
+	[CONTROL_DEVICE_DETACH] = plug_detach,
 };
 
 static int open_socket(struct vm_control *v, struct report *r)
@@ -333,6 +338,8 @@ void control_ended(struct vm_control *v, const struct outcome *out)
 void control_shut(struct vm_control *v)
 {
 	control_server_destroy(v->server);
+	free(v->plug);
+	v->plug = NULL;
 	v->server = NULL;
 	if (v->stats_fd > 0)
 		close(v->stats_fd);

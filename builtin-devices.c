@@ -38,7 +38,7 @@ int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 	int err = arch_add_virtio(kvm, dev, r);
 
 	if (err) {
-		virtio_device_free(dev);
+		dev->dev.ops->destroy(&dev->dev);
 		return err;
 	}
 	kvm_add_device(kvm, &dev->dev);
@@ -151,27 +151,53 @@ static int add_control(struct kvm *kvm, struct report *r)
 	return err;
 }
 
+int disk_create(struct kvm *kvm, struct virtio_device **dev,
+		const struct machine_disk *d, const char *name,
+		struct report *r)
+{
+	struct virtio_blk_opts o = {
+		.serial = d->serial,
+		.nr_queues = MIN(kvm->machine->nr_cpus, DISK_QUEUES_MAX),
+	};
+	int err = disk_open(&o.disk, &d->opts, r);
+
+	if (err)
+		return err;
+	err = create_virtio(kvm, dev, &virtio_blk_class, name, &o, r);
+	if (err)
+		disk_close(o.disk);
+	return err;
+}
+
+int network_create(struct kvm *kvm, struct virtio_device **dev,
+		   const struct net_opts *n, const char *name,
+		   struct report *r)
+{
+	struct virtio_net_opts o = {
+		.mac = n->has_mac ? n->mac : NULL,
+		.vhost = n->vhost,
+	};
+	int err = net_open(&o.backend, n, r);
+
+	if (err)
+		return err;
+	err = create_virtio(kvm, dev, &virtio_net_class, name, &o, r);
+	if (err)
+		net_close(o.backend);
+	return err;
+}
+
 static int add_disks(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
+	struct virtio_device *dev;
 	char name[24];
 	int err = 0;
 
 	for (unsigned int i = 0; i < m->nr_disks && !err; i++) {
-		struct virtio_blk_opts o = {
-			.serial = m->disk[i].serial,
-			.nr_queues = MIN(m->nr_cpus, DISK_QUEUES_MAX),
-		};
-		struct virtio_device *dev;
-
-		err = disk_open(&o.disk, &m->disk[i].opts, r);
-		if (err)
-			return err;
 		snprintf(name, sizeof(name), "disk%u", i);
-		err = create_virtio(kvm, &dev, &virtio_blk_class, name, &o, r);
-		if (err)
-			disk_close(o.disk);
-		else
+		err = disk_create(kvm, &dev, &m->disk[i], name, r);
+		if (!err)
 			err = place_virtio(kvm, dev, r);
 	}
 	return err;
@@ -180,25 +206,14 @@ static int add_disks(struct kvm *kvm, struct report *r)
 static int add_networks(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
+	struct virtio_device *dev;
 	char name[24];
 	int err = 0;
 
 	for (unsigned int i = 0; i < m->nr_nets && !err; i++) {
-		const struct net_opts *n = &m->net[i];
-		struct virtio_net_opts o = {
-			.mac = n->has_mac ? n->mac : NULL,
-			.vhost = n->vhost,
-		};
-		struct virtio_device *dev;
-
-		err = net_open(&o.backend, n, r);
-		if (err)
-			return err;
 		snprintf(name, sizeof(name), "net%u", i);
-		err = create_virtio(kvm, &dev, &virtio_net_class, name, &o, r);
-		if (err)
-			net_close(o.backend);
-		else
+		err = network_create(kvm, &dev, &m->net[i], name, r);
+		if (!err)
 			err = place_virtio(kvm, dev, r);
 	}
 	return err;

@@ -11,10 +11,12 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "builtin.h"
 #include "kvm/fs.h"
@@ -193,7 +195,7 @@ void shares_print_json(const struct machine *m)
 }
 
 static int create_device(struct virtio_device **dev, struct fs_host *host,
-			 const struct machine_share *s, unsigned int nr,
+			 const struct machine_share *s, const char *name,
 			 const struct kvm *kvm, struct report *r)
 {
 	struct virtio_fs_opts fs = {
@@ -202,14 +204,92 @@ static int create_device(struct virtio_device **dev, struct fs_host *host,
 		.nr_queues = MIN(kvm->machine->nr_cpus, SHARE_QUEUES_MAX),
 	};
 	struct virtio_9p_opts p9 = { .host = host, .tag = s->tag };
-	const struct virtio_class *class = s->p9 ? &virtio_9p_class :
-					   &virtio_fs_class;
-	char name[24];
 
-	snprintf(name, sizeof(name), "%s%u", class->name, nr);
-	return virtio_device_create(dev, class, name,
+	return virtio_device_create(dev, s->p9 ? &virtio_9p_class :
+				    &virtio_fs_class, name,
 				    s->p9 ? (void *)&p9 : (void *)&fs,
 				    &kvm->virtio_env, r);
+}
+
+/* As many descriptors as one of @nr shares may have */
+static unsigned int fds_of_share(unsigned int nr)
+{
+	unsigned int fds = raise_limit();
+
+	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
+	return MIN(fds / nr, FDS_MAX);
+}
+
+static int share_open(struct kvm *kvm, struct virtio_device **dev,
+		      const struct machine_share *s, const struct fs_opts *o,
+		      const char *name, struct report *r)
+{
+	struct fs_host *host;
+	int err = fs_open(&host, o, r);
+
+	if (err)
+		return err;
+	umask(0);
+	err = create_device(dev, host, s, name, kvm, r);
+	if (!err)
+		return 0;
+	fs_close(host);
+	return report_error(r, -err, "share %s", s->path);
+}
+
+/* Whether @dir is @path, or below it; neither is opened but for its name. */
+static bool is_below(int dir, const char *path)
+{
+	int fd = fcntl(dir, F_DUPFD_CLOEXEC, 0), up;
+	struct stat top, here, before = { 0 };
+	bool below = false;
+
+	if (stat(path, &top))
+		memset(&top, 0, sizeof(top));
+	while (fd >= 0 && !fstat(fd, &here)) {
+		below = here.st_dev == top.st_dev && here.st_ino == top.st_ino;
+		/* The root is its own parent. */
+		if (below || (here.st_dev == before.st_dev &&
+			      here.st_ino == before.st_ino))
+			break;
+		before = here;
+		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = up;
+	}
+	if (fd >= 0)
+		close(fd);
+	return below;
+}
+
+/* What the sealed process cannot open it cannot share. */
+static bool is_reachable(const struct kvm *kvm, int dir, bool write)
+{
+	const struct seal_exceptions *e = &kvm->unsealed;
+
+	for (unsigned int i = 0; i < e->nr_shares; i++) {
+		if ((e->share[i].write || !write) &&
+		    is_below(dir, e->share[i].path))
+			return true;
+	}
+	return false;
+}
+
+int share_create(struct kvm *kvm, struct virtio_device **dev,
+		 const struct machine_share *s, int dir, const char *name,
+		 struct report *r)
+{
+	const struct fs_opts o = {
+		.path = s->path, .fd = dir, .has_fd = true,
+		.readonly = s->readonly,
+		.max_fds = fds_of_share(2 * MACHINE_MAX_SHARES),
+	};
+
+	if (!is_reachable(kvm, dir, !s->readonly))
+		return report_error(r, 0,
+			"share %s: not below a directory that is shared%s since the start",
+			s->path, s->readonly ? "" : " for writing");
+	return share_open(kvm, dev, s, &o, name, r);
 }
 
 static int add_one(struct kvm *kvm, const struct machine_share *s,
@@ -220,16 +300,13 @@ static int add_one(struct kvm *kvm, const struct machine_share *s,
 		.path = s->path, .readonly = s->readonly, .max_fds = max_fds,
 	};
 	struct virtio_device *dev;
-	struct fs_host *host;
-	int err = fs_open(&host, &o, r);
+	char name[24];
+	int err;
 
+	snprintf(name, sizeof(name), "%s%u", s->p9 ? "9p" : "fs", nr);
+	err = share_open(kvm, &dev, s, &o, name, r);
 	if (err)
 		return err;
-	err = create_device(&dev, host, s, nr, kvm, r);
-	if (err) {
-		fs_close(host);
-		return report_error(r, -err, "share %s", s->path);
-	}
 	except->share[except->nr_shares++] = (struct seal_share){
 		.path = s->path, .write = !s->readonly,
 	};
@@ -239,14 +316,11 @@ static int add_one(struct kvm *kvm, const struct machine_share *s,
 int shares_add(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
-	unsigned int fds = raise_limit();
+	const unsigned int fds = fds_of_share(m->nr_shares);
 	int err = 0;
 
 	static_assert(MACHINE_MAX_SHARES <= SEAL_SHARES_MAX, "all are reachable");
 
-	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
-	fds = MIN(fds / m->nr_shares, FDS_MAX);
-	umask(0);
 	for (unsigned int i = 0; i < m->nr_shares && !err; i++)
 		err = add_one(kvm, &m->share[i], fds, i, r);
 	return err;

@@ -38,7 +38,7 @@ static int get_number(const char *word, const char *value, unsigned int max,
 	return 0;
 }
 
-static int word_mac(struct net_opts *n, const char *value, struct report *r)
+int network_mac(struct net_opts *n, const char *value, struct report *r)
 {
 	unsigned int b[NET_MAC_LEN];
 	int end = 0;
@@ -120,7 +120,7 @@ static const struct {
 	bool flag;
 	int (*set)(struct net_opts *n, const char *value, struct report *r);
 } words[] = {
-	{ "mac", ~0U, false, word_mac },
+	{ "mac", ~0U, false, network_mac },
 	{ "mtu", ~0U, false, word_mtu },
 	{ "ifname", KIND(TAP), false, word_ifname },
 	{ "script", KIND(TAP), false, word_script },

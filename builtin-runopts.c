@@ -14,7 +14,7 @@
 
 #include "builtin.h"
 
-static int opt_disk(void *opts, const char *value, struct report *r)
+int opt_disk(void *opts, const char *value, struct report *r)
 {
 	struct run_options *o = opts;
 	struct machine_disk *d;

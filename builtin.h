@@ -76,6 +76,8 @@ extern const struct option_desc balloon_options[];
 extern const struct option_desc stat_options[];
 extern const struct option_desc debug_options[];
 extern const struct option_desc console_options[];
+extern const struct option_desc attach_options[];
+extern const struct option_desc detach_options[];
 extern const char lkvm_version[];
 extern const struct option_desc exec_options[];
 extern const struct option_desc cp_options[];
@@ -89,6 +91,8 @@ int cmd_sandbox(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
@@ -200,6 +204,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);
 void config_print(const struct run_config *c, bool json);
 void config_free(struct run_config *c);
+/** opt_disk() - an option_desc's call */
+int opt_disk(void *opts, const char *value, struct report *r);
 /** run_options_free() - copies that words of @o point into */
 void run_options_free(struct run_options *o);
 /** devices_add() - the platform and all devices of kvm->machine */
@@ -215,6 +221,8 @@ int setup_use(struct run_options *o, const char *name, struct report *r);
 
 /* builtin-net.c: -n and what it says. */
 
+/** network_mac() - of text, into @n */
+int network_mac(struct net_opts *n, const char *text, struct report *r);
 /** opt_network() - an option_desc's call */
 int opt_network(void *opts, const char *value, struct report *r);
 void network_print(const struct net_opts *o);
@@ -243,6 +251,23 @@ int shares_add(struct kvm *kvm, struct report *r);
 void shares_free(struct run_options *o);
 /** raise_limit() - as many descriptors as may be. Return: how many */
 unsigned int raise_limit(void);
+/**
+ * share_create() - a device for the directory that @dir is
+ * @dir: taken over on success
+ *
+ * Context: a sealed process.
+ * Return: 0 with *@dev, -errno with the reason in @r.
+ */
+int share_create(struct kvm *kvm, struct virtio_device **dev,
+		 const struct machine_share *s, int dir, const char *name,
+		 struct report *r);
+/* builtin-devices.c: a device that is not yet at its place. */
+int disk_create(struct kvm *kvm, struct virtio_device **dev,
+		const struct machine_disk *d, const char *name,
+		struct report *r);
+int network_create(struct kvm *kvm, struct virtio_device **dev,
+		   const struct net_opts *n, const char *name,
+		   struct report *r);
 /** place_virtio() - from here on @dev is the VM's, or gone */
 int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 		 struct report *r);
@@ -539,6 +564,7 @@ u64 now_ns(void);
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
+ * @plug: builtin-plug.c's, NULL until a device is to leave
  * @stats_fd: of kvm_stats_open(), 0 before
  * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
  *	was asked for; -1 without
@@ -558,6 +584,7 @@ struct vm_control {
 	int memory_fd;
 	int kernel_fd;
 	char release[128];
+	struct plug *plug;
 	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 };
 
@@ -603,6 +630,12 @@ void console_reader_open(struct control_call *call);
 void console_readers_serve(struct vm_control *v);
 /** console_readers_close() - those who read are hung up on */
 void console_readers_close(struct vm_control *v);
+
+/* builtin-plug.c: devices that come and go; handlers of commands. */
+void plug_disk(struct control_call *call);
+void plug_network(struct control_call *call);
+void plug_share(struct control_call *call);
+void plug_detach(struct control_call *call);
 
 /**
  * struct run_parts - what run_loop() serves

@@ -11,6 +11,7 @@
  * thread: the first reason is kept, an eventfd wakes the main thread, and the
  * caller goes on; nothing is torn down on the caller's stack. kvm_destroy()
  * takes a half-built VM. What is not supported: changing RAM while running.
+ * Devices come and go while the VM lives in plug.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,12 +50,17 @@ int kvm_set_state(struct kvm *kvm, enum kvm_state to)
 	return 0;
 }
 
-static void kvm_wake(struct kvm *kvm)
+static void kvm_wake(int fd)
 {
 	u64 one = 1;
 
-	while (write(kvm->end_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
+}
+
+void kvm_released(struct kvm *kvm)
+{
+	kvm_wake(kvm->release_fd);
 }
 
 void kvm_end(void *opaque, enum vm_end end, u32 code)
@@ -65,7 +71,7 @@ void kvm_end(void *opaque, enum vm_end end, u32 code)
 	if (kvm->end == VM_END_NONE) {
 		kvm->end = end;
 		kvm->end_code = code;
-		kvm_wake(kvm);
+		kvm_wake(kvm->end_fd);
 	}
 	pthread_mutex_unlock(&kvm->end_lock);
 }
@@ -80,7 +86,7 @@ void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 		vsnprintf(kvm->end_text, sizeof(kvm->end_text), fmt, ap);
 		va_end(ap);
 		kvm->end = VM_END_ERROR;
-		kvm_wake(kvm);
+		kvm_wake(kvm->end_fd);
 	}
 	pthread_mutex_unlock(&kvm->end_lock);
 }
@@ -222,6 +228,7 @@ static struct kvm *kvm_alloc(const struct machine *m, const struct vm_log *log,
 	io_bus_init(&kvm->pio);
 	io_bus_init(&kvm->mmio);
 	kvm->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kvm->release_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return kvm;
 }
 
@@ -234,7 +241,7 @@ int kvm_create(struct kvm **out, const struct machine *m,
 
 	if (!kvm)
 		return report_error(r, ENOMEM, "virtual machine");
-	err = kvm->end_fd < 0 ? report_error(r, errno, "eventfd") : 0;
+	err = kvm->end_fd < 0 || kvm->release_fd < 0 ? report_error(r, errno, "eventfd") : 0;
 	if (!err)
 		err = kvm_open_dev(kvm, r);
 	if (!err)
@@ -384,6 +391,8 @@ void kvm_destroy(struct kvm *kvm)
 		close(kvm->dev_fd);
 	if (kvm->end_fd >= 0)
 		close(kvm->end_fd);
+	if (kvm->release_fd >= 0)
+		close(kvm->release_fd);
 	io_bus_destroy(&kvm->pio);
 	io_bus_destroy(&kvm->mmio);
 	free(kvm);

@@ -5,7 +5,8 @@
  * Theory of operation: a bus is a sorted array of ranges. Registration
  * happens at set-up and when a guest moves a BAR; look-ups come from every
  * vCPU thread. The lock is dropped before a handler runs, so a handler may
- * register and unregister; what it belongs to outlives the vCPU threads. An
+ * register and unregister; what it belongs to is freed only while no vCPU runs
+ * (plug.c), or after the last. An
  * access has to lie wholly inside one range: what nobody claims reads as all
  * ones and writes to nowhere, as on a real bus. A guest can access any
  * address with any width at any time.

@@ -378,12 +378,32 @@ out:
 	return is;
 }
 
+/* Among the lines that came while another answer was waited for */
+static bool find_kept(struct lkvm *l, long long id, char **ok, int *err)
+{
+	for (struct kept **at = &l->kept; *at; at = &(*at)->next) {
+		struct kept *k = *at;
+
+		if (!is_answer(l, k->line, id, ok, err))
+			continue;
+		*at = k->next;
+		if (!k->next)
+			l->kept_tail = at;
+		free(k->line);
+		free(k);
+		return true;
+	}
+	return false;
+}
+
 int lkvm_answer(struct lkvm *l, long long id, int timeout_ms, char **ok)
 {
 	unsigned long long begin = now_ms();
 	int err = 0;
 	char *line;
 
+	if (find_kept(l, id, ok, &err))
+		return err;
 	while (!err) {
 		err = read_line(l, &line, left_ms(begin, timeout_ms));
 		if (err)

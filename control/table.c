@@ -9,6 +9,7 @@
  * Documentation/control.md.
  */
 #include "kvm/control.h"
+#include "kvm/net.h"
 
 const struct control_cmd control_table[CONTROL_NR] = {
 	[CONTROL_SCHEMA] = {
@@ -131,6 +132,61 @@ const struct control_cmd control_table[CONTROL_NR] = {
 			{ .name = NULL },
 		},
 	},
+	[CONTROL_DISK_ATTACH] = {
+		.name = "disk.attach",
+		.help = "one more disk, the open file that comes with it",
+		.result = "device: its id",
+		.nr_fds = 1,
+		.arg = (const struct control_arg[]){
+			{ "path", CONTROL_STRING, true, 0, 4096,
+			  "what it is called in messages" },
+			{ "serial", CONTROL_STRING, false, 0, 20,
+			  "its serial number" },
+			{ "readonly", CONTROL_BOOL, false, 0, 0,
+			  "nothing is written to it" },
+			{ "direct", CONTROL_BOOL, false, 0, 0,
+			  "the file is open with O_DIRECT" },
+			{ .name = NULL },
+		},
+	},
+	[CONTROL_NET_ATTACH] = {
+		.name = "net.attach",
+		.help = "one more network interface, on a tap device or socket",
+		.result = "device: its id",
+		.nr_fds = 1,
+		.arg = (const struct control_arg[]){
+			{ "mac", CONTROL_STRING, false, 0, 17, "its address" },
+			{ "mtu", CONTROL_NUMBER, false, NET_MIN_MTU,
+			  NET_MAX_MTU, "its largest packet" },
+			{ .name = NULL },
+		},
+	},
+	[CONTROL_SHARE_ATTACH] = {
+		.name = "share.attach",
+		.help = "one more shared directory, the one that comes with it",
+		.result = "device: its id",
+		.nr_fds = 1,
+		.arg = (const struct control_arg[]){
+			{ "path", CONTROL_STRING, true, 0, 4096,
+			  "what it is called in messages" },
+			{ "tag", CONTROL_STRING, true, 0, 36,
+			  "what the guest mounts it by" },
+			{ "readonly", CONTROL_BOOL, false, 0, 0,
+			  "nothing below it is changed" },
+			{ .name = NULL },
+		},
+	},
+	[CONTROL_DEVICE_DETACH] = {
+		.name = "device.detach",
+		.help = "ask the guest to let go of a device; answers when it is gone",
+		.result = "device: the id that it had",
+		.arg = (const struct control_arg[]){
+			{ "device", CONTROL_STRING, true, 0, 23, "its id" },
+			{ "force", CONTROL_BOOL, false, 0, 0,
+			  "do not ask, take it away" },
+			{ .name = NULL },
+		},
+	},
 };
 
 const struct control_event_desc control_events[] = {
@@ -141,6 +197,8 @@ const struct control_event_desc control_events[] = {
 	{ "reset", "the guest has reset itself, or a CPU of it triple-faulted", "" },
 	{ "shutdown", "the guest has powered off, or its command has ended", "" },
 	{ "internal-error", "KVM or lkvm cannot go on with the guest", "text" },
+	{ "device-added", "the VM has a device more", "device" },
+	{ "device-removed", "a device is gone", "device" },
 	{ "exited", "the VM has ended; the last one", "cause, code, signal, status, text" },
 	{ NULL, NULL, NULL },
 };

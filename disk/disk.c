@@ -198,11 +198,49 @@ static int disk_pick_engine(struct disk *d, const struct disk_opts *opts,
 			    opts->path);
 }
 
+static int disk_open_path(const struct disk_opts *opts, struct report *r)
+{
+	/* O_NONBLOCK: do not wait on a FIFO; no effect on files and disks. */
+	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd;
+
+	flags |= opts->readonly ? O_RDONLY : O_RDWR;
+	flags |= opts->direct ? O_DIRECT : 0;
+	fd = open(opts->path, flags);
+	if (fd < 0)
+		return report_error(r, errno, "disk %s: cannot open%s",
+				    opts->path, opts->direct &&
+				    errno == EINVAL ? " for direct I/O" : "");
+	if (!fcntl(fd, F_SETFL, flags & ~O_NONBLOCK))
+		return fd;
+	report_error(r, errno, "disk %s: F_SETFL", opts->path);
+	close(fd);
+	return -EINVAL;
+}
+
+/* What was opened by somebody else is to be what it is said to be. */
+static int disk_check_fd(const struct disk_opts *opts, struct report *r)
+{
+	int flags = fcntl(opts->fd, F_GETFL), mode = flags & O_ACCMODE;
+
+	if (flags < 0)
+		return report_error(r, errno, "disk %s", opts->path);
+	if (flags & O_PATH || (mode != O_RDWR &&
+			       (!opts->readonly || mode != O_RDONLY)))
+		return report_error(r, 0, "disk %s: not open for %s",
+				    opts->path, opts->readonly ? "reading" :
+				    "reading and writing");
+	if (!(flags & O_DIRECT) == opts->direct)
+		return report_error(r, 0, "disk %s: open for direct I/O, or not",
+				    opts->path);
+	if (fcntl(opts->fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
+	    fcntl(opts->fd, F_SETFD, FD_CLOEXEC) < 0)
+		return report_error(r, errno, "disk %s: F_SETFL", opts->path);
+	return opts->fd;
+}
+
 int disk_open(struct disk **out, const struct disk_opts *opts,
 	      struct report *r)
 {
-	/* O_NONBLOCK: do not wait on a FIFO; no effect on files and disks. */
-	int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	struct disk *d = calloc(1, sizeof(*d));
 	int ret;
 
@@ -210,19 +248,10 @@ int disk_open(struct disk **out, const struct disk_opts *opts,
 		return report_error(r, ENOMEM, "disk %s", opts->path);
 	d->info.readonly = opts->readonly;
 	d->direct = opts->direct;
-	flags |= opts->readonly ? O_RDONLY : O_RDWR;
-	flags |= opts->direct ? O_DIRECT : 0;
-	d->fd = open(opts->path, flags);
-	if (d->fd < 0) {
-		ret = report_error(r, errno, "disk %s: cannot open%s",
-				   opts->path, opts->direct &&
-				   errno == EINVAL ? " for direct I/O" : "");
+	ret = opts->has_fd ? disk_check_fd(opts, r) : disk_open_path(opts, r);
+	if (ret < 0)
 		goto err_free;
-	}
-	if (fcntl(d->fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
-		ret = report_error(r, errno, "disk %s: F_SETFL", opts->path);
-		goto err_close;
-	}
+	d->fd = ret;
 	ret = disk_probe(d, opts->path, r);
 	if (!ret)
 		ret = disk_lock(d, opts->path, r);
@@ -234,7 +263,8 @@ int disk_open(struct disk **out, const struct disk_opts *opts,
 	return 0;
 
 err_close:
-	close(d->fd);
+	if (!opts->has_fd)
+		close(d->fd);
 err_free:
 	free(d);
 	return ret;

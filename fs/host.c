@@ -535,7 +535,8 @@ static bool may_be_caller(void)
 static int open_root(const struct fs_opts *o, struct fs_host *h,
 		     struct report *r)
 {
-	int fd = open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC), err;
+	int fd = o->has_fd ? o->fd :
+		 open(o->path, O_PATH | O_DIRECTORY | O_CLOEXEC), err;
 
 	if (fd < 0)
 		return report_error(r, errno, "share %s", o->path);
@@ -551,7 +552,8 @@ static int open_root(const struct fs_opts *o, struct fs_host *h,
 			     o->path);
 	else
 		report_error(r, -err, "share %s", o->path);
-	close(fd);
+	if (!o->has_fd)
+		close(fd);
 	return err;
 }
 

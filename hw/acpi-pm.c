@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ACPI fixed hardware: the PM1a event and control blocks.
+ * ACPI fixed hardware: the PM1a event and control blocks, and GPE block 0.
  *
  * Theory of operation
  *
- * Modelled by ACPI 6.5 s4.8.3.1 (PM1 event grouping) and s4.8.3.2 (PM1
- * control). Status bits are cleared by writing ones; acpi_pm_press() sets that of
- * the power button, and nothing the others. The machine is always
- * in ACPI mode: SCI_EN reads as set and there is no SMI command port. SLP_EN
- * with SLP_TYP 5 powers off; it reads as zero. Other sleep types do nothing.
+ * Modelled by ACPI 6.5 s4.8.3.1 (PM1 event grouping), s4.8.3.2 (PM1 control)
+ * and s4.8.4.1 (general-purpose events). Status bits are cleared by writing
+ * ones; acpi_pm_press() sets that of the power button, and nothing the others
+ * of PM1; acpi_pm_event() sets those of the GPEs. The SCI is up while an event
+ * is enabled and not cleared. The machine is always in ACPI mode: SCI_EN reads
+ * as set and there is no SMI command port. SLP_EN with SLP_TYP 5 powers off; it
+ * reads as zero. Other sleep types do nothing.
  *
  *   0x600 PM1_STS, 0x602 PM1_EN, 0x604 PM1_CNT, 0x606 two bytes of zero
+ *   0x608 GPE0_STS, 0x609 GPE0_EN, a byte of eight events each
  *
- * Threads: vCPUs. @lock guards the registers and is dropped before the VM is
- * ended. Accesses of 1, 2 or 4 bytes work at any offset; bits that are not
- * defined are not stored.
+ * Threads: vCPUs, and any that has an event. @lock guards the registers and is
+ * dropped before the VM is ended. Accesses of 1, 2 or 4 bytes work at any
+ * offset; bits that are not defined are not stored.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,7 +28,9 @@
 
 #define ACPI_PM_PORT 0x600
 #define ACPI_PM_SIZE 8
-#define ACPI_PM_STATE_VERSION 1
+#define ACPI_GPE_PORT 0x608
+#define ACPI_GPE_SIZE 2
+#define ACPI_PM_STATE_VERSION 2
 
 #define PM1_STS 0
 #define PM1_EN 2
@@ -49,11 +54,13 @@ struct acpi_pm {
 	u16 sts;
 	u16 en;
 	u16 cnt;
+	u8 gpe_sts;
+	u8 gpe_en;
 };
 
 static void acpi_pm_update_sci(struct acpi_pm *p)
 {
-	bool level = p->sts & p->en;
+	bool level = (p->sts & p->en) || (p->gpe_sts & p->gpe_en);
 
 	if (level == p->level)
 		return;
@@ -118,6 +125,47 @@ int acpi_pm_press(struct device *dev)
 	return listens ? 0 : -ENOTCONN;
 }
 
+static int acpi_gpe_read(void *o, u64 off, void *d, unsigned int len)
+{
+	struct acpi_pm *p = o;
+	u32 image;
+
+	pthread_mutex_lock(&p->lock);
+	image = p->gpe_sts | (u32)p->gpe_en << 8;
+	pthread_mutex_unlock(&p->lock);
+	io_write_le(d, len, image >> (8 * off));
+	return 0;
+}
+
+static int acpi_gpe_write(void *o, u64 off, const void *d, unsigned int len)
+{
+	u32 v = (u32)io_read_le(d, len) << (8 * off);
+	struct acpi_pm *p = o;
+
+	pthread_mutex_lock(&p->lock);
+	p->gpe_sts &= ~(u8)v;
+	if (off + len > 1)
+		p->gpe_en = v >> 8;
+	acpi_pm_update_sci(p);
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+static const struct io_ops acpi_gpe_io_ops = {
+	.read = acpi_gpe_read,
+	.write = acpi_gpe_write,
+};
+
+void acpi_pm_event(struct device *dev, unsigned int gpe)
+{
+	struct acpi_pm *p = container_of(dev, struct acpi_pm, dev);
+
+	pthread_mutex_lock(&p->lock);
+	p->gpe_sts |= BIT(gpe & 7);
+	acpi_pm_update_sci(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
 static int acpi_pm_save(struct device *dev, struct state_out *out)
 {
 	struct acpi_pm *p = container_of(dev, struct acpi_pm, dev);
@@ -127,6 +175,8 @@ static int acpi_pm_save(struct device *dev, struct state_out *out)
 	state_put_u16(out, p->sts);
 	state_put_u16(out, p->en);
 	state_put_u16(out, p->cnt);
+	state_put_u8(out, p->gpe_sts);
+	state_put_u8(out, p->gpe_en);
 	pthread_mutex_unlock(&p->lock);
 	return out->err;
 }
@@ -134,16 +184,21 @@ static int acpi_pm_save(struct device *dev, struct state_out *out)
 static int acpi_pm_restore(struct device *dev, struct state_in *in)
 {
 	struct acpi_pm *p = container_of(dev, struct acpi_pm, dev);
+	u8 gpe_sts, gpe_en;
 	u16 sts, en, cnt;
 
 	state_get_version(in, ACPI_PM_STATE_VERSION);
 	sts = state_get_u16(in);
 	en = state_get_u16(in);
 	cnt = state_get_u16(in);
+	gpe_sts = state_get_u8(in);
+	gpe_en = state_get_u8(in);
 	if (in->err)
 		return in->err;
 	pthread_mutex_lock(&p->lock);
 	p->sts = sts;
+	p->gpe_sts = gpe_sts;
+	p->gpe_en = gpe_en;
 	p->en = en & PM1_EN_BITS;
 	p->cnt = cnt & (PM1_CNT_BM_RLD | PM1_CNT_SLP_TYP_MASK);
 	acpi_pm_update_sci(p);
@@ -155,6 +210,7 @@ static void acpi_pm_destroy(struct device *dev)
 {
 	struct acpi_pm *p = container_of(dev, struct acpi_pm, dev);
 
+	io_bus_unregister(p->env.pio, ACPI_GPE_PORT);
 	io_bus_unregister(p->env.pio, ACPI_PM_PORT);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -182,11 +238,19 @@ int acpi_pm_create(struct device **out, const struct hw_env *env,
 	if (!err)
 		err = io_bus_register(env->pio, ACPI_PM_PORT, ACPI_PM_SIZE,
 				      &acpi_pm_io_ops, p);
-	if (err) {
-		free(p);
-		return err;
-	}
+	if (err)
+		goto err_free;
+	err = io_bus_register(env->pio, ACPI_GPE_PORT, ACPI_GPE_SIZE,
+			      &acpi_gpe_io_ops, p);
+	if (err)
+		goto err_unregister;
 	pthread_mutex_init(&p->lock, NULL);
 	*out = &p->dev;
 	return 0;
+
+err_unregister:
+	io_bus_unregister(env->pio, ACPI_PM_PORT);
+err_free:
+	free(p);
+	return err;
 }

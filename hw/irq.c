@@ -180,12 +180,13 @@ int irq_line_init(struct irq_line *line, struct irq_chip *chip,
 	if (gsi >= IRQ_MAX_LINES)
 		return -EINVAL;
 	pthread_mutex_lock(&chip->lock);
-	if (chip->nr_sources[gsi] >= 32) {
+	if (!~chip->sources[gsi]) {
 		rc = -ENOSPC;
 	} else {
 		line->chip = chip;
 		line->gsi = gsi;
-		line->source = chip->nr_sources[gsi]++;
+		line->source = (unsigned int)__builtin_ctz(~chip->sources[gsi]);
+		chip->sources[gsi] |= BIT(line->source);
 	}
 	pthread_mutex_unlock(&chip->lock);
 	return rc;
@@ -207,6 +208,19 @@ void irq_line_set(struct irq_line *line, bool level)
 	if (!before != !after)
 		chip->ops->set_line(chip->opaque, line->gsi, after != 0);
 	pthread_mutex_unlock(&chip->lock);
+}
+
+void irq_line_free(struct irq_line *line)
+{
+	struct irq_chip *chip = line->chip;
+
+	if (!chip)
+		return;
+	irq_line_set(line, false);
+	pthread_mutex_lock(&chip->lock);
+	chip->sources[line->gsi] &= ~BIT(line->source);
+	pthread_mutex_unlock(&chip->lock);
+	line->chip = NULL;
 }
 
 int irq_msi_alloc(struct irq_chip *chip, struct irq_msi *msi)

@@ -22,9 +22,16 @@
  * anything is moved and before a hook runs; a move is recomputed from the
  * registers under move_lock, so the last of two concurrent ones is right.
  * bar_moved runs under move_lock and thus must not write to configuration
- * space. The list of functions changes only while no vCPU runs.
+ * space. The list of functions changes only while no vCPU runs: that is also
+ * what makes it safe to free a function.
  *
- * Not supported: I/O and 64-bit BARs, expansion ROMs, bridges, hotplug, PCIe
+ * After pci_bus_finish() some slots are hot: the free ones, up to a number, and
+ * those whose only function may go. A function that comes then has function
+ * number 0, pin A and no address: to place its BAR is up to the guest, as it is
+ * on a real machine. One that the guest has let go of is hidden at once, so
+ * that the guest does not find it again, and unregistered later.
+ *
+ * Not supported: I/O and 64-bit BARs, expansion ROMs, bridges, PCIe
  * capabilities, power management, and gating of DMA by bus master enable.
  */
 #include <errno.h>
@@ -54,6 +61,9 @@ struct pci_bus {
 	pthread_mutex_t move_lock;
 	u32 address;
 	u64 next_bar;
+	bool finished;
+	u32 hot_slots;
+	u32 hidden_slots;
 	struct pci_function *function[PCI_MAX_FUNCTIONS];
 	struct pci_function bridge;
 };
@@ -237,10 +247,19 @@ static void function_write(struct pci_function *f, unsigned int off,
 		f->ops->config_write(f, off, len);
 }
 
+/* Context: a vCPU. Return: NULL for what is not there, or is there no more. */
+static struct pci_function *visible(const struct pci_bus *bus, u64 devfn)
+{
+	if (__atomic_load_n(&bus->hidden_slots, __ATOMIC_ACQUIRE) &
+	    BIT(devfn >> 3))
+		return NULL;
+	return bus->function[devfn];
+}
+
 static int ecam_read(void *o, u64 off, void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
-	struct pci_function *f = bus->function[off / PCI_ECAM_FUNCTION];
+	struct pci_function *f = visible(bus, off / PCI_ECAM_FUNCTION);
 	unsigned int reg = off % PCI_ECAM_FUNCTION;
 
 	if (!f || len > PCI_ECAM_FUNCTION - reg)
@@ -252,7 +271,7 @@ static int ecam_read(void *o, u64 off, void *d, unsigned int len)
 static int ecam_write(void *o, u64 off, const void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
-	struct pci_function *f = bus->function[off / PCI_ECAM_FUNCTION];
+	struct pci_function *f = visible(bus, off / PCI_ECAM_FUNCTION);
 	unsigned int reg = off % PCI_ECAM_FUNCTION;
 
 	if (!f || len > PCI_ECAM_FUNCTION - reg)
@@ -274,7 +293,7 @@ static struct pci_function *selected(struct pci_bus *bus, unsigned int *reg)
 	if (!(address & PCI_ADDRESS_ENABLE) || (address >> 16 & 0xff))
 		return NULL;
 	*reg = address & 0xfc;
-	return bus->function[address >> 8 & 0xff];
+	return visible(bus, address >> 8 & 0xff);
 }
 
 static int port_read(void *o, u64 off, void *d, unsigned int len)
@@ -393,6 +412,31 @@ struct pci_function *pci_bus_function(const struct pci_bus *bus,
 	return devfn < PCI_MAX_FUNCTIONS ? bus->function[devfn] : NULL;
 }
 
+void pci_bus_finish(struct pci_bus *bus, unsigned int spare)
+{
+	for (unsigned int slot = 1; slot < 32; slot++) {
+		struct pci_function *f = bus->function[PCI_DEVFN_OF(slot, 0)];
+		bool multi = f && f->config[PCI_HEADER_TYPE] & 0x80;
+
+		if ((f && f->removable && !multi) || (!f && spare))
+			bus->hot_slots |= BIT(slot);
+		if (!f && spare)
+			spare--;
+	}
+	bus->finished = true;
+}
+
+u32 pci_bus_hot_slots(const struct pci_bus *bus)
+{
+	return bus->hot_slots;
+}
+
+void pci_bus_hide(struct pci_bus *bus, u32 slots)
+{
+	__atomic_fetch_or(&bus->hidden_slots, slots & bus->hot_slots,
+			  __ATOMIC_ACQ_REL);
+}
+
 /* Functions */
 
 void pci_function_init(struct pci_function *f,
@@ -439,9 +483,13 @@ int pci_add_capability(struct pci_function *f, u8 id, const void *body,
 
 static int find_devfn(const struct pci_bus *bus)
 {
-	for (unsigned int fn = 0; fn < 8; fn++) {
+	const u32 slots = bus->finished ? bus->hot_slots : ~0U;
+	const unsigned int nr_fns = bus->finished ? 1 : 8;
+
+	for (unsigned int fn = 0; fn < nr_fns; fn++) {
 		for (unsigned int slot = 1; slot < 32; slot++) {
-			if (!bus->function[PCI_DEVFN_OF(slot, fn)])
+			if (slots & BIT(slot) &&
+			    !bus->function[PCI_DEVFN_OF(slot, fn)])
 				return (int)PCI_DEVFN_OF(slot, fn);
 		}
 	}
@@ -452,12 +500,14 @@ static int assign_bar(struct pci_bus *bus, struct pci_function *f)
 {
 	u64 gpa = ALIGN_UP(bus->next_bar, (u64)f->bar_size);
 
+	io_write_le(f->writable + PCI_BASE_ADDRESS_0, 4,
+		    ~((u64)f->bar_size - 1));
+	if (bus->finished)
+		return 0;
 	if (f->bar_size > bus->p.mmio_size ||
 	    gpa - bus->p.mmio_gpa > bus->p.mmio_size - f->bar_size)
 		return -ENOSPC;
 	io_write_le(f->config + PCI_BASE_ADDRESS_0, 4, gpa);
-	io_write_le(f->writable + PCI_BASE_ADDRESS_0, 4,
-		    ~((u64)f->bar_size - 1));
 	bus->next_bar = gpa + f->bar_size;
 	return 0;
 }
@@ -513,8 +563,9 @@ void pci_unregister(struct pci_function *f)
 		if (f->bar_mapped)
 			bar_unmap(f);
 		f->bus->function[f->devfn] = NULL;
+		f->bus->hidden_slots &= ~BIT(f->devfn >> 3);
 		pthread_mutex_unlock(&f->bus->move_lock);
-		irq_line_set(&f->line, false);
+		irq_line_free(&f->line);
 	}
 	msix_detach(f);
 	f->bus = NULL;

@@ -316,6 +316,11 @@ static bool stream_link(struct net_backend *b)
 	return !stream_gone(s);
 }
 
+static int stream_fd(struct net_backend *b)
+{
+	return to_stream(b)->fd;
+}
+
 static void stream_close(struct net_backend *b)
 {
 	struct stream *s = to_stream(b);
@@ -331,6 +336,7 @@ static const struct net_ops stream_ops = {
 	.recv = stream_recv,
 	.keep = stream_keep,
 	.link = stream_link,
+	.fd = stream_fd,
 	.close = stream_close,
 };
 

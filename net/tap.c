@@ -183,6 +183,12 @@ static int tap_get_fd(struct net_backend *b, unsigned int port)
 	return to_tap(b)->fd[port];
 }
 
+/* One queue's; those of more are not all. */
+static int tap_fd(struct net_backend *b)
+{
+	return b->info.pairs == 1 ? to_tap(b)->fd[0] : -1;
+}
+
 static void tap_close(struct net_backend *b)
 {
 	struct tap *t = to_tap(b);
@@ -202,6 +208,7 @@ static const struct net_ops tap_ops = {
 	.set_offloads = tap_set_offloads,
 	.set_pairs = tap_set_pairs,
 	.tap_fd = tap_get_fd,
+	.fd = tap_fd,
 	.close = tap_close,
 };
 
@@ -406,6 +413,7 @@ int net_tap_adopt(struct net_backend **out, int fd, struct report *r)
 			 t->ifname);
 	err = t->b.info.vnet_hdr ? tap_configure(t, r) : 0;
 	if (err) {
+		t->fd[0] = -1;
 		tap_close(&t->b);
 		return err;
 	}

@@ -165,6 +165,7 @@ const struct virtio_class virtio_9p_class = {
 	.config_len = sizeof(struct p9_config),
 	.pci_class = 0x018000,
 	.has_thread = true,
+	.removable = true,
 	.create = p9_create_device,
 	.features = p9_features,
 	.config_read = p9_config_read,

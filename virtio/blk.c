@@ -587,6 +587,7 @@ const struct virtio_class virtio_blk_class = {
 	.config_len = sizeof(struct virtio_blk_config),
 	.pci_class = 0x010000,
 	.has_thread = true,
+	.removable = true,
 	.create = blk_create,
 	.features = blk_features,
 	.config_read = blk_config_read,

@@ -165,6 +165,7 @@ const struct virtio_class virtio_fs_class = {
 	.config_len = sizeof(struct virtio_fs_config),
 	.pci_class = 0x018000,
 	.has_thread = true,
+	.removable = true,
 	.create = fs_create_device,
 	.features = fs_features,
 	.config_read = fs_config_read,

@@ -425,6 +425,7 @@ const struct virtio_class virtio_net_class = {
 	.config_len = CONFIG_LEN,
 	.pci_class = 0x020000,
 	.has_thread = true,
+	.removable = true,
 	.create = net_create,
 	.features = net_features,
 	.config_read = net_config_read,

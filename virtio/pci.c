@@ -682,6 +682,7 @@ int virtio_pci_attach(struct virtio_device *dev, const struct virtio_env *env)
 				   PCI_SUBSYSTEM_LKVM);
 	vp->function.config[PCI_REVISION_ID] = 1;
 	vp->function.bar_size = BAR_SIZE;
+	vp->function.removable = dev->class->removable;
 	dev->config_vector = VIRTIO_NO_VECTOR;
 	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)
 		dev->queue[q].vector = VIRTIO_NO_VECTOR;
@@ -694,4 +695,16 @@ int virtio_pci_attach(struct virtio_device *dev, const struct virtio_env *env)
 	if (rc < 0)
 		return rc;
 	return pci_register(env->pci, &vp->function);
+}
+
+int virtio_pci_slot(const struct device *d)
+{
+	const struct virtio_device *dev;
+	const struct virtio_pci *vp;
+
+	if (d->ops != &virtio_pci_device_ops)
+		return -ENODEV;
+	dev = container_of(d, struct virtio_device, dev);
+	vp = dev->transport_priv;
+	return (int)(vp->function.devfn >> 3);
 }

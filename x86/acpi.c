@@ -10,24 +10,28 @@
  * tables are guest RAM, which the guest may destroy at its own cost.
  *
  * The hardware is full ACPI hardware, not hardware-reduced: a PM1a event and
- * control block, an SCI, no PM timer, no GPE, no SMI command, so that the
+ * control block, GPE block 0, an SCI, no PM timer, no SMI command, so that the
  * machine is always in ACPI mode. Power-off is \_S5 with SLP_TYP 5; reset is
  * the FADT's reset register. The power button is a fixed one; there is no sleep
  * button.
  * No PS/2 devices are described, and the 8042 flag is clear in accord with
  * it, so that a guest does not probe for a keyboard.
  *
+ * A PCI slot that is hot has a device with _EJ0 in the DSDT. Event 1 reads from
+ * the hotplug registers which of them have changed, and notifies those.
+ *
  * CPUs have a local APIC or x2APIC entry in the MADT; the processor devices
  * in the DSDT are a courtesy, and are left out when thousands of CPUs would
  * overflow the table area.
  *
- * Not supported: sleep states but S5, C-states but C1, hotplug, NUMA, the
- * RSDT of ACPI 1.0.
+ * Not supported: sleep states but S5, C-states but C1, hotplug of CPUs and of
+ * memory, NUMA, the RSDT of ACPI 1.0.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "kvm/hw.h"
 #include "kvm/virtio.h"
 #include "x86/aml.h"
 #include "x86/x86.h"
@@ -134,10 +138,14 @@ static void acpi_put_fadt_v1(struct aml *a, u64 facs, u64 dsdt)
 	aml_u32(a, X86_PORT_PM1_EVT);
 	aml_u32(a, 0);
 	aml_u32(a, X86_PORT_PM1_CNT);
-	aml_zero(a, 5 * 4);		/* PM1b_CNT, PM2, timer, GPE0, GPE1 */
+	aml_zero(a, 3 * 4);		/* PM1b_CNT, PM2, timer */
+	aml_u32(a, X86_PORT_GPE0);
+	aml_u32(a, 0);
 	aml_u8(a, 4);			/* PM1_EVT_LEN */
 	aml_u8(a, 2);			/* PM1_CNT_LEN */
-	aml_zero(a, 6);			/* PM2, timer, GPEs, CST_CNT */
+	aml_zero(a, 2);			/* PM2, timer */
+	aml_u8(a, X86_GPE0_LEN);
+	aml_zero(a, 3);			/* GPE1, its base, CST_CNT */
 	aml_u16(a, 0xffff);		/* no C2 */
 	aml_u16(a, 0xffff);		/* no C3 */
 	aml_zero(a, 8);			/* FLUSH_*, DUTY_*, *_ALRM */
@@ -161,7 +169,9 @@ static size_t acpi_put_fadt(struct aml *a, u64 facs, u64 dsdt)
 	acpi_gas_port(a, 32, 2, X86_PORT_PM1_EVT);
 	aml_zero(a, 12);
 	acpi_gas_port(a, 16, 2, X86_PORT_PM1_CNT);
-	/* The other X_ blocks, sleep registers, hypervisor vendor */
+	aml_zero(a, 3 * 12);		/* PM1b_CNT, PM2, timer */
+	acpi_gas_port(a, 8 * X86_GPE0_LEN, 1, X86_PORT_GPE0);
+	/* GPE1, sleep registers, hypervisor vendor */
 	if (!a->err)
 		aml_zero(a, pos + ACPI_FADT_LEN - a->len);
 	acpi_table_end(a, pos);
@@ -264,16 +274,20 @@ static void dsdt_put_s5(struct aml *a)
 	aml_end(a, pkg);
 }
 
-/* Whether a function of the slot has this pin; see assign_pin() of hw/pci.c */
+/*
+ * Whether a function of the slot has this pin, or may come with it; see
+ * assign_pin() of hw/pci.c
+ */
 static bool prt_wants(const struct pci_bus *bus, unsigned int slot,
 		      unsigned int pin)
 {
-	return pci_bus_function(bus, slot << 3 | pin) ||
+	return (!pin && pci_bus_hot_slots(bus) & BIT(slot)) ||
+	       pci_bus_function(bus, slot << 3 | pin) ||
 	       pci_bus_function(bus, slot << 3 | pin | 4);
 }
 
 /*
- * Only what is there: a guest goes through all of it for each device that it
+ * Only what is there or may come: a guest goes through all of it for each device that it
  * enables.
  */
 static void dsdt_put_prt(struct aml *a, const struct pci_bus *bus)
@@ -340,6 +354,123 @@ static void dsdt_put_osc(struct aml *a)
 	aml_end(a, method);
 }
 
+/* Return: @seg, the name of the device of @slot; 0 is the bridge's */
+static const char *hotplug_seg(char seg[8], unsigned int slot)
+{
+	snprintf(seg, 8, slot ? "S%02X" : "PCI%X", slot & 0xff);
+	return seg;
+}
+
+/* OperationRegion (HPRG, SystemIO, ..), and a name for each register */
+static void hotplug_put_registers(struct aml *a)
+{
+	static const char *const name[] = { "HPCH", "HPAS", "HPEJ" };
+	size_t field;
+
+	aml_u8(a, AML_EXT);
+	aml_u8(a, AML_EXT_REGION);
+	aml_seg(a, "HPRG");
+	aml_u8(a, 1);			/* SystemIO */
+	aml_int(a, X86_PORT_HOTPLUG);
+	aml_int(a, HOTPLUG_PORT_SIZE);
+	aml_u8(a, AML_EXT);
+	field = aml_begin(a, AML_EXT_FIELD);
+	aml_seg(a, "HPRG");
+	aml_u8(a, 3);			/* DWordAcc, NoLock, Preserve */
+	for (unsigned int i = 0; i < ARRAY_SIZE(name); i++) {
+		aml_seg(a, name[i]);
+		aml_u8(a, 32);
+	}
+	aml_end(a, field);
+}
+
+static void hotplug_put_slot(struct aml *a, unsigned int slot)
+{
+	size_t dev, method;
+	char seg[8];
+
+	dev = aml_device_begin(a, hotplug_seg(seg, slot));
+	aml_name_int(a, "_ADR", slot << 16);
+	aml_name_int(a, "_SUN", slot);
+	method = aml_begin(a, AML_METHOD);
+	aml_seg(a, "_EJ0");
+	aml_u8(a, 1);			/* argument */
+	aml_u8(a, AML_STORE);
+	aml_int(a, BIT(slot));
+	aml_seg(a, "HPEJ");
+	aml_end(a, method);
+	aml_end(a, dev);
+}
+
+/* If (And (@local, bit of @slot)) { Notify (device of @slot, @value) } */
+static void hotplug_put_notify(struct aml *a, u8 local, unsigned int slot,
+			       u8 value)
+{
+	size_t cond = aml_begin(a, AML_IF);
+	char seg[8];
+
+	aml_u8(a, AML_AND);
+	aml_u8(a, local);
+	aml_int(a, BIT(slot));
+	aml_u8(a, 0);			/* result: nowhere */
+	aml_u8(a, AML_NOTIFY);
+	aml_seg(a, hotplug_seg(seg, slot));
+	aml_int(a, value);
+	aml_end(a, cond);
+}
+
+/* HPEV: what event X86_GPE_HOTPLUG does; values of ACPI 6.4 s5.6.6 */
+static void hotplug_put_event(struct aml *a, u32 slots)
+{
+	size_t method = aml_begin(a, AML_METHOD);
+
+	aml_seg(a, "HPEV");
+	aml_u8(a, BIT(3));		/* serialized */
+	aml_u8(a, AML_STORE);
+	aml_seg(a, "HPCH");
+	aml_u8(a, AML_LOCAL0);
+	aml_u8(a, AML_STORE);
+	aml_seg(a, "HPAS");
+	aml_u8(a, AML_LOCAL1);
+	hotplug_put_notify(a, AML_LOCAL0, 0, 0);
+	for (unsigned int slot = 1; slot < 32; slot++) {
+		if (!(slots & BIT(slot)))
+			continue;
+		hotplug_put_notify(a, AML_LOCAL0, slot, 1);
+		hotplug_put_notify(a, AML_LOCAL1, slot, 3);
+	}
+	aml_end(a, method);
+}
+
+static void dsdt_put_hotplug(struct aml *a, u32 slots)
+{
+	hotplug_put_registers(a);
+	for (unsigned int slot = 1; slot < 32; slot++)
+		if (slots & BIT(slot))
+			hotplug_put_slot(a, slot);
+	hotplug_put_event(a, slots);
+}
+
+/* Scope (_GPE) { Method (_E01) { \_SB.PCI0.HPEV () } } */
+static void dsdt_put_gpe(struct aml *a)
+{
+	size_t scope, method;
+
+	scope = aml_begin(a, AML_SCOPE);
+	aml_seg(a, "_GPE");
+	method = aml_begin(a, AML_METHOD);
+	aml_seg(a, "_E01");
+	aml_u8(a, 0);
+	aml_u8(a, '\\');
+	aml_u8(a, AML_MULTI_NAME);
+	aml_u8(a, 3);
+	aml_seg(a, "_SB_");
+	aml_seg(a, "PCI0");
+	aml_seg(a, "HPEV");
+	aml_end(a, method);
+	aml_end(a, scope);
+}
+
 static void dsdt_put_pci(struct aml *a, const struct pci_bus *bus)
 {
 	size_t dev, crs;
@@ -360,6 +491,7 @@ static void dsdt_put_pci(struct aml *a, const struct pci_bus *bus)
 	aml_crs_end(a, crs);
 	dsdt_put_prt(a, bus);
 	dsdt_put_osc(a);
+	dsdt_put_hotplug(a, pci_bus_hot_slots(bus));
 	aml_end(a, dev);
 
 	/* ECAM must be reserved, or it is not used (PCI firmware 3.0 s4.1.2) */
@@ -474,6 +606,8 @@ static size_t acpi_put_dsdt(struct aml *a, const struct x86_tables *t,
 	dsdt_put_pvpanic(a);
 	dsdt_put_virtio_mmio(a, t);
 	aml_end(a, scope);
+	if (t->pci)
+		dsdt_put_gpe(a);
 	acpi_table_end(a, pos);
 	return pos;
 }

@@ -9,6 +9,9 @@
  * GSIs 0..15 lead to both PICs and the IOAPIC (0 to pin 2), 16..23 to the
  * IOAPIC alone. All of this runs on the main thread before vCPUs exist; what
  * a guest does to the devices is theirs to survive.
+ *
+ * Devices come and go by ACPI, slot by slot (hw/hotplug.c). A vCPU that lets go
+ * of one hides it and leaves a bit for the main thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +24,9 @@
 #include "kvm/hw.h"
 #include "x86/vm.h"
 #include "x86/x86.h"
+
+/* Free slots that devices may come to; each costs the guest's boot a little. */
+#define X86_SPARE_SLOTS 12
 
 static int x86_add_ram(struct kvm *kvm, u64 gpa, u64 off, u64 size,
 		       struct report *r)
@@ -127,6 +133,37 @@ void arch_vm_destroy(struct kvm *kvm)
 	kvm->pci = NULL;
 	kvm->irq = NULL;
 	kvm->arch = NULL;
+}
+
+static void x86_hotplug_raise(void *opaque)
+{
+	struct kvm *kvm = opaque;
+
+	acpi_pm_event(kvm->power_button, X86_GPE_HOTPLUG);
+}
+
+static void x86_hotplug_eject(void *opaque, u32 slots)
+{
+	struct kvm *kvm = opaque;
+
+	pci_bus_hide(kvm->pci, slots);
+	__atomic_fetch_or(&kvm->arch->ejected, slots, __ATOMIC_ACQ_REL);
+	kvm_released(kvm);
+}
+
+static int x86_create_hotplug(struct kvm *kvm)
+{
+	struct hotplug_opts o = {
+		.port = X86_PORT_HOTPLUG,
+		.raise = x86_hotplug_raise,
+		.eject = x86_hotplug_eject,
+		.opaque = kvm,
+	};
+	int err = hotplug_create(&kvm->arch->hotplug, &kvm->hw_env, &o);
+
+	if (!err)
+		kvm_add_device(kvm, kvm->arch->hotplug);
+	return err;
 }
 
 static void x86_reset_forward(void *opaque, u8 value)
@@ -249,6 +286,8 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 		kvm_add_device(kvm, dev);
 		if (pci)
 			err = x86_create_pci(kvm, dev);
+		if (!err && pci)
+			err = x86_create_hotplug(kvm);
 		kvm->virtio_env.pci = kvm->pci;
 	}
 	if (!err && kvm->machine->testdev)
@@ -266,9 +305,15 @@ int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
 
 	if (kvm->pci) {
 		err = virtio_pci_attach(dev, &kvm->virtio_env);
+		if (err == -ENOSPC)
+			return report_error(r, 0, "%s: no PCI slot is free",
+					    dev->dev.name);
 		return err ? report_error(r, -err, "%s: no place on PCI",
 					  dev->dev.name) : 0;
 	}
+	if (kvm->state != KVM_CREATED)
+		return report_error(r, 0, "%s: virtio-mmio has no hotplug",
+				    dev->dev.name);
 	if (arch->nr_mmio == ARRAY_SIZE(arch->mmio))
 		return report_error(r, 0, "%s: too many virtio-mmio devices",
 				    dev->dev.name);
@@ -284,6 +329,60 @@ int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
 	return 0;
 }
 
+/* Return: the slot of @dev if it can leave, or -EOPNOTSUPP */
+static int x86_hot_slot(const struct kvm *kvm, const struct device *dev)
+{
+	int slot = kvm->pci ? virtio_pci_slot(dev) : -ENODEV;
+
+	if (slot < 0 || !(pci_bus_hot_slots(kvm->pci) & BIT(slot)))
+		return -EOPNOTSUPP;
+	return slot;
+}
+
+int arch_plugged(struct kvm *kvm, const struct device *dev)
+{
+	int slot = x86_hot_slot(kvm, dev);
+
+	if (slot < 0)
+		return slot;
+	hotplug_changed(kvm->arch->hotplug, slot);
+	return 0;
+}
+
+int arch_unplug_ask(struct kvm *kvm, const struct device *dev)
+{
+	int slot = x86_hot_slot(kvm, dev);
+
+	if (slot < 0)
+		return slot;
+	hotplug_ask(kvm->arch->hotplug, slot);
+	return 0;
+}
+
+bool arch_released(const struct kvm *kvm, const struct device *dev)
+{
+	int slot = x86_hot_slot(kvm, dev);
+
+	return slot >= 0 && BIT(slot) & __atomic_load_n(&kvm->arch->ejected,
+							__ATOMIC_ACQUIRE);
+}
+
+int arch_unplug(struct kvm *kvm, const struct device *dev)
+{
+	int slot = x86_hot_slot(kvm, dev);
+	u32 before;
+
+	if (slot < 0)
+		return slot;
+	before = __atomic_fetch_and(&kvm->arch->ejected, ~BIT(slot),
+				    __ATOMIC_ACQ_REL);
+	hotplug_forget(kvm->arch->hotplug, slot);
+	/* It does not expect that: the bridge is to look. */
+	if (!(before & BIT(slot)))
+		hotplug_changed(kvm->arch->hotplug, 0);
+	return 0;
+}
+
 int arch_platform_finish(struct kvm *kvm, struct report *r)
 {
 	struct x86_tables t = {
@@ -293,8 +392,11 @@ int arch_platform_finish(struct kvm *kvm, struct report *r)
 		.virtio_mmio = kvm->arch->mmio,
 		.nr_virtio_mmio = kvm->arch->nr_mmio,
 	};
-	int err = acpi_write_tables(&t, r);
+	int err;
 
+	if (kvm->pci)
+		pci_bus_finish(kvm->pci, X86_SPARE_SLOTS);
+	err = acpi_write_tables(&t, r);
 	return err ? err : mptable_write(&t, r);
 }
 

@@ -12,6 +12,8 @@
 /**
  * struct arch_vm - the x86 part of a VM
  * @cpuid: what KVM supports, fetched once
+ * @hotplug: a device, NULL without PCI
+ * @ejected: slots that the guest let go of, a bit for each; atomic
  */
 struct arch_vm {
 	struct x86_mmio_slot mmio[X86_MAX_VIRTIO_MMIO];
@@ -19,6 +21,8 @@ struct arch_vm {
 	struct x86_image image;
 	struct kvm_cpuid2 *cpuid;
 	bool tsc_deadline;
+	struct device *hotplug;
+	u32 ejected;
 };
 
 /** x86_get_cpuid() - KVM_GET_SUPPORTED_CPUID into kvm->arch */

@@ -44,6 +44,10 @@ struct kvm_cpuid2;
 #define X86_GSI_VIRTIO_MMIO	5		/* also 10, 11, then 20..23 */
 #define X86_PORT_PM1_EVT	0x600
 #define X86_PORT_PM1_CNT	0x604
+#define X86_PORT_GPE0		0x608
+#define X86_GPE0_LEN		2
+#define X86_GPE_HOTPLUG		1
+#define X86_PORT_HOTPLUG	0x620
 #define X86_PORT_RESET		0xcf9
 #define X86_PORT_PVPANIC	0x505
 

@@ -15,6 +15,19 @@ int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
 		    struct report *r);
 /** arch_platform_finish() - tables, once the devices are known */
 int arch_platform_finish(struct kvm *kvm, struct report *r);
+/**
+ * arch_plugged() - tell the guest that @dev has come
+ * arch_unplug_ask() - ask the guest to let go of @dev; may be said again
+ * arch_released() - whether the guest let go of it since it was asked
+ * arch_unplug() - @dev is about to go; a guest that did not let go of it is
+ *	told to look, as soon as it runs. Context: no vCPU runs
+ *
+ * Return: 0, -EOPNOTSUPP for what stays as long as the VM.
+ */
+int arch_plugged(struct kvm *kvm, const struct device *dev);
+int arch_unplug_ask(struct kvm *kvm, const struct device *dev);
+bool arch_released(const struct kvm *kvm, const struct device *dev);
+int arch_unplug(struct kvm *kvm, const struct device *dev);
 /** arch_load() - kernel, initrd and command line into guest memory */
 int arch_load(struct kvm *kvm, struct report *r);
 /** arch_cpu_init() - CPUID, MSRs, registers; on the vCPU's thread or before */

@@ -23,9 +23,16 @@ enum disk_op {
 struct disk;
 struct disk_queue;
 
-/** struct disk_opts - @path is only read; sizes are bytes */
+/**
+ * struct disk_opts - an image, and how it is used
+ * @path: only read
+ * @fd: with @has_fd the image, open as @readonly and @direct say; then @path is
+ *	for messages. Taken over on success
+ */
 struct disk_opts {
 	const char *path;
+	int fd;
+	bool has_fd;
 	bool readonly;
 	bool direct;
 	enum disk_engine engine;

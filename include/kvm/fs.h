@@ -23,11 +23,15 @@ struct fs_host;
 /**
  * struct fs_opts - what is shared
  * @path: a directory; only read
+ * @fd: with @has_fd the directory itself, then @path is for messages; taken
+ *	over on success
  * @readonly: nothing below it is changed
  * @max_fds: descriptors that may be used, at least 64
  */
 struct fs_opts {
 	const char *path;
+	int fd;
+	bool has_fd;
 	bool readonly;
 	unsigned int max_fds;
 };
@@ -79,8 +83,8 @@ struct fs_dirent {
 /**
  * fs_open() - share a directory
  *
- * Context: before the process is sealed; its umask should be 0, which would
- * count on top of that of callers.
+ * Context: before the process is sealed, or below what stays reachable then; its
+ * umask should be 0, which would count on top of that of callers.
  * Return: 0 with *@out; -errno with the reason in @r.
  */
 int fs_open(struct fs_host **out, const struct fs_opts *opts,

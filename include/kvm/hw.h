@@ -122,5 +122,35 @@ int acpi_pm_create(struct device **out, const struct hw_env *env,
  * Return: 0, -ENOTCONN when the guest has not enabled it.
  */
 int acpi_pm_press(struct device *dev);
+/**
+ * acpi_pm_event() - set general-purpose event @gpe, 0..7
+ * Context: any thread; a leaf but for the interrupt chip's lock.
+ */
+void acpi_pm_event(struct device *dev, unsigned int gpe);
+
+/**
+ * struct hotplug_opts - registers that say which PCI slots have changed
+ * @raise: make the guest look at them
+ * @eject: the guest let go of what is in @slots, a bit for each, which it was
+ *	asked to; on a vCPU
+ */
+struct hotplug_opts {
+	u16 port;
+	void (*raise)(void *opaque);
+	void (*eject)(void *opaque, u32 slots);
+	void *opaque;
+};
+
+#define HOTPLUG_PORT_SIZE 12
+
+/** hotplug_create() - HOTPLUG_PORT_SIZE ports at opts->port */
+int hotplug_create(struct device **out, const struct hw_env *env,
+		   const struct hotplug_opts *opts);
+/** hotplug_changed() - look at @slot anew; 0, the bridge's, stands for all */
+void hotplug_changed(struct device *dev, unsigned int slot);
+/** hotplug_ask() - the guest is to let go of @slot; may be said again */
+void hotplug_ask(struct device *dev, unsigned int slot);
+/** hotplug_forget() - @slot was emptied: nothing is asked of it any more */
+void hotplug_forget(struct device *dev, unsigned int slot);
 
 #endif

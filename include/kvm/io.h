@@ -46,7 +46,7 @@ void io_bus_destroy(struct io_bus *bus);
 
 /**
  * io_bus_register() - claim [@start, @start + @size)
- * @opaque: handed to @ops; outlives the vCPU threads
+ * @opaque: handed to @ops; freed only while no vCPU runs
  *
  * Return: 0, -EINVAL for empty or wrapping, -EEXIST for overlap, -ENOMEM.
  */

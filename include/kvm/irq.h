@@ -49,7 +49,7 @@ struct irq_chip {
 	void *opaque;
 	pthread_mutex_t lock;
 	u32 asserted[IRQ_MAX_LINES];
-	unsigned int nr_sources[IRQ_MAX_LINES];
+	u32 sources[IRQ_MAX_LINES];
 	struct kvm_irq_routing_entry *fixed;
 	unsigned int nr_fixed;
 	struct {
@@ -83,6 +83,8 @@ int irq_commit(struct irq_chip *chip);
 /** irq_line_init() - take a place on @gsi; -ENOSPC after 32 sources */
 int irq_line_init(struct irq_line *line, struct irq_chip *chip,
 		  unsigned int gsi);
+/** irq_line_free() - lower it and give the place back; a zeroed line is fine */
+void irq_line_free(struct irq_line *line);
 
 /**
  * irq_line_set() - raise or lower; the wire is the OR of its sources

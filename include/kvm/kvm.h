@@ -36,6 +36,7 @@ struct console_ops {
  * @end_fd: eventfd, readable once the VM wants to end
  * @end, @end_code, @end_text: why; set once, under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
+ * @release_fd: eventfd, readable once the guest let go of a device
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
@@ -86,6 +87,7 @@ struct kvm {
 	struct virtio_env virtio_env;
 	pthread_mutex_t end_lock;
 	int end_fd;
+	int release_fd;
 	enum vm_end end;
 	u32 end_code;
 	char end_text[4096];
@@ -97,6 +99,38 @@ int kvm_create(struct kvm **out, const struct machine *m,
 	       struct report *r);
 /** kvm_add_device() - append to the list; ownership passes */
 void kvm_add_device(struct kvm *kvm, struct device *dev);
+/**
+ * kvm_find_device() - by name; NULL when there is none
+ * Context: the main thread.
+ */
+struct device *kvm_find_device(struct kvm *kvm, const char *name);
+/**
+ * kvm_plug() - give a running or paused VM one more device, and tell the guest
+ * @dev: ownership passes, also on failure
+ *
+ * Context: the main thread. vCPUs stand still meanwhile.
+ * Return: 0, -errno with the reason in @r.
+ */
+int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r);
+/**
+ * kvm_unplug_ask() - ask the guest to let go of device @name
+ *
+ * Returns at once. When the guest has done so, if ever, @release_fd becomes
+ * readable. May be said again, as a reminder.
+ * Return: 0, -errno with the reason in @r.
+ */
+int kvm_unplug_ask(struct kvm *kvm, const char *name, struct report *r);
+/** kvm_unplug() - take device @name away, whatever the guest does with it */
+int kvm_unplug(struct kvm *kvm, const char *name, struct report *r);
+/**
+ * kvm_reap() - free a device that the guest let go of
+ * @name: 24 bytes, what it was called
+ *
+ * Context: the main thread, once @release_fd is readable, until it is false.
+ */
+bool kvm_reap(struct kvm *kvm, char *name);
+/** kvm_released() - the guest let go of something. Context: any thread */
+void kvm_released(struct kvm *kvm);
 /** kvm_seal() - every fd is open: give up what is not needed any more */
 int kvm_seal(struct kvm *kvm, struct report *r);
 int kvm_start(struct kvm *kvm, struct report *r);

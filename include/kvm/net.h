@@ -29,7 +29,7 @@ enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
 /**
  * struct net_opts - one interface, as asked for; strings are the caller's
  * @ifname: of the tap device, or NULL; @script: run with its name
- * @path: of the socket; @fd: taken over
+ * @path: of the socket; @fd: taken over on success
  * @forward: "tcp:2222:22"; @hostgw: the gateway's address is the host's
  *	loopback
  * @mtu: 0 for the backend's own; @pairs: of queues, 0 for one
@@ -92,6 +92,7 @@ struct net_backend;
  * @set_offloads: GUEST_* bits of VIRTIO_NET_F_*, a subset of info.offloads
  * @set_pairs: use that many ports
  * @tap_fd: what vhost-net can use, or -1
+ * @fd: what NET_FD makes the like of, or NULL; the backend's own
  * @close: free it
  */
 struct net_ops {
@@ -107,6 +108,7 @@ struct net_ops {
 	int (*set_offloads)(struct net_backend *b, u64 features);
 	int (*set_pairs)(struct net_backend *b, unsigned int pairs);
 	int (*tap_fd)(struct net_backend *b, unsigned int port);
+	int (*fd)(struct net_backend *b);
 	void (*close)(struct net_backend *b);
 };
 

@@ -54,6 +54,7 @@ struct pci_msix_entry {
  * @bar_size: BAR 0, memory 32 bit, power of two; 0 for none
  * @bar_gpa: where it is mapped, valid while @bar_mapped
  * @line: INTx, when @config's pin is set
+ * @removable: may leave a running guest; set before it is registered
  * @lock: guards all of the registers
  */
 struct pci_function {
@@ -61,6 +62,7 @@ struct pci_function {
 	void *opaque;
 	struct pci_bus *bus;
 	unsigned int devfn;
+	bool removable;
 	pthread_mutex_t lock;
 	u8 config[PCI_CONFIG_SIZE];
 	u8 writable[PCI_CONFIG_SIZE];
@@ -137,9 +139,11 @@ int pci_add_msix(struct pci_function *f, unsigned int nr, u32 table_off,
  * pci_register() - put the function on the next free slot
  *
  * Slots first, then functions. Gives BAR 0 an address, the function a pin.
- * Before vCPUs run. Return: 0, -ENOSPC.
+ * After pci_bus_finish() only hot slots, and no address.
+ * Context: no vCPU runs. Return: 0, -ENOSPC.
  */
 int pci_register(struct pci_bus *bus, struct pci_function *f);
+/** pci_unregister() - accepts one that is on no bus. Context: no vCPU runs */
 void pci_unregister(struct pci_function *f);
 
 /** pci_msix_enabled() - whether the guest switched MSI-X on */
@@ -162,6 +166,20 @@ unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 			 unsigned int pin);
 /** pci_bus_slots() - highest used slot number plus one */
 unsigned int pci_bus_slots(const struct pci_bus *bus);
+/**
+ * pci_bus_finish() - the functions that there are from the start are known
+ * @spare: how many of the slots that are free will be hot
+ */
+void pci_bus_finish(struct pci_bus *bus, unsigned int spare);
+/** pci_bus_hot_slots() - a bit for each slot whose function comes or goes */
+u32 pci_bus_hot_slots(const struct pci_bus *bus);
+/**
+ * pci_bus_hide() - the guest has let go of what is in @slots, a bit for each
+ *
+ * Configuration space reads as if they were empty until something else is
+ * there. Context: any thread, no lock held.
+ */
+void pci_bus_hide(struct pci_bus *bus, u32 slots);
 /** pci_bus_function() - the function at @devfn, or NULL */
 struct pci_function *pci_bus_function(const struct pci_bus *bus,
 				      unsigned int devfn);

@@ -42,6 +42,7 @@ struct virtio_device;
  * @queue_notify: a kick that did not come through vq->kick_fd, or came
  *	through it when @has_thread is false; on a vCPU or the main thread
  * @has_thread: the class waits on vq->kick_fd by itself
+ * @removable: an instance may leave a running guest
  * @save, @restore: the class's own state; queues and features are the core's
  * @destroy: frees dev->priv; accepts NULL
  */
@@ -53,6 +54,7 @@ struct virtio_class {
 	u32 config_len;
 	u32 pci_class;
 	bool has_thread;
+	bool removable;
 	int (*create)(struct virtio_device *dev, const void *opts,
 		      struct report *r);
 	u64 (*features)(struct virtio_device *dev);
@@ -198,6 +200,8 @@ int virtio_pci_attach(struct virtio_device *dev, const struct virtio_env *env);
 int virtio_mmio_attach(struct virtio_device *dev, const struct virtio_env *env,
 		       u64 gpa, unsigned int gsi);
 #define VIRTIO_MMIO_SIZE 0x200
+/** virtio_pci_slot() - where @dev is; -ENODEV if it is no virtio device on PCI */
+int virtio_pci_slot(const struct device *dev);
 
 /** virtio_classes - every class, ends with NULL; virtio/classes.c */
 extern const struct virtio_class *const virtio_classes[];

@@ -42,6 +42,13 @@ struct pci_function *pci_bus_function(const struct pci_bus *bus,
 	       (struct pci_function *)bus : NULL;
 }
 
+/* Those that have a function may go, one may come. */
+u32 pci_bus_hot_slots(const struct pci_bus *bus)
+{
+	(void)bus;
+	return BIT(1) | BIT(2);
+}
+
 static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
 {
 	memset(m, 0, sizeof(*m));
@@ -49,7 +56,7 @@ static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
 	gmem_add(&m->gmem, 0, RAM_SIZE, m->ram);
 	m->t.gmem = &m->gmem;
 	m->t.nr_cpus = nr_cpus;
-	/* Never looked into: pci_irq_gsi() and pci_bus_function() are ours */
+	/* Never looked into: the functions of hw/pci.c are ours */
 	m->t.pci = pci ? (const struct pci_bus *)m : NULL;
 	m->t.virtio_mmio = slots;
 	m->t.nr_virtio_mmio = pci ? 0 : ARRAY_SIZE(slots);
@@ -164,6 +171,9 @@ TEST(acpi_fadt_describes_full_hardware)
 	EXPECT(get32(fadt + 56) == 0x600 && fadt[88] == 4);
 	EXPECT(get32(fadt + 64) == 0x604 && fadt[89] == 2);
 	EXPECT(get32(fadt + 76) == 0 && fadt[91] == 0);
+	EXPECT(get32(fadt + 80) == 0x608 && fadt[92] == 2);
+	EXPECT(get32(fadt + 84) == 0 && fadt[93] == 0);
+	EXPECT(fadt[220] == 1 && fadt[221] == 16 && get64(fadt + 224) == 0x608);
 	EXPECT(fadt[96] == 0xff && fadt[98] == 0xff);
 	EXPECT(fadt[108] == 0x32);
 	EXPECT(fadt[109] == 5 && fadt[110] == 0);
@@ -213,9 +223,9 @@ TEST(acpi_without_pci_has_no_bridge_but_mmio_devices)
 
 TEST(acpi_dsdt_routes_the_pins_that_there_are)
 {
-	/* Package (2) { Package (4) { slot 1, pin 0, 0, GSI 17 }, ... */
+	/* Package (3) { Package (4) { slot 1, pin 0, 0, GSI 17 }, ... */
 	static const u8 first[] = {
-		'_', 'P', 'R', 'T', 0x12, 0x1b, 2,
+		'_', 'P', 'R', 'T', 0x12, 0x27, 3,
 		0x12, 0x0b, 4, 0x0c, 0xff, 0xff, 0x01, 0, 0, 0, 0x0a, 17,
 	};
 	/* Package (4) { slot 31, pin 3, 0, GSI 18 } */
@@ -249,6 +259,52 @@ TEST(acpi_dsdt_routes_the_pins_that_there_are)
 		dump(dir, "MCFG", find_table(&m, "MCFG"));
 		dump(dir, "XSDT", m.ram + get64(m.ram + X86_ACPI_GPA + 24));
 	}
+	free(m.ram);
+}
+
+TEST(acpi_dsdt_has_hot_slots_and_their_event)
+{
+	/* OperationRegion (HPRG, SystemIO, 0x620, 12), Field (HPRG, DWordAcc */
+	static const u8 registers[] = {
+		0x5b, 0x80, 'H', 'P', 'R', 'G', 1, 0x0b, 0x20, 6, 0x0a, 12,
+		0x5b, 0x81, 0x15, 'H', 'P', 'R', 'G', 3,
+		'H', 'P', 'C', 'H', 32, 'H', 'P', 'A', 'S', 32,
+		'H', 'P', 'E', 'J', 32,
+	};
+	/* Device (S02) { _ADR, _SUN, Method (_EJ0, 1) { HPEJ = 4 } } */
+	static const u8 slot[] = {
+		0x5b, 0x82, 0x24, 'S', '0', '2', '_',
+		8, '_', 'A', 'D', 'R', 0x0c, 0, 0, 2, 0,
+		8, '_', 'S', 'U', 'N', 0x0a, 2,
+		0x14, 0x0d, '_', 'E', 'J', '0', 1,
+		0x70, 0x0a, 4, 'H', 'P', 'E', 'J',
+	};
+	/* Method (HPEV, 0, Serialized) { Local0 = HPCH, Local1 = HPAS, ... */
+	static const u8 event[] = {
+		'H', 'P', 'E', 'V', 8, 0x70, 'H', 'P', 'C', 'H', 0x60,
+		0x70, 'H', 'P', 'A', 'S', 0x61,
+		0xa0, 0x0b, 0x7b, 0x60, 1, 0, 0x86, 'P', 'C', 'I', '0', 0,
+		0xa0, 0x0c, 0x7b, 0x60, 0x0a, 2, 0, 0x86, 'S', '0', '1', '_', 1,
+		0xa0, 0x0d, 0x7b, 0x61, 0x0a, 2, 0, 0x86, 'S', '0', '1', '_',
+		0x0a, 3,
+	};
+	/* Scope (_GPE) { Method (_E01) { \\_SB.PCI0.HPEV () } } */
+	static const u8 gpe[] = {
+		0x10, 0x1b, '_', 'G', 'P', 'E', 0x14, 0x15, '_', 'E', '0', '1',
+		0, '\\', 0x2f, 3, '_', 'S', 'B', '_', 'P', 'C', 'I', '0',
+		'H', 'P', 'E', 'V',
+	};
+	struct machine m;
+	const u8 *dsdt;
+
+	machine_init(&m, 1, true);
+	EXPECT(acpi_write_tables(&m.t, &m.r) == 0);
+	dsdt = find_dsdt(&m);
+	EXPECT(table_has(dsdt, registers, sizeof(registers)));
+	EXPECT(table_has(dsdt, slot, sizeof(slot)));
+	EXPECT(table_has(dsdt, event, sizeof(event)));
+	EXPECT(table_has(dsdt, gpe, sizeof(gpe)));
+	EXPECT(!table_has(dsdt, "S03_", 4));
 	free(m.ram);
 }
 
@@ -373,6 +429,7 @@ TEST_MAIN(T(acpi_rsdp_and_xsdt_have_right_checksums),
 	  T(acpi_madt_uses_x2apic_entries_above_254),
 	  T(acpi_without_pci_has_no_bridge_but_mmio_devices),
 	  T(acpi_dsdt_routes_the_pins_that_there_are),
+	  T(acpi_dsdt_has_hot_slots_and_their_event),
 	  T(acpi_leaves_processor_devices_out_when_they_do_not_fit),
 	  T(acpi_reports_too_many_cpus_and_writes_nothing),
 	  T(acpi_reports_missing_ram),

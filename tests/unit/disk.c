@@ -441,10 +441,39 @@ TEST(disk_write_to_readonly_is_refused)
 	teardown(&f);
 }
 
+TEST(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be)
+{
+	struct report r = { "" };
+	struct disk_opts o = { .path = "x", .has_fd = true };
+	struct fixture f;
+	int fd;
+
+	image_create(&f, 4096);
+	fd = open(f.path, O_RDONLY | O_NONBLOCK);
+	o.fd = fd;
+	EXPECT(disk_open(&f.d, &o, &r) < 0 && strstr(r.msg, "not open for"));
+	o.direct = true;
+	o.readonly = true;
+	EXPECT(disk_open(&f.d, &o, NULL) < 0);
+	/* It is still the caller's; now it changes hands. */
+	o.direct = false;
+	EXPECT(!disk_open(&f.d, &o, NULL));
+	EXPECT(disk_info(f.d)->readonly && disk_info(f.d)->size == 4096);
+	EXPECT(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
+	EXPECT(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	disk_close(f.d);
+	EXPECT(fcntl(fd, F_GETFD) < 0);
+	o.fd = open(f.path, O_PATH);
+	EXPECT(disk_open(&f.d, &o, NULL) < 0);
+	close(o.fd);
+	unlink(f.path);
+}
+
 TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(disk_open_rounds_size_down_to_sectors),
 	  T(disk_open_refuses_an_image_in_use),
 	  T(disk_write_to_readonly_is_refused),
+	  T(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be),
 	  T(uring_reads_back_what_was_written),
 	  T(threads_reads_back_what_was_written),
 	  T(uring_direct_reads_back_unaligned_buffers),

@@ -97,15 +97,22 @@ TEST(irq_line_refuses_a_33rd_source_and_a_bad_gsi)
 {
 	struct fake f = { 0 };
 	struct irq_chip *chip;
-	struct irq_line line;
+	struct irq_line line, none;
 	int rc = 0;
 
 	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
 	for (int i = 0; i < 32; i++)
 		rc |= irq_line_init(&line, chip, 4);
 	EXPECT(!rc);
-	EXPECT(irq_line_init(&line, chip, 4) == -ENOSPC);
-	EXPECT(irq_line_init(&line, chip, IRQ_MAX_LINES) == -EINVAL);
+	EXPECT(irq_line_init(&none, chip, 4) == -ENOSPC);
+	EXPECT(irq_line_init(&none, chip, IRQ_MAX_LINES) == -EINVAL);
+	/* A place that was given back is lowered, and given out again. */
+	irq_line_set(&line, true);
+	irq_line_free(&line);
+	irq_line_free(&line);
+	EXPECT(!f.level[4]);
+	EXPECT(!irq_line_init(&line, chip, 4) && line.source == 31);
+	EXPECT(irq_line_init(&none, chip, 4) == -ENOSPC);
 	irq_chip_destroy(chip);
 }
 

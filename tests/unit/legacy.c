@@ -105,6 +105,33 @@ TEST(reset_fires_on_rising_bit_2)
 	teardown(&f, dev);
 }
 
+TEST(acpi_pm_event_is_set_until_it_is_cleared)
+{
+	struct state_out so = { 0 };
+	struct state_in si = { 0 };
+	struct device *dev;
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(!acpi_pm_create(&dev, &f.env, 9));
+	acpi_pm_event(dev, 1);
+	acpi_pm_event(dev, 4);
+	EXPECT(in(&f, 0x608, 2) == 0x12);
+	out(&f, 0x609, 0x02, 1);
+	EXPECT(in(&f, 0x608, 2) == 0x212);
+	EXPECT(!dev->ops->save(dev, &so));
+	out(&f, 0x608, 0x10, 1);
+	EXPECT(in(&f, 0x608, 2) == 0x202);
+	out(&f, 0x608, 0x0002, 2);
+	EXPECT(in(&f, 0x608, 2) == 0 && in(&f, 0x609, 1) == 0);
+	si.buf = so.buf;
+	si.len = so.len;
+	EXPECT(!dev->ops->restore(dev, &si));
+	EXPECT(in(&f, 0x608, 2) == 0x212);
+	state_out_free(&so);
+	teardown(&f, dev);
+}
+
 TEST(acpi_pm_sleeps_only_with_type_5)
 {
 	struct state_out so = { 0 };
@@ -211,6 +238,7 @@ TEST(i8042_state_survives_save_and_restore)
 TEST_MAIN(T(pvpanic_ends_on_panic_and_not_on_crash_kernel),
 	  T(debug_exit_hands_over_value_of_any_width),
 	  T(reset_fires_on_rising_bit_2),
+	  T(acpi_pm_event_is_set_until_it_is_cleared),
 	  T(acpi_pm_sleeps_only_with_type_5),
 	  T(i8042_answers_probes_without_devices),
 	  T(i8042_resets_by_pulse_and_by_output_port),

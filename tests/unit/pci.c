@@ -369,6 +369,68 @@ TEST(pci_function_state_survives_and_foreign_state_is_refused)
 	world_end(&w);
 }
 
+TEST(pci_later_function_takes_hot_slot_and_has_no_address)
+{
+	struct pci_function stays, goes, f[3];
+	struct world w;
+
+	world_make(&w);
+	func_make(&w, &stays);
+	pci_function_init(&goes, &func_ops, NULL, 1, 2, 0x078000);
+	goes.removable = true;
+	EXPECT(!pci_register(w.bus, &goes));
+	EXPECT(!pci_bus_hot_slots(w.bus));
+	pci_bus_finish(w.bus, 2);
+	EXPECT(pci_bus_hot_slots(w.bus) == (BIT(2) | BIT(3) | BIT(4)));
+
+	func_make(&w, &f[0]);
+	func_make(&w, &f[1]);
+	EXPECT(f[0].devfn == 3 << 3 && f[1].devfn == 4 << 3);
+	EXPECT(rd(&w.mmio, ecam(&f[0], 0x10), 4) == 0);
+	EXPECT(rd(&w.mmio, ecam(&f[0], 0x3d), 1) == 1);
+	pci_function_init(&f[2], &func_ops, NULL, 1, 2, 0x078000);
+	EXPECT(pci_register(w.bus, &f[2]) == -ENOSPC);
+	/* Enabled as it comes it is nowhere; then it is where the guest says */
+	wr(&w.mmio, ecam(&f[0], 4), 2, 2);
+	EXPECT(!f[0].bar_mapped);
+	wr(&w.mmio, ecam(&f[0], 0x10), 4, WINDOW + 0x10000);
+	EXPECT(rd(&w.mmio, WINDOW + 0x10010, 4) == 0x10);
+
+	pci_unregister(&goes);
+	EXPECT(!pci_register(w.bus, &f[2]) && f[2].devfn == 2 << 3);
+	for (unsigned int i = 0; i < 3; i++)
+		pci_unregister(&f[i]);
+	EXPECT(rd(&w.mmio, WINDOW + 0x10010, 4) == 0xffffffff);
+	pci_unregister(&stays);
+	world_end(&w);
+}
+
+TEST(pci_hidden_function_is_absent_until_another_comes)
+{
+	struct pci_function f;
+	struct world w;
+
+	world_make(&w);
+	pci_bus_finish(w.bus, 1);
+	/* More often than an interrupt line has places */
+	for (unsigned int i = 0; i < 40; i++) {
+		func_make(&w, &f);
+		EXPECT(f.devfn == 1 << 3 && f.line.chip);
+		pci_bus_hide(w.bus, ~0U);
+		EXPECT(rd(&w.mmio, ecam(&f, 0), 4) == 0xffffffff);
+		wr(&w.mmio, ecam(&f, 4), 2, 2);
+		EXPECT(!f.config[4]);
+		wr(&w.pio, 0xcf8, 4, 0x80000800);
+		EXPECT(rd(&w.pio, 0xcfc, 4) == 0xffffffff);
+		EXPECT(rd(&w.mmio, ECAM, 4) == 0x00081b36);
+		pci_unregister(&f);
+	}
+	func_make(&w, &f);
+	EXPECT(rd(&w.mmio, ecam(&f, 0), 4) == 0x56781234);
+	pci_unregister(&f);
+	world_end(&w);
+}
+
 TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
 	  T(pci_reset_port_is_handed_on),
 	  T(pci_absent_function_reads_ones),
@@ -378,4 +440,6 @@ TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
 	  T(pci_intx_follows_disable_and_swizzle),
 	  T(pci_slots_fill_before_functions),
 	  T(pci_msix_and_capabilities_check_placement),
+	  T(pci_later_function_takes_hot_slot_and_has_no_address),
+	  T(pci_hidden_function_is_absent_until_another_comes),
 	  T(pci_function_state_survives_and_foreign_state_is_refused))

@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of devices that come and go.
+ *
+ * Theory of operation: first the registers alone, with their event. Then a VM
+ * without vCPUs, on interrupts that reach nothing: a guest's accesses are made
+ * through the buses, as the methods of the DSDT and a driver would.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_pci.h>
+
+#include "kvm/arch.h"
+#include "kvm/hw.h"
+#include "x86/vm.h"
+#include "fds.h"
+#include "test.h"
+
+#define PORT X86_PORT_HOTPLUG
+#define CHANGED PORT
+#define ASKED (PORT + 4)
+#define EJECT (PORT + 8)
+#define GPE_STS X86_PORT_GPE0
+#define GPE_EN (X86_PORT_GPE0 + 1)
+
+static u32 in(struct io_bus *bus, u64 addr, unsigned int len)
+{
+	u8 d[4];
+
+	io_bus_read(bus, addr, d, len);
+	return (u32)io_read_le(d, len);
+}
+
+static void out(struct io_bus *bus, u64 addr, u32 v, unsigned int len)
+{
+	u8 d[4];
+
+	io_write_le(d, len, v);
+	io_bus_write(bus, addr, d, len);
+}
+
+/* The registers */
+
+struct regs {
+	struct io_bus bus;
+	struct hw_env env;
+	struct device *dev;
+	unsigned int raised;
+	u32 ejected;
+};
+
+static void raise_event(void *o)
+{
+	((struct regs *)o)->raised++;
+}
+
+static void eject(void *o, u32 slots)
+{
+	((struct regs *)o)->ejected |= slots;
+}
+
+static int regs_make(struct regs *r)
+{
+	struct hotplug_opts o = { PORT, raise_event, eject, r };
+
+	memset(r, 0, sizeof(*r));
+	io_bus_init(&r->bus);
+	r->env.pio = &r->bus;
+	return hotplug_create(&r->dev, &r->env, &o);
+}
+
+static void regs_end(struct regs *r)
+{
+	r->dev->ops->destroy(r->dev);
+	io_bus_destroy(&r->bus);
+}
+
+TEST(hotplug_registers_clear_as_they_are_read)
+{
+	struct regs r;
+
+	EXPECT(!regs_make(&r));
+	hotplug_changed(r.dev, 3);
+	hotplug_changed(r.dev, 31);
+	hotplug_ask(r.dev, 4);
+	EXPECT(r.raised == 3);
+	/* Other widths and places take nothing. */
+	EXPECT(in(&r.bus, CHANGED, 1) == 0 && in(&r.bus, CHANGED + 2, 2) == 0);
+	EXPECT(in(&r.bus, CHANGED + 1, 4) == 0);
+	EXPECT(in(&r.bus, CHANGED, 4) == (BIT(3) | BIT(31)));
+	EXPECT(in(&r.bus, CHANGED, 4) == 0);
+	EXPECT(in(&r.bus, ASKED, 4) == BIT(4));
+	EXPECT(in(&r.bus, ASKED, 4) == 0);
+	EXPECT(in(&r.bus, EJECT, 4) == BIT(4));
+	regs_end(&r);
+}
+
+TEST(hotplug_ejects_only_what_was_asked_for)
+{
+	struct regs r;
+
+	EXPECT(!regs_make(&r));
+	out(&r.bus, EJECT, ~0U, 4);
+	EXPECT(!r.ejected);
+	hotplug_ask(r.dev, 5);
+	hotplug_ask(r.dev, 6);
+	hotplug_forget(r.dev, 6);
+	out(&r.bus, EJECT, ~0U, 2);
+	out(&r.bus, ASKED, ~0U, 4);
+	out(&r.bus, CHANGED, ~0U, 4);
+	EXPECT(!r.ejected);
+	out(&r.bus, EJECT, ~0U, 4);
+	EXPECT(r.ejected == BIT(5));
+	r.ejected = 0;
+	out(&r.bus, EJECT, ~0U, 4);
+	EXPECT(!r.ejected && !in(&r.bus, ASKED, 4) && !in(&r.bus, EJECT, 4));
+	regs_end(&r);
+}
+
+TEST(hotplug_state_survives)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	struct regs r;
+
+	EXPECT(!regs_make(&r));
+	hotplug_changed(r.dev, 1);
+	hotplug_ask(r.dev, 2);
+	EXPECT(!r.dev->ops->save(r.dev, &so));
+	in(&r.bus, CHANGED, 4);
+	out(&r.bus, EJECT, ~0U, 4);
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(!r.dev->ops->restore(r.dev, &si));
+	EXPECT(in(&r.bus, CHANGED, 4) == BIT(1));
+	EXPECT(in(&r.bus, ASKED, 4) == BIT(2));
+	si = (struct state_in){ .buf = so.buf, .len = so.len - 1 };
+	EXPECT(r.dev->ops->restore(r.dev, &si));
+	/* Asked for, and yet not wanted */
+	so.buf[so.len - 4] = 0;
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(r.dev->ops->restore(r.dev, &si) == -EPROTO);
+	state_out_free(&so);
+	regs_end(&r);
+}
+
+/* A VM without vCPUs */
+
+struct vm {
+	struct kvm kvm;
+	struct machine machine;
+	struct report r;
+	bool sci;
+	unsigned int routes;
+	unsigned int irqfds;
+	unsigned int ioeventfds;
+	unsigned int fds;
+};
+
+static u8 ram[SZ_1M] __aligned(4096);
+
+static int fake_line(void *o, unsigned int gsi, bool level)
+{
+	if (gsi == X86_GSI_SCI)
+		((struct vm *)o)->sci = level;
+	return 0;
+}
+
+static int fake_routing(void *o, const struct kvm_irq_routing *table)
+{
+	((struct vm *)o)->routes = table->nr;
+	return 0;
+}
+
+static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
+{
+	(void)fd;
+	(void)gsi;
+	((struct vm *)o)->irqfds += on ? 1U : -1U;
+	return 0;
+}
+
+static const struct irq_chip_ops fake_ops = {
+	.set_line = fake_line,
+	.set_routing = fake_routing,
+	.set_irqfd = fake_irqfd,
+};
+
+static int fake_ioeventfd(void *o, int fd, u64 gpa, u32 len, bool datamatch,
+			  u32 value, bool on)
+{
+	(void)fd;
+	(void)gpa;
+	(void)len;
+	(void)datamatch;
+	(void)value;
+	((struct vm *)o)->ioeventfds += on ? 1U : -1U;
+	return 0;
+}
+
+static struct virtio_device *make_disk(struct vm *v, const char *name)
+{
+	static const struct disk_opts opts = {
+		.path = "/proc/self/exe", .readonly = true,
+		.engine = DISK_ENGINE_THREADS,
+	};
+	struct virtio_blk_opts o = { .nr_queues = 1 };
+	struct virtio_device *dev = NULL;
+
+	if (!disk_open(&o.disk, &opts, &v->r))
+		virtio_device_create(&dev, &virtio_blk_class, name, &o,
+				     &v->kvm.virtio_env, &v->r);
+	return dev;
+}
+
+/* With a disk and a source of entropy from the start */
+static int vm_make(struct vm *v)
+{
+	static const char *const name[] = { "disk0", "rng" };
+	struct virtio_device *dev;
+	struct kvm *kvm = &v->kvm;
+	int err;
+
+	memset(v, 0, sizeof(*v));
+	v->fds = open_files();
+	kvm->machine = &v->machine;
+	kvm->devices_tail = &kvm->devices;
+	kvm->release_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kvm->nr_cpus = 0;
+	pthread_mutex_init(&kvm->lock, NULL);
+	pthread_mutex_init(&kvm->cpu_lock, NULL);
+	pthread_cond_init(&kvm->cpu_cond, NULL);
+	io_bus_init(&kvm->pio);
+	io_bus_init(&kvm->mmio);
+	irq_chip_create(&kvm->irq, &fake_ops, v, NULL, 0);
+	gmem_add(&kvm->gmem, 0, sizeof(ram), ram);
+	kvm->arch = calloc(1, sizeof(*kvm->arch));
+	kvm->hw_env = (struct hw_env){ .pio = &kvm->pio, .irq = kvm->irq };
+	kvm->virtio_env = (struct virtio_env){
+		.gmem = &kvm->gmem, .log = &kvm->log, .mmio = &kvm->mmio,
+		.irq = kvm->irq, .ioeventfd = fake_ioeventfd,
+		.ioeventfd_opaque = v,
+	};
+	err = arch_platform_init(kvm, &v->r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(name) && !err; i++) {
+		dev = NULL;
+		if (!i)
+			dev = make_disk(v, name[i]);
+		else
+			virtio_device_create(&dev, &virtio_rng_class, name[i],
+					     NULL, &kvm->virtio_env, &v->r);
+		err = arch_add_virtio(kvm, dev, &v->r);
+		kvm_add_device(kvm, &dev->dev);
+	}
+	if (!err)
+		err = arch_platform_finish(kvm, &v->r);
+	kvm->state = KVM_RUNNING;
+	return err;
+}
+
+static void vm_end(struct vm *v)
+{
+	struct device *next;
+
+	for (struct device *d = v->kvm.devices; d; d = next) {
+		next = d->next;
+		d->ops->destroy(d);
+	}
+	v->kvm.devices = NULL;
+	arch_vm_destroy(&v->kvm);
+	io_bus_destroy(&v->kvm.pio);
+	io_bus_destroy(&v->kvm.mmio);
+	close(v->kvm.release_fd);
+}
+
+static unsigned int nr_devices(const struct vm *v)
+{
+	unsigned int n = 0;
+
+	for (struct device *d = v->kvm.devices; d; d = d->next)
+		n++;
+	return n;
+}
+
+/* The driver of the DSDT, and of a disk */
+
+static u64 ecam(unsigned int slot, unsigned int reg)
+{
+	return X86_ECAM_GPA + ((u64)slot << 15) + reg;
+}
+
+static bool present(struct vm *v, unsigned int slot)
+{
+	return in(&v->kvm.mmio, ecam(slot, 0), 4) != ~0U;
+}
+
+/* Return: slots to look at; the event is done with */
+static u32 take_event(struct vm *v, u32 *asked)
+{
+	out(&v->kvm.pio, GPE_EN, BIT(X86_GPE_HOTPLUG), 1);
+	if (!v->sci)
+		return 0;
+	out(&v->kvm.pio, GPE_STS, BIT(X86_GPE_HOTPLUG), 1);
+	*asked = in(&v->kvm.pio, ASKED, 4);
+	return in(&v->kvm.pio, CHANGED, 4);
+}
+
+#define RINGS 0x10000U
+#define DATA 0x20000U
+#define QUEUE 16U
+
+static void reg(struct vm *v, u64 bar, unsigned int off, unsigned int len,
+		u32 value)
+{
+	out(&v->kvm.mmio, bar + off, value, len);
+}
+
+/* BAR at @bar, queue 0 at RINGS, every entry a read of a sector */
+static void start_disk(struct vm *v, unsigned int slot, u64 bar)
+{
+	out(&v->kvm.mmio, ecam(slot, 0x10), (u32)bar, 4);
+	out(&v->kvm.mmio, ecam(slot, 4), 6, 2);
+	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 3);
+	reg(v, bar, VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
+	reg(v, bar, VIRTIO_PCI_COMMON_GF, 4, 1);
+	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 11);
+	reg(v, bar, VIRTIO_PCI_COMMON_Q_SIZE, 2, QUEUE);
+	reg(v, bar, VIRTIO_PCI_COMMON_Q_DESCLO, 4, RINGS);
+	reg(v, bar, VIRTIO_PCI_COMMON_Q_AVAILLO, 4, RINGS + 0x1000);
+	reg(v, bar, VIRTIO_PCI_COMMON_Q_USEDLO, 4, RINGS + 0x2000);
+	reg(v, bar, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	memset(ram + RINGS, 0, 0x3000);
+	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 15);
+}
+
+static void read_sectors(struct vm *v, u64 bar, unsigned int nr)
+{
+	struct vring_desc *desc = (void *)(ram + RINGS);
+	struct vring_avail *avail = (void *)(ram + RINGS + 0x1000);
+
+	for (u16 i = 0; i < nr && i < QUEUE / 3; i++) {
+		u64 at = DATA + i * 0x1000;
+		u16 d = i * 3;
+
+		memset(ram + at, 0, 16);
+		desc[d] = (struct vring_desc){ at, 16, VRING_DESC_F_NEXT,
+					       d + 1 };
+		desc[d + 1] = (struct vring_desc){
+			at + 512, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+			d + 2 };
+		desc[d + 2] = (struct vring_desc){ at + 16, 1,
+						   VRING_DESC_F_WRITE, 0 };
+		avail->ring[(avail->idx + i) % QUEUE] = d;
+	}
+	__atomic_store_n(&avail->idx, avail->idx + nr, __ATOMIC_RELEASE);
+	out(&v->kvm.mmio, bar + 0x3000, 0, 2);
+}
+
+static u16 used_idx(void)
+{
+	struct vring_used *used = (void *)(ram + RINGS + 0x2000);
+
+	return __atomic_load_n(&used->idx, __ATOMIC_ACQUIRE);
+}
+
+TEST(plug_is_announced_and_works)
+{
+	u64 bar = X86_PCI_MMIO_GPA + 0x100000;
+	u32 asked = 0, slots;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(pci_bus_hot_slots(v.kvm.pci) == (0x7ff8 | BIT(1)));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(kvm_find_device(&v.kvm, "disk1"));
+	slots = take_event(&v, &asked);
+	EXPECT(slots == BIT(3) && !asked && !v.sci);
+	EXPECT(present(&v, 3) && !in(&v.kvm.mmio, ecam(3, 0x10), 4));
+	start_disk(&v, 3, bar);
+	EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
+	EXPECT(v.ioeventfds == 1);
+	read_sectors(&v, bar, 3);
+	for (int i = 0; i < 5000 && used_idx() < 3; i++)
+		usleep(1000);
+	EXPECT(used_idx() == 3 && !memcmp(ram + DATA + 512, "\177ELF", 4));
+	vm_end(&v);
+	EXPECT(!v.ioeventfds && !v.irqfds && open_files() == v.fds);
+}
+
+TEST(unplug_waits_for_the_guest)
+{
+	char name[24] = "";
+	u32 asked = 0;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(kvm_unplug_ask(&v.kvm, "disk7", &v.r) == -ENODEV);
+	memset(&v.r, 0, sizeof(v.r));
+	EXPECT(kvm_unplug_ask(&v.kvm, "rng", &v.r) < 0 && *v.r.msg);
+	EXPECT(kvm_unplug_ask(&v.kvm, "serial0", &v.r) < 0);
+	EXPECT(kvm_unplug(&v.kvm, "acpi-pm", &v.r) < 0);
+	EXPECT(kvm_unplug(&v.kvm, "rng", &v.r) < 0);
+	/* What it was not asked for it cannot give away. */
+	out(&v.kvm.pio, EJECT, ~0U, 4);
+	EXPECT(!kvm_reap(&v.kvm, name) && present(&v, 1));
+
+	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
+	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
+	EXPECT(!take_event(&v, &asked) && asked == BIT(1));
+	EXPECT(!kvm_reap(&v.kvm, name) && present(&v, 1));
+	out(&v.kvm.pio, EJECT, BIT(1), 4);
+	EXPECT(!present(&v, 1) && present(&v, 2));
+	EXPECT(kvm_find_device(&v.kvm, "disk0"));
+	EXPECT(kvm_reap(&v.kvm, name) && !strcmp(name, "disk0"));
+	EXPECT(!kvm_reap(&v.kvm, name));
+	EXPECT(!kvm_find_device(&v.kvm, "disk0"));
+	/* Its place is taken by the next one. */
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk0"), &v.r));
+	EXPECT(take_event(&v, &asked) == BIT(1) && present(&v, 1));
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+TEST(unplug_by_force_tells_the_bridge)
+{
+	u64 bar = X86_PCI_MMIO_GPA;
+	u32 asked = 0;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	start_disk(&v, 1, bar);
+	read_sectors(&v, bar, 5);
+	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
+	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
+	EXPECT(!present(&v, 1));
+	EXPECT(in(&v.kvm.mmio, bar, 4) == ~0U);
+	EXPECT(take_event(&v, &asked) == BIT(0) && !asked);
+	out(&v.kvm.pio, EJECT, BIT(1), 4);
+	vm_end(&v);
+	EXPECT(!v.ioeventfds && open_files() == v.fds);
+}
+
+TEST(unplug_under_traffic_leaves_nothing)
+{
+	u64 bar = X86_PCI_MMIO_GPA + 0x8000;
+	unsigned int devices, fds;
+	char name[24];
+	u32 asked = 0;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	devices = nr_devices(&v);
+	fds = open_files();
+	for (unsigned int i = 0; i < 50; i++) {
+		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+		EXPECT(take_event(&v, &asked) == BIT(3));
+		start_disk(&v, 3, bar);
+		read_sectors(&v, bar, 5);
+		EXPECT(!kvm_unplug_ask(&v.kvm, "disk1", &v.r));
+		if (i % 3)
+			usleep(i * 10);
+		take_event(&v, &asked);
+		EXPECT(asked == BIT(3));
+		read_sectors(&v, bar, 5);
+		out(&v.kvm.pio, EJECT, asked, 4);
+		EXPECT(kvm_reap(&v.kvm, name) && !strcmp(name, "disk1"));
+		EXPECT(in(&v.kvm.mmio, bar, 4) == ~0U);
+	}
+	EXPECT(nr_devices(&v) == devices && open_files() == fds);
+	EXPECT(!v.ioeventfds);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+TEST(plug_fails_when_no_slot_is_free_and_when_it_does_not_run)
+{
+	char name[24];
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	for (unsigned int i = 1; i <= 12; i++) {
+		snprintf(name, sizeof(name), "disk%u", i);
+		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, name), &v.r));
+	}
+	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk12"), &v.r) == -EEXIST);
+	memset(&v.r, 0, sizeof(v.r));
+	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk17"), &v.r) < 0);
+	EXPECT(strstr(v.r.msg, "no PCI slot"));
+	memset(&v.r, 0, sizeof(v.r));
+	v.kvm.state = KVM_STOPPED;
+	EXPECT(kvm_unplug(&v.kvm, "disk3", &v.r) < 0);
+	EXPECT(strstr(v.r.msg, "does not run"));
+	memset(&v.r, 0, sizeof(v.r));
+	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk18"), &v.r) < 0);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+TEST(plug_while_paused_starts_when_resumed)
+{
+	u64 bar = X86_PCI_MMIO_GPA + 0x8000;
+	struct virtio_device *dev;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(!kvm_pause(&v.kvm));
+	dev = make_disk(&v, "disk1");
+	EXPECT(!kvm_plug(&v.kvm, dev, &v.r));
+	EXPECT(dev->paused);
+	EXPECT(!kvm_resume(&v.kvm) && !dev->paused);
+	start_disk(&v, 3, bar);
+	EXPECT(!kvm_pause(&v.kvm));
+	EXPECT(!kvm_unplug(&v.kvm, "disk1", &v.r));
+	EXPECT(v.kvm.state == KVM_PAUSED);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
+	  T(hotplug_ejects_only_what_was_asked_for),
+	  T(hotplug_state_survives),
+	  T(plug_is_announced_and_works),
+	  T(unplug_waits_for_the_guest),
+	  T(unplug_by_force_tells_the_bridge),
+	  T(unplug_under_traffic_leaves_nothing),
+	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
+	  T(plug_while_paused_starts_when_resumed))
