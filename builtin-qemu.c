@@ -225,7 +225,8 @@ static int list_devices(void)
 
 static int print_help(void)
 {
-	char *argv[2] = { "help", "qemu" };
+	char command[] = "help", name[] = "qemu";
+	char *argv[2] = { command, name };
 
 	return cmd_help(2, argv);
 }
