@@ -255,10 +255,9 @@ int cmd_test(int argc, char **argv)
 	n = options_parse(test_options, argc, argv, &run.o, &r);
 	err = n < 0 ? n : check_options(&run.o, argc - n, &r);
 	run.lines = where_lines_go(&run.o);
-	if (!err && (!run.o.list && !run.o.config))
+	if (!err && !((run.o.list || run.o.config) &&
+		      (run.o.no_build || run.o.install)))
 		err = make_logs(&run, &r);
-	else if (!err)
-		snprintf(run.logs, sizeof(run.logs), "%s", "/tmp");
 	if (!err)
 		err = run.o.merge ? test_merge(&run, argv + n, &r) :
 		      run_tests(&run, &r);

@@ -105,7 +105,7 @@ static int find_install(struct test_run *run, struct report *r)
 		 in_tree(run) ? SELFTESTS : "kselftest");
 	if (strlen(path) >= sizeof(run->install))
 		return report_error(r, ENAMETOOLONG, "%s", path);
-	strcpy(run->install, path);
+	memcpy(run->install, path, strlen(path) + 1);
 	return 0;
 }
 
@@ -116,8 +116,8 @@ int test_find(struct test_run *run, struct report *r)
 	return err || run->o.kunit ? err : find_install(run, r);
 }
 
-static int make(const struct test_run *run, const char *const *args,
-		struct report *r)
+static int run_make(const struct test_run *run, const char *const *args,
+		    struct report *r)
 {
 	char log[TEST_PATH + 16];
 	int status = 0, fd;
@@ -173,11 +173,11 @@ int test_build(struct test_run *run, struct report *r)
 	char jobs[32], out[TEST_PATH], path[TEST_PATH], tests[TEST_PATH];
 	char *names = targets(run);
 	bool apart = !in_tree(run);
-	const char *headers[] = {
+	const char *headers[7] = {
 		"make", "-C", run->tree, jobs, "headers", apart ? out : NULL,
 		NULL,
 	};
-	const char *install[] = {
+	const char *install[9] = {
 		"make", "-C", tests, jobs, "install", path,
 		run->o.nr_picks ? names : "SKIP_TARGETS=bpf sched_ext",
 		apart ? out : NULL, NULL,
@@ -192,9 +192,9 @@ int test_build(struct test_run *run, struct report *r)
 		fprintf(stderr, "lkvm: building tests, see %s/build.log\n",
 			run->logs);
 	if (!err)
-		err = make(run, headers, r);
+		err = run_make(run, headers, r);
 	if (!err)
-		err = make(run, install, r);
+		err = run_make(run, install, r);
 	free(names);
 	return err;
 }

@@ -33,7 +33,7 @@ static int boot(struct test_run *run, const char *glob, const char *action,
 		char *log, struct test_end *end, struct report *r)
 {
 	char params[512], timeout[32], dir[TEST_PATH];
-	const char *args[] = {
+	const char *args[7] = {
 		"--console", "serial", "--timeout", timeout, "-p", params, NULL,
 	};
 	struct test_child c;
@@ -179,7 +179,7 @@ static int boot_rest(struct test_run *run, struct result *kunit, struct report *
 			*dot = 0;
 		if (!strcmp(name, last))
 			continue;
-		strcpy(last, name);
+		memcpy(last, name, sizeof(last));
 		*dot = 0;
 		if (result_find(kunit, name) && !each)
 			continue;

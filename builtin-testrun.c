@@ -64,8 +64,8 @@ static const char script[] =
 	"say ready\n"
 	"while read -r name && read -r limit && read -r dir && read -r cmd; do\n"
 	"	echo \"lkvm: $name\" >/dev/kmsg\n"
-	"	$s sh -c 'cd \"$1\" && eval \"exec $2\"' sh \"$dir\" \"$b$cmd\" "
-		"</dev/null 2>&1 &\n"
+	"	$s sh -c 'cd \"$1\" && eval \"exec $2\"' sh \"$dir\" \"$b$cmd\" \\\n"
+	"		</dev/null 2>&1 &\n"
 	"	pid=$! d=\n"
 	"	[ $limit = 0 ] || { dog 2>/dev/null </dev/null & d=$!; }\n"
 	"	wait $pid; rc=$?\n"
@@ -133,7 +133,7 @@ static struct test_item *item_next(struct test_run *run, const char *collection)
 
 static int vm_start(struct test_vm *vm, struct report *r)
 {
-	const char *args[] = {
+	const char *args[9] = {
 		"-u", "root", "--chdir", vm->run->install, "--", "/bin/sh", "-c",
 		script, NULL,
 	};
@@ -198,7 +198,7 @@ static const char *item_args(const char *base)
 		if (!isspace((u8)*base) && !iscntrl((u8)*base))
 			name[n++] = isalnum((u8)*base) ? toupper((u8)*base) :
 				    '_';
-	strcpy(name + n, "_ARGS");
+	snprintf(name + n, sizeof(name) - n, "_ARGS");
 	args = getenv(name);
 	return args && !strchr(args, '\n') ? args : "";
 }

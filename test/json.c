@@ -18,6 +18,12 @@ static const char *const status[NR_RESULTS] = {
 	[RESULT_MISSING] = "ERROR",
 };
 
+/* Every group has them. */
+static const char fields[] =
+	",\n\"arch\": \"x86_64\", \"defconfig\": null, \"build_environment\": \"\",\n"
+	"\"lab_name\": null, \"kernel\": null, \"job\": null,\n"
+	"\"git_branch\": \"kselftest\",\n";
+
 static void put_string(FILE *f, const char *s)
 {
 	putc('"', f);
@@ -53,16 +59,14 @@ static void put_group(FILE *f, const struct result *g, const char *name)
 	result_count(g, &c);
 	fprintf(f, "{\"name\": ");
 	put_string(f, name);
-	fprintf(f, ", \"arch\": \"x86_64\", \"defconfig\": null, \"build_environment\": \"\","
-		" \"lab_name\": null, \"kernel\": null, \"job\": null,"
-		" \"git_branch\": \"kselftest\",\n\"misc\": {\"tests\": %u,"
-		" \"passed\": %u, \"failed\": %u, \"crashed\": %u, \"skipped\": %u,"
-		" \"errors\": %u},\n\"sub_groups\": [",
+	fprintf(f, "%s", fields);
+	fprintf(f, "\"misc\": {\"tests\": %u, \"passed\": %u, \"failed\": %u, ",
 		g->first ? result_counts_all(&c) : 0,
 		g->first ? c.of[RESULT_PASS] + c.of[RESULT_XFAIL] +
-		c.of[RESULT_XPASS] : 0,
-		c.of[RESULT_FAIL] + c.of[RESULT_TIMEOUT], c.of[RESULT_CRASH],
-		c.of[RESULT_SKIP], c.of[RESULT_MISSING]);
+		c.of[RESULT_XPASS] : 0, c.of[RESULT_FAIL] + c.of[RESULT_TIMEOUT]);
+	fprintf(f, "\"crashed\": %u, \"skipped\": %u, \"errors\": %u},\n",
+		c.of[RESULT_CRASH], c.of[RESULT_SKIP], c.of[RESULT_MISSING]);
+	fprintf(f, "\"sub_groups\": [");
 	put_children(f, g, true);
 	fprintf(f, "],\n\"test_cases\": [");
 	put_children(f, g, false);

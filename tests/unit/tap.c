@@ -17,24 +17,23 @@ static struct result *parse(const char *text, size_t len, size_t step)
 	return r;
 }
 
-static void put_tree(FILE *f, const struct result *r)
+static void put_tree(FILE *f, const struct result *r, char sep)
 {
-	const char *sep = "";
-
 	for (const struct result *c = r->first; c; c = c->next) {
-		fprintf(f, "%s%s=%s", sep, c->name, result_words[c->kind]);
-		sep = " ";
+		fprintf(f, "%s=%s", c->name, result_words[c->kind]);
 		if (c->why)
 			fprintf(f, "<%s>", c->why);
 		if (c->first) {
 			putc('(', f);
-			put_tree(f, c);
+			put_tree(f, c, ' ');
 			putc(')', f);
 		}
+		if (c->next)
+			putc(sep, f);
 	}
 }
 
-/* "name=KIND<why>(parts)" of all; in pieces of any size the same */
+/* "name=KIND<why>(parts)", a line each; in pieces of any size the same */
 static bool gives(const char *text, const char *want)
 {
 	static const size_t steps[] = { 1, 7, 100000 };
@@ -46,7 +45,7 @@ static bool gives(const char *text, const char *want)
 		size_t size;
 		FILE *f = open_memstream(&got, &size);
 
-		put_tree(f, r);
+		put_tree(f, r, '\n');
 		fclose(f);
 		if (strcmp(got, want))
 			printf("# got  %s\n# want %s\n", got, want);
@@ -61,7 +60,7 @@ TEST(tap13_of_a_test)
 {
 	EXPECT(gives("TAP version 13\n1..3\nok 1 a\nnot ok 2 - b c\n"
 		     "ok 3 d # SKIP no e\n# Totals: pass:1 fail:1 xfail:0 skip:1\n",
-		     "a=PASS b c=FAIL d=SKIP<no e>"));
+		     "a=PASS\nb c=FAIL\nd=SKIP<no e>"));
 }
 
 TEST(directives_say_more)
@@ -69,10 +68,10 @@ TEST(directives_say_more)
 	EXPECT(gives("1..7\nok 1 a # XFAIL as known\nnot ok 2 b # TODO x\n"
 		     "ok 3 c # TODO\nnot ok 4 d # TIMEOUT 45 seconds\n"
 		     "not ok 5 e # exit=139\nok 6 f #skip\nnot ok 7 # skip\n",
-		     "a=XFAIL<as known> b=XFAIL<x> c=XPASS d=TIMEOUT<45 seconds> "
-		     "e=FAIL<exit=139> f=SKIP =SKIP"));
+		     "a=XFAIL<as known>\nb=XFAIL<x>\nc=XPASS\nd=TIMEOUT<45 seconds>\n"
+		     "e=FAIL<exit=139>\nf=SKIP\n=SKIP"));
 	EXPECT(gives("1..2\nok 1 a#b\nok 2 x \\# y # SKIPPED\n",
-		     "a#b=PASS x # y=PASS<SKIPPED>"));
+		     "a#b=PASS\nx # y=PASS<SKIPPED>"));
 }
 
 TEST(runner_of_kselftest_nests_by_hashes)
@@ -85,8 +84,8 @@ TEST(runner_of_kselftest_nests_by_hashes)
 		     "not ok 2 selftests: timers: x # exit=1\n"
 		     "TAP version 13\n1..1\n# 1..1\n# # # ok 1 deep\n# ok 1 in\n"
 		     "ok 1 selftests: size: y\n",
-		     "selftests: timers: posix_timers=PASS(one=PASS two=SKIP) "
-		     "selftests: timers: x=FAIL<exit=1> "
+		     "selftests: timers: posix_timers=PASS(one=PASS two=SKIP)\n"
+		     "selftests: timers: x=FAIL<exit=1>\n"
 		     "selftests: size: y=PASS(in=PASS(deep=PASS))"));
 }
 
@@ -111,7 +110,7 @@ TEST(kunit_on_a_console)
 
 	snprintf(text, sizeof(text), "%s%s", kunit,
 		 "[   0.4]     1..1\n[   0.4]     not ok 1 h\n[   0.4] not ok 2 hash\n");
-	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS)) "
+	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS))\n"
 		     "hash=FAIL(h=FAIL)"));
 }
 
@@ -122,10 +121,10 @@ TEST(kunit_that_crashes)
 	snprintf(text, sizeof(text), "%s%s", kunit,
 		 "[   0.4]     1..3\n[   0.4]     ok 1 h\n"
 		 "[   0.5] Kernel panic - not syncing: ok 3 x\n");
-	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS)) "
+	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS))\n"
 		     "hash=MISSING<no result>(h=PASS 2 of 3 tests=MISSING<no result>)"));
 	snprintf(text, sizeof(text), "%s", kunit);
-	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS)) "
+	EXPECT(gives(text, "list=PASS(list_a=PASS list_b=PASS(p=SKIP<why> q=PASS))\n"
 		     "hash=MISSING<no result>"));
 }
 
@@ -133,20 +132,19 @@ TEST(plan_that_is_not_kept)
 {
 	EXPECT(gives("1..5\n", "5 of 5 tests=MISSING<no result>"));
 	EXPECT(gives("1..3\nok 1 a\n",
-		     "a=PASS 2 of 3 tests=MISSING<no result>"));
+		     "a=PASS\n2 of 3 tests=MISSING<no result>"));
 	EXPECT(gives("1..0 # SKIP nothing here\n", ""));
-	EXPECT(gives("ok 1 a\nok 2 b\n1..2\n", "a=PASS b=PASS"));
-	EXPECT(gives("1..1\nok 1 a\nok 2 b\n", "a=PASS b=PASS"));
+	EXPECT(gives("ok 1 a\nok 2 b\n1..2\n", "a=PASS\nb=PASS"));
+	EXPECT(gives("1..1\nok 1 a\nok 2 b\n", "a=PASS\nb=PASS"));
 	EXPECT(gives("# 1..2\n# ok 1 a\nok 1 t\n",
-		     "t=FAIL<ok, but not all that it is made of>"
-		     "(a=PASS 1 of 2 tests=MISSING<no result>)"));
+		     "t=FAIL<ok, but its parts are not>(a=PASS 1 of 2 tests=MISSING<no result>)"));
 	EXPECT(gives("# 1..2\n# ok 1 a\nok 1 t # SKIP x\n", "t=SKIP<x>(a=PASS)"));
 }
 
 TEST(whole_is_no_better_than_its_parts)
 {
 	EXPECT(gives("1..1\n  not ok 1 a\nok 1 t\n",
-		     "t=FAIL<ok, but not all that it is made of>(a=FAIL)"));
+		     "t=FAIL<ok, but its parts are not>(a=FAIL)"));
 	EXPECT(gives("1..1\n  not ok 1 a # SKIP\n  not ok 2 b # TODO\nok 1 t\n",
 		     "t=PASS(a=SKIP b=XFAIL)"));
 }
@@ -154,13 +152,19 @@ TEST(whole_is_no_better_than_its_parts)
 TEST(totals_are_compared)
 {
 	EXPECT(gives("1..1\nok 1 a\n# Totals: pass:0 fail:2 skip:0\n",
-		     "a=PASS 2 failed tests=MISSING<no result>"));
+		     "a=PASS\n2 failed tests=MISSING<no result>"));
+	EXPECT(gives("1..3\n# Totals: pass:2 fail:0 xfail:1 xpass:0 skip:0 error:0\n",
+		     ""));
+	EXPECT(gives("1..3\n# Totals: pass:1 fail:0 xfail:1 xpass:0 skip:0 error:0\n",
+		     "1 of 3 tests=MISSING<no result>"));
+	EXPECT(gives("1..2\n# Totals: :: fail: :fail:x\nok 1 a\nok 2 b\n",
+		     "a=PASS\nb=PASS"));
 }
 
 TEST(prose_is_no_result)
 {
 	EXPECT(gives("ok then\nokay 1\nnot okay\nnot ok\nok: 1\n1..x\n1..3rd\n", ""));
-	EXPECT(gives("KTAP version 1\nok\nok a\nnot ok\n", "=PASS a=PASS =FAIL"));
+	EXPECT(gives("KTAP version 1\nok\nok a\nnot ok\n", "=PASS\na=PASS\n=FAIL"));
 	EXPECT(gives("", ""));
 	EXPECT(gives("no line end", ""));
 }
@@ -168,7 +172,7 @@ TEST(prose_is_no_result)
 TEST(bail_out_fails)
 {
 	EXPECT(gives("1..2\nok 1 a\nBail out! no disk\n",
-		     "a=PASS Bail out!=FAIL<no disk>"));
+		     "a=PASS\nBail out!=FAIL<no disk>"));
 }
 
 TEST(notes_belong_to_what_failed)
