@@ -41,7 +41,7 @@ endif
 
 lib-y := abi.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c seal.c thread.c tree.c
-lib-y += unix.c
+lib-y += unix.c $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
@@ -211,6 +211,10 @@ guests: $(guest-y:%=$(out)%)
 check: $(bin)lkvm unit guests san
 	$(Q)tests/check $(out) $(or $(bin),./)lkvm
 
+# In a kernel tree: KSELFTEST="timers seccomp", and further options in TESTFLAGS.
+test: $(bin)lkvm
+	$(Q)$(or $(bin),./)lkvm test $(addprefix -c ,$(KSELFTEST)) $(TESTFLAGS)
+
 bench: $(bin)lkvm
 	$(Q)LKVM=$(or $(bin),./)lkvm tests/bench/run
 
@@ -240,6 +244,7 @@ help:
 	@echo '  make            lkvm, here or in O=DIR'
 	@echo '  make install    lkvm and its man page: prefix=/usr/local DESTDIR='
 	@echo '  make check      all tests'
+	@echo '  make test       kselftest collections of the tree: KSELFTEST="NAME..."'
 	@echo '  make unit       build the unit tests'
 	@echo '  make guests     build the guests of tests/guest and tests/hostile'
 	@echo '  make san        build lkvm with sanitizers'
@@ -260,5 +265,5 @@ endif
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
-.PHONY: all unit guests san abi-check check bench demo install clean help into-tree patch
+.PHONY: all unit guests san abi-check check test bench demo install clean help into-tree patch
 .DELETE_ON_ERROR:

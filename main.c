@@ -40,6 +40,8 @@ const struct command commands[] = {
 	  cmd_qemu, qemu_options },
 	{ "setup", "make a guest with directories of its own, for run NAME",
 	  cmd_setup, NULL },
+	{ "test", "run kselftest collections or KUnit suites", cmd_test,
+	  test_options },
 	{ "check", "what this host and its kernel lack", cmd_check, NULL },
 	{ "config", "how a guest's kernel is to be configured", cmd_config,
 	  config_options },

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the files of lkvm test share. */
+#ifndef KVM__BUILTIN_TEST_H
+#define KVM__BUILTIN_TEST_H
+
+#include "builtin.h"
+#include "kvm/result.h"
+#include "kvm/tap.h"
+
+#define TEST_MAX_NAMES 256
+#define TEST_MAX_ARGS 64
+#define TEST_MAX_VMS 64
+#define TEST_PATH (2 * DISCOVER_PATH)
+
+enum test_isolation { ISOLATE_NONE, ISOLATE_COLLECTION, ISOLATE_TEST };
+enum test_report { TEST_KTAP, TEST_JSON, TEST_JUNIT, TEST_HTML, NR_REPORTS };
+
+/**
+ * struct test_options - what the command line of test says
+ * @pick: collections, and collection:test; @arg: more arguments of lkvm run
+ * @timeout: of a test in seconds, -1 for its own; @jobs: 0 if not given
+ * @shard, @shards: from 1; 0 without
+ */
+struct test_options {
+	const char *pick[TEST_MAX_NAMES];
+	unsigned int nr_picks;
+	const char *arg[TEST_MAX_ARGS];
+	unsigned int nr_args;
+	const char *kunit;
+	const char *install;
+	const char *kernel;
+	const char *times;
+	const char *config;
+	const char *logs;
+	const char *report[NR_REPORTS];
+	bool no_build;
+	bool list;
+	bool merge;
+	enum test_isolation isolate;
+	long jobs;
+	long retry;
+	long timeout;
+	u32 fail_on;
+	unsigned int shard;
+	unsigned int shards;
+};
+
+enum test_state { TEST_WAITS, TEST_RUNS, TEST_ENDED };
+
+/**
+ * struct test_item - a test of a kselftest collection
+ * @limit: seconds, 0 for none; @ms: how long it took before, 0 if not known
+ * @tries: how often it has been started
+ */
+struct test_item {
+	char *collection;
+	char *name;
+	enum test_state state;
+	long limit;
+	u64 ms;
+	unsigned int tries;
+};
+
+/**
+ * struct test_run - one lkvm test
+ * @tree, @build, @install, @logs: directories, as absolute paths
+ * @lines: where a line per test goes
+ * @vms: how many there have been; @broken: in a row that took no test
+ * @status: why no more are started, 0 else
+ */
+struct test_run {
+	struct test_options o;
+	char kernel[DISCOVER_PATH];
+	char tree[DISCOVER_PATH];
+	char build[DISCOVER_PATH];
+	char install[DISCOVER_PATH];
+	char logs[DISCOVER_PATH];
+	struct test_item *item;
+	unsigned int nr_items;
+	struct result root;
+	FILE *lines;
+	unsigned int vms;
+	unsigned int broken;
+	int status;
+};
+
+/* builtin-testbuild.c: where the tests are. */
+
+/** test_find() - the kernel, its tree and where tests are installed */
+int test_find(struct test_run *run, struct report *r);
+/** test_build() - build and install the collections that are asked for */
+int test_build(struct test_run *run, struct report *r);
+/** test_load() - the tests that are installed and asked for, into @run */
+int test_load(struct test_run *run, struct report *r);
+/** test_config() - print or apply what collections want of the kernel */
+int test_config(const struct test_run *run, struct report *r);
+void test_items_free(struct test_run *run);
+
+/* builtin-testrun.c: tests in virtual machines. */
+
+int test_loop(struct test_run *run, struct report *r);
+
+/* builtin-testkunit.c: those of the kernel itself. */
+
+int test_kunit(struct test_run *run, struct report *r);
+
+/* builtin-testlog.c: what is kept, and what is said. */
+
+/** file_name() - @name as that of a file, at @out of NAME_MAX + 1 bytes */
+void file_name(char *out, const char *name);
+/** test_mkdir() - and all above it. Return: 0 or -errno */
+int test_mkdir(const char *path);
+/** test_line() - a test has ended */
+void test_line(const struct test_run *run, const char *collection,
+	       const struct result *t, unsigned int tries);
+/** test_reports() - write them all */
+int test_reports(const struct test_run *run, struct report *r);
+/** test_read() - the results that a run has left in @dir */
+int test_read(struct result *root, const char *dir, struct report *r);
+/** test_summary() - counts; Return: the exit status */
+int test_summary(const struct test_run *run);
+/**
+ * log_slice() - copy @from's bytes from @begin on to file @name of @dir
+ * @text: what is in front of that, may be NULL
+ */
+void log_slice(const char *dir, const char *name, const char *from,
+	       off_t begin, const char *text);
+/**
+ * log_check() - what the kernel complains of in @dir's kernel.log
+ * @kernel: its report is decoded for that, and is added to @dir's lkvm.log
+ * @wanted: enum klog_splat; @first: the line, of 256 bytes, empty without one
+ * Return: those that there are
+ */
+u32 log_check(const char *dir, const char *kernel, u32 wanted, char *first);
+
+/* What a VM is: builtin-testvm.c */
+
+/** struct test_child - a lkvm run; @in, @out: pipes to it, -1 without */
+struct test_child {
+	pid_t pid;
+	int in;
+	int out;
+};
+
+/** struct test_end - how it ended: what --status says, and the last message */
+struct test_end {
+	char cause[16];
+	int status;
+	char text[256];
+};
+
+/**
+ * child_start() - lkvm run with logs in @dir
+ * @args: what comes behind ours, NULL at the end
+ * @pipes: it has our pipes, else /dev/null
+ */
+int child_start(struct test_child *c, const struct test_run *run,
+		const char *dir, const char *const *args, bool pipes,
+		struct report *r);
+/** child_wait() - and read how it ended */
+void child_wait(struct test_child *c, const char *dir, struct test_end *end);
+
+#endif

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What lkvm test keeps and says.
+ *
+ * Theory of operation: results.ktap, .json, .xml and .html are in the directory of
+ * logs after each run, and copies of them where an option says. The first is what
+ * lkvm test reads again. A test has a directory with what it printed, what the
+ * kernel said meanwhile and what lkvm said. Names become those of files: what is no
+ * letter, digit or one of ".-_+" is "_". Main thread.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "builtin-test.h"
+
+static const struct {
+	const char *file;
+	void (*write)(FILE *f, const struct result *root, const char *dir);
+} report[NR_REPORTS] = {
+	[TEST_KTAP] = { "results.ktap", report_ktap },
+	[TEST_JSON] = { "results.json", report_json },
+	[TEST_JUNIT] = { "results.xml", report_junit },
+	[TEST_HTML] = { "results.html", report_html },
+};
+
+void file_name(char *out, const char *name)
+{
+	size_t n = 0;
+
+	/* No hidden file, and no way up */
+	if (*name == '.' || !*name)
+		out[n++] = '_';
+	for (; *name && n < 200; name++)
+		out[n++] = isalnum((u8)*name) || strchr(".-_+", *name) ?
+			   *name : '_';
+	out[n] = 0;
+}
+
+int test_mkdir(const char *path)
+{
+	char part[TEST_PATH];
+
+	for (const char *at = path; at; ) {
+		at = strchr(at + 1, '/');
+		snprintf(part, sizeof(part), "%.*s",
+			 at ? (int)(at - path) : TEST_PATH - 1, path);
+		if (mkdir(part, 0777) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+static void put_name(FILE *f, const char *s)
+{
+	for (; *s; s++)
+		putc((u8)*s < ' ' || *s == 0x7f ? '?' : *s, f);
+}
+
+void test_line(const struct test_run *run, const char *collection,
+	       const struct result *t, unsigned int tries)
+{
+	struct result_counts c = { { 0 } };
+	FILE *f = run->lines;
+	unsigned int all;
+
+	fprintf(f, "%-7s ", result_words[t->kind]);
+	put_name(f, collection);
+	putc(':', f);
+	put_name(f, t->name);
+	fprintf(f, "  %llu.%02u s", (unsigned long long)(t->ms / 1000),
+		(unsigned int)(t->ms % 1000 / 10));
+	if (t->first) {
+		result_count(t, &c);
+		all = result_counts_all(&c);
+		fprintf(f, ", %u of %u passed", all - result_counts_bad(&c) -
+			c.of[RESULT_SKIP], all);
+	}
+	if (t->why) {
+		fprintf(f, ": ");
+		put_name(f, t->why);
+	}
+	if (tries > 1)
+		fprintf(f, " (try %u)", tries);
+	putc('\n', f);
+	fflush(f);
+}
+
+static int report_write(const struct test_run *run, enum test_report which,
+			const char *path, struct report *r)
+{
+	bool out = !strcmp(path, "-");
+	FILE *f = out ? stdout : fopen(path, "we");
+	int bad;
+
+	if (!f)
+		return report_error(r, errno, "%s", path);
+	report[which].write(f, &run->root, run->logs);
+	bad = fflush(f) || ferror(f);
+	if (!out && fclose(f))
+		bad = 1;
+	return bad ? report_error(r, errno ? errno : EIO, "%s", path) : 0;
+}
+
+int test_reports(const struct test_run *run, struct report *r)
+{
+	char path[TEST_PATH];
+	int err = 0;
+
+	for (unsigned int i = 0; i < NR_REPORTS && !err; i++) {
+		snprintf(path, sizeof(path), "%s/%s", run->logs,
+			 report[i].file);
+		err = report_write(run, i, path, r);
+		if (!err && run->o.report[i])
+			err = report_write(run, i, run->o.report[i], r);
+	}
+	return err;
+}
+
+/* Logs of a run that is elsewhere are where they were. */
+static void logs_below(struct result *r, const char *dir)
+{
+	for (r = r->first; r; r = r->next) {
+		char *path = NULL;
+
+		logs_below(r, dir);
+		if (!r->log || *r->log == '/' || strstr(r->log, "../") ||
+		    asprintf(&path, "%s/%s", dir, r->log) < 0)
+			path = NULL;
+		free(r->log);
+		r->log = path;
+	}
+}
+
+int test_read(struct result *root, const char *dir, struct report *r)
+{
+	struct result from = { .kind = RESULT_PASS };
+	char path[TEST_PATH], buf[16384];
+	static struct tap tap;
+	char *real;
+	bool good = false;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, report[TEST_KTAP].file);
+	f = fopen(path, "re");
+	if (!f)
+		return report_error(r, errno, "%s", path);
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0) {
+		good |= n > 5 && !memcmp(buf, "KTAP ", 5);
+		tap_feed(&tap, buf, n);
+	}
+	n = ferror(f);
+	fclose(f);
+	tap_end(&tap, &from);
+	free(from.note);
+	if (n || !good)
+		return report_error(r, n ? EIO : 0, "%s: no results", path);
+	real = realpath(dir, NULL);
+	if (real)
+		logs_below(&from, real);
+	free(real);
+	result_merge(root, &from, 2);
+	return 0;
+}
+
+int test_summary(const struct test_run *run)
+{
+	struct result_counts tests = { { 0 } }, parts = { { 0 } };
+	unsigned int bad, all, skipped;
+
+	for (const struct result *c = run->root.first; c; c = c->next) {
+		for (const struct result *t = c->first; t; t = t->next) {
+			tests.of[t->kind]++;
+			if (t->first)
+				result_count(t, &parts);
+		}
+		/* A report that ends early lacks tests that nobody can name. */
+		if (result_is_bad(c->kind) && !result_is_bad(result_judge(c)))
+			tests.of[c->kind]++;
+	}
+	bad = result_counts_bad(&tests);
+	all = result_counts_all(&tests);
+	skipped = tests.of[RESULT_SKIP];
+	fprintf(run->lines, "%u tests: %u passed, %u failed, %u skipped", all,
+		all - bad - skipped, bad, skipped);
+	if (result_counts_all(&parts))
+		fprintf(run->lines, "; %u subtests: %u failed, %u skipped",
+			result_counts_all(&parts), result_counts_bad(&parts),
+			parts.of[RESULT_SKIP]);
+	fprintf(run->lines, "\nlogs: %s\n", run->logs);
+	fflush(run->lines);
+	if (run->status)
+		return run->status;
+	/* A share may be empty. */
+	return bad ? 1 : skipped == all ? 4 : 0;
+}
+
+void log_slice(const char *dir, const char *name, const char *from,
+	       off_t begin, const char *text)
+{
+	char path[TEST_PATH], buf[16384];
+	FILE *in, *out;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	out = fopen(path, "we");
+	in = out ? fopen(from, "re") : NULL;
+	if (out && text)
+		fprintf(out, "%s\n", text);
+	if (in && !fseeko(in, begin, SEEK_SET))
+		while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+			fwrite(buf, 1, n, out);
+	if (in)
+		fclose(in);
+	if (out)
+		fclose(out);
+}
+
+/* What decodes a report prints to stderr: so it has one of its own. */
+static void decode(const char *dir, const char *kernel, const struct klog *k)
+{
+	char path[TEST_PATH];
+	struct decoder d = { .in = -1, .out = -1 };
+	pid_t pid;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lkvm.log", dir);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+		if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
+			_exit(1);
+		decoder_open(&d, kernel);
+		decoder_print(&d, k->report, k->report_len);
+		decoder_close(&d);
+		fflush(stderr);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+u32 log_check(const char *dir, const char *kernel, u32 wanted, char *first)
+{
+	static struct klog k;
+	char path[TEST_PATH], buf[16384];
+	u32 splats;
+	size_t n;
+	FILE *f;
+
+	memset(&k, 0, sizeof(k));
+	k.wanted = wanted;
+	*first = 0;
+	snprintf(path, sizeof(path), "%s/kernel.log", dir);
+	f = fopen(path, "re");
+	while (f && (n = fread(buf, 1, sizeof(buf), f)) > 0)
+		klog_feed(&k, buf, n);
+	if (f)
+		fclose(f);
+	splats = k.splats & wanted;
+	for (unsigned int i = 0; i < ARRAY_SIZE(k.first) && !*first; i++)
+		if (splats & BIT(i))
+			snprintf(first, 256, "%s", k.first[i]);
+	if (k.report_len)
+		decode(dir, kernel, &k);
+	return splats;
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A virtual machine of lkvm test.
+ *
+ * Theory of operation: each is a process that becomes "lkvm run", so that streams,
+ * statuses and the end of a VM are what they are there. The kernel's log, lkvm's
+ * messages and the status are files of a directory that the VM has for itself.
+ * Main thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "builtin-test.h"
+
+#define ARGS_MAX (TEST_MAX_ARGS + 40)
+
+static int pipes_open(int in[2], int out[2])
+{
+	if (pipe2(in, O_CLOEXEC) < 0)
+		return -errno;
+	if (pipe2(out, O_CLOEXEC) == 0)
+		return 0;
+	close(in[0]);
+	close(in[1]);
+	return -errno;
+}
+
+/* In the child */
+static void __attribute((noreturn)) child_exec(const char *dir, int in, int out,
+					       const char **argv)
+{
+	char path[TEST_PATH + 16];
+	sigset_t none;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/lkvm.log", dir);
+	err = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	/* A group of its own: ^C is for us to act on. */
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+		_exit(STATUS_ERROR);
+	execv("/proc/self/exe", (char *const *)argv);
+	_exit(STATUS_ERROR);
+}
+
+int child_start(struct test_child *c, const struct test_run *run,
+		const char *dir, const char *const *args, bool pipes,
+		struct report *r)
+{
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, null = -1;
+	char log[TEST_PATH + 16], status[TEST_PATH + 16];
+	const char *argv[ARGS_MAX] = {
+		"lkvm", "run", "-k", run->kernel, "--log", log, "--status", status,
+	};
+	unsigned int n = 8;
+	int err;
+
+	snprintf(log, sizeof(log), "%s/kernel.log", dir);
+	snprintf(status, sizeof(status), "%s/status", dir);
+	for (unsigned int i = 0; i < run->o.nr_args; i++)
+		argv[n++] = run->o.arg[i];
+	while (*args && n < ARGS_MAX - 1)
+		argv[n++] = *args++;
+	if (pipes)
+		err = pipes_open(in, out);
+	else
+		err = (null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0 ?
+		      -errno : 0;
+	if (err)
+		return report_error(r, -err, "pipe");
+	c->pid = fork();
+	if (!c->pid)
+		child_exec(dir, pipes ? in[0] : null, pipes ? out[1] : null,
+			   argv);
+	err = c->pid < 0 ? report_error(r, errno, "fork") : 0;
+	close(pipes ? in[0] : null);
+	if (pipes)
+		close(out[1]);
+	c->in = in[1];
+	c->out = out[0];
+	return err;
+}
+
+/* {"cause":"panic","code":100,"signal":0} */
+static void read_status(const char *dir, struct test_end *end)
+{
+	char path[TEST_PATH + 16], text[128] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/status", dir);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(text, sizeof(text), f))
+		sscanf(text, "{\"cause\":\"%15[a-z]\"", end->cause);
+	fclose(f);
+}
+
+/* The last line that lkvm said, without "lkvm: " */
+static void read_text(const char *dir, struct test_end *end)
+{
+	char path[TEST_PATH + 16], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/lkvm.log", dir);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strncmp(line, "lkvm: ", 6))
+			snprintf(end->text, sizeof(end->text), "%.250s",
+				 line + 6);
+	}
+	if (f)
+		fclose(f);
+}
+
+void child_wait(struct test_child *c, const char *dir, struct test_end *end)
+{
+	int status = 0;
+
+	memset(end, 0, sizeof(*end));
+	if (c->in >= 0)
+		close(c->in);
+	if (c->out >= 0)
+		close(c->out);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	end->status = WIFEXITED(status) ? WEXITSTATUS(status) :
+		      128 + WTERMSIG(status);
+	read_status(dir, end);
+	read_text(dir, end);
+	if (!end->text[0])
+		snprintf(end->text, sizeof(end->text), "lkvm ended with %d",
+			 end->status);
+	c->pid = 0;
+	c->in = -1;
+	c->out = -1;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Results as the JSON of tools/testing/kunit, which KernelCI takes: a group has
+ * groups, and tests that are made of no others. No state.
+ */
+#include <string.h>
+
+#include "kvm/result.h"
+
+static const char *const status[NR_RESULTS] = {
+	[RESULT_PASS] = "PASS",
+	[RESULT_SKIP] = "SKIP",
+	[RESULT_XFAIL] = "PASS",
+	[RESULT_XPASS] = "PASS",
+	[RESULT_FAIL] = "FAIL",
+	[RESULT_TIMEOUT] = "FAIL",
+	[RESULT_CRASH] = "ERROR",
+	[RESULT_MISSING] = "ERROR",
+};
+
+/* Every group has them. */
+static const char fields[] =
+	",\n\"arch\": \"x86_64\", \"defconfig\": null, \"build_environment\": \"\",\n"
+	"\"lab_name\": null, \"kernel\": null, \"job\": null,\n"
+	"\"git_branch\": \"kselftest\",\n";
+
+static void put_string(FILE *f, const char *s)
+{
+	putc('"', f);
+	escape_put(f, ESCAPE_JSON, s, strlen(s));
+	putc('"', f);
+}
+
+static void put_group(FILE *f, const struct result *g, const char *name);
+
+static void put_children(FILE *f, const struct result *g, bool groups)
+{
+	const char *comma = "";
+
+	for (const struct result *c = g->first; c; c = c->next) {
+		if (!c->first == groups)
+			continue;
+		fprintf(f, "%s\n", comma);
+		comma = ",";
+		if (groups) {
+			put_group(f, c, c->name);
+			continue;
+		}
+		fprintf(f, "{\"name\": ");
+		put_string(f, c->name);
+		fprintf(f, ", \"status\": \"%s\"}", status[c->kind]);
+	}
+}
+
+static void put_group(FILE *f, const struct result *g, const char *name)
+{
+	struct result_counts c = { { 0 } };
+
+	result_count(g, &c);
+	fprintf(f, "{\"name\": ");
+	put_string(f, name);
+	fprintf(f, "%s", fields);
+	fprintf(f, "\"misc\": {\"tests\": %u, \"passed\": %u, \"failed\": %u, ",
+		g->first ? result_counts_all(&c) : 0,
+		g->first ? c.of[RESULT_PASS] + c.of[RESULT_XFAIL] +
+		c.of[RESULT_XPASS] : 0, c.of[RESULT_FAIL] + c.of[RESULT_TIMEOUT]);
+	fprintf(f, "\"crashed\": %u, \"skipped\": %u, \"errors\": %u},\n",
+		c.of[RESULT_CRASH], c.of[RESULT_SKIP], c.of[RESULT_MISSING]);
+	fprintf(f, "\"sub_groups\": [");
+	put_children(f, g, true);
+	fprintf(f, "],\n\"test_cases\": [");
+	put_children(f, g, false);
+	fprintf(f, "]}");
+}
+
+void report_json(FILE *f, const struct result *root, const char *dir)
+{
+	(void)dir;
+	put_group(f, root, "KUnit Test Group");
+	putc('\n', f);
+}
