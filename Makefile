@@ -32,6 +32,8 @@ $(call keep,$(out)flags,$(filter-out -Werror,$(CC) $(AR) $(CFLAGS_ALL) $(LDFLAGS
 $(call keep,$(out)version,$(VERSION))
 -include $(out)features.mk
 endif
+comma := ,
+relr := $(if $(filter y,$(have-relr)),-Wl$(comma)-z$(comma)pack-relative-relocs)
 # Linked in, as clang does, they do not mind what the kselftest runner preloads.
 ifneq ($(have-sanitize),n)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
@@ -60,7 +62,8 @@ cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 # Nothing passes often through what is not in here: small is what counts there.
 hot-y := kvm-cpu.c mmio.c ioport.c gmem.c hw/irq.c hw/msix.c
-hot-y += $(filter virtio/% disk/% net/% fs/%,$(lib-y))
+hot-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/blk.c virtio/net-path.c
+hot-y += $(filter disk/%,$(lib-y))
 cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.
@@ -79,7 +82,7 @@ all: $(bin)lkvm $(out)liblkvm.a
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(say) "  LINK $@"
-	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(relr) $(LDFLAGS)
 
 # The client's side of the control socket, for programs
 client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)
