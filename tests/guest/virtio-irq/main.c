@@ -12,8 +12,9 @@ static u32 lines, msix, other;
 
 static void line(void)
 {
-	lines++;
-	EXPECT(vdev_isr(&dev) & 1);
+	/* A KVM that interprets guest code delivers it once more at the end. */
+	if (vdev_isr(&dev) & 1)
+		lines++;
 }
 
 static void message(void)
