@@ -2,8 +2,9 @@
 /*
  * lkvm help, lkvm version.
  *
- * Theory of operation: both print from tables: help from those that the parser
- * uses, version from what the Makefile found out (scripts/features).
+ * Theory of operation: both print from tables: help, and what completes command
+ * lines in bash, from those that the parser uses, version from what the Makefile
+ * found out (scripts/features).
  */
 #include <stdio.h>
 #include <string.h>
@@ -52,8 +53,46 @@ int cmd_version(int argc, char **argv)
 	return 0;
 }
 
+/* What of the first word names a running VM is asked of lkvm list. */
+static const char completion_tail[] =
+	"\tesac\n"
+	"\tcase $cur in\n"
+	"\t-*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); return ;;\n"
+	"\tesac\n"
+	"\tcase ${COMP_WORDS[1]} in\n"
+	"\tsandbox|run|qemu|setup|check|config|version) ;;\n"
+	"\t*) COMPREPLY=($(compgen -W \"$(lkvm list 2>/dev/null |\n"
+	"\t\tsed '1d;s/ .*//')\" -- \"$cur\")) ;;\n"
+	"\tesac\n"
+	"}\n"
+	"complete -o default -F _lkvm lkvm\n";
+
+static void print_completion(void)
+{
+	printf("_lkvm() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
+	       "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
+	       "\t\tCOMPREPLY=($(compgen -W \"");
+	for (const struct command *c = commands; c->name; c++)
+		printf("%s ", c->name);
+	printf("\" -- \"$cur\"))\n\t\treturn\n\tfi\n"
+	       "\tcase ${COMP_WORDS[1]} in\n");
+	for (const struct command *c = commands; c->name; c++) {
+		if (!c->options)
+			continue;
+		printf("\t%s) words='", c->name);
+		for (const struct option_desc *o = c->options; o->name; o++)
+			printf("--%s ", o->name);
+		printf("' ;;\n");
+	}
+	fputs(completion_tail, stdout);
+}
+
 int cmd_help(int argc, char **argv)
 {
+	if (argc == 2 && !strcmp(argv[1], "--completion")) {
+		print_completion();
+		return 0;
+	}
 	if (argc < 2 || argv[0][0] == '-') {
 		printf("usage: lkvm COMMAND [OPTION...]\n\n");
 		for (const struct command *c = commands; c->name; c++)

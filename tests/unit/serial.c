@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
 #include <string.h>
 #include <linux/serial_reg.h>
 #include "kvm/hw.h"
@@ -240,6 +241,27 @@ TEST(serial_wakes_who_waits_for_room)
 	teardown(&f);
 }
 
+TEST(serial_break_is_seen_with_its_byte)
+{
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(serial_break(f.dev, 'h') == -ENOTCONN);
+	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI);
+	out(&f, UART_MCR, UART_MCR_OUT2);
+	EXPECT(serial_input(f.dev, "a", 1) == 1);
+	EXPECT(!serial_break(f.dev, 'h'));
+	EXPECT(f.line);
+	EXPECT(!(in(&f, UART_LSR) & UART_LSR_BI) && in(&f, UART_RX) == 'a');
+	EXPECT((in(&f, UART_IIR) & 0x0f) == UART_IIR_RLSI);
+	EXPECT(in(&f, UART_LSR) & UART_LSR_BI);
+	EXPECT(in(&f, UART_RX) == 0);
+	EXPECT(!(in(&f, UART_LSR) & UART_LSR_BI) && in(&f, UART_RX) == 'h');
+	EXPECT(!f.line);
+	teardown(&f);
+}
+
 TEST(serial_divisor_latch_hides_data_registers)
 {
 	struct fixture f;
@@ -301,5 +323,6 @@ TEST_MAIN(T(serial_thre_interrupt_rises_on_enable_and_falls_on_iir),
 	  T(serial_input_takes_what_fits),
 	  T(serial_input_waits_for_a_listener),
 	  T(serial_wakes_who_waits_for_room),
+	  T(serial_break_is_seen_with_its_byte),
 	  T(serial_divisor_latch_hides_data_registers),
 	  T(serial_state_survives_save_and_restore))
