@@ -95,8 +95,15 @@ static void keep(struct test_run *run, struct result *kunit, struct result *s)
 	}
 	same->ms += s->ms;
 	result_merge(same, s, 0);
-	if (result_is_bad(s->kind))
+	if (result_is_bad(s->kind)) {
+		char *why = same->why, *log = same->log;
+
 		same->kind = s->kind;
+		same->why = s->why;
+		same->log = s->log;
+		s->why = why;
+		s->log = log;
+	}
 	result_free(s);
 }
 
