@@ -48,6 +48,7 @@ static const struct {
 	{ "HW_RANDOM_VIRTIO", "no --rng" },
 	{ "VSOCKETS", "no --vsock" },
 	{ "VIRTIO_VSOCKETS", "no --vsock" },
+	{ "HOTPLUG_PCI_ACPI", "no attach and detach while it runs" },
 	{ "PVPANIC", "panics are known only by what the console says" },
 	{ "MAGIC_SYSRQ", "the guest cannot be asked to show its state" },
 	{ "IKCONFIG_PROC", "the guest does not say how it was configured" },
