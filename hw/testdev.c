@@ -129,7 +129,7 @@ static unsigned int fw_cfg_value(const struct testdev *t, u64 *v)
 		io_write_le(v, 4, 1);
 		return 4;
 	case FW_CFG_RAM_SIZE:
-		io_write_le(v, 8, t->opts.ram_size);
+		io_write_le(v, 8, t->opts.ram);
 		return 8;
 	case FW_CFG_NB_CPUS:
 	case FW_CFG_MAX_CPUS:

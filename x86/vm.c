@@ -247,7 +247,7 @@ static int x86_add_testdev(struct kvm *kvm)
 	const struct testdev_opts o = {
 		.mmio = &kvm->mmio,
 		.gmem = &kvm->gmem,
-		.ram_size = kvm->ram_size,
+		.ram = kvm->ram_size,
 		.nr_cpus = kvm->nr_cpus,
 	};
 	struct device *dev;

@@ -89,12 +89,12 @@ int debug_exit_create(struct device **out, const struct hw_env *env);
 /**
  * struct testdev_opts - what the test device is to know of the machine
  * @gmem: outlives the device, as @mmio does
- * @ram_size: bytes
+ * @ram: bytes
  */
 struct testdev_opts {
 	struct io_bus *mmio;
 	const struct gmem *gmem;
-	u64 ram_size;
+	u64 ram;
 	unsigned int nr_cpus;
 };
 

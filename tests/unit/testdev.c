@@ -39,7 +39,7 @@ static int make(struct fixture *f)
 	const struct hw_env env = { .pio = &f->pio, .irq = f->chip };
 	const struct testdev_opts o = {
 		.mmio = &f->mmio, .gmem = &f->gmem,
-		.ram_size = 5 * SZ_1G, .nr_cpus = 258,
+		.ram = 5 * SZ_1G, .nr_cpus = 258,
 	};
 
 	return testdev_create(&f->dev, &env, &o);

@@ -5,6 +5,8 @@
 # say what happened.
 
 here=$(cd "$(dirname "$0")" && pwd -P) || exit 1
+# In a tree with O= what was built is there and this is not.
+[ -d "$here/tests" ] || here=${OUTPUT:-$here}
 skip() {
 	echo "1..0 # SKIP $*"
 	exit 4
