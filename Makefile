@@ -218,7 +218,7 @@ check: $(bin)lkvm unit guests san
 test: $(bin)lkvm
 	$(Q)$(or $(bin),./)lkvm test $(addprefix -c ,$(KSELFTEST)) $(TESTFLAGS)
 
-bench: $(bin)lkvm
+bench: $(bin)lkvm $(out)liblkvm.a
 	$(Q)LKVM=$(or $(bin),./)lkvm tests/bench/run
 
 demo: $(bin)lkvm

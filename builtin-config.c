@@ -100,6 +100,25 @@ bool run_is_bare(const struct run_options *o)
 	       !params_have(params, "rdinit=");
 }
 
+/* The whole of it is in the file, but for what was said beside. */
+static int extend_cmdline(struct run_config *c, const struct run_options *o,
+			  const char *init, struct report *r)
+{
+	long loglevel = o->loglevel < 0 && o->fail_on ? 5 : o->loglevel;
+	char level[32] = "";
+	const char *params = o->params ? o->params : "";
+
+	if (strstr(o->cmdline, init))
+		init = "";
+	if (loglevel >= 0)
+		snprintf(level, sizeof(level), " loglevel=%ld", loglevel);
+	if (asprintf(&c->cmdline, "%s%s%s%s%s", o->cmdline, init, level,
+		     *params ? " " : "", params) >= 0)
+		return 0;
+	c->cmdline = NULL;
+	return report_error(r, ENOMEM, "params");
+}
+
 static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 			   struct report *r)
 {
@@ -113,6 +132,8 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 	long loglevel = o->log ? 7 : o->fail_on ? 5 : 4;
 	int n;
 
+	if (o->cmdline)
+		return extend_cmdline(c, o, init, r);
 	if (o->nodefaults) {
 		n = asprintf(&c->cmdline, "%s%s", params, init);
 		if (n < 0)
@@ -140,6 +161,9 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 	else if (o->console && strcmp(o->console, "serial"))
 		return report_error(r, 0, "--console: %s is neither serial nor virtio",
 				    o->console);
+	if (o->cmdline && o->console != o->config_console)
+		return report_error(r, 0,
+				    "--console: the params of --config say where it is");
 	if (o->fail_on && o->loglevel >= 0 && o->loglevel < 5)
 		return report_error(r, 0,
 				    "--fail-on needs --loglevel 5 or more: warnings are not printed below");
@@ -252,16 +276,16 @@ static int resolve_vsock(struct run_config *c, const struct run_options *o,
 	*v = o->vsock;
 	if (!v->cid || v->vhost)
 		return 0;
-	v->dir = c->vsock_dir;
-	if (v->path)
-		return vsock_dirname(c, v->path) ?
-		       report_error(r, ENAMETOOLONG, "--vsock: %s", v->path) : 0;
 	n = snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%s/lkvm",
 		     run && *run ? run : "/run");
-	if (n < 0 || (size_t)n >= sizeof(c->vsock_dir))
+	if (!v->path && (n < 0 || (size_t)n >= sizeof(c->vsock_dir)))
 		return report_error(r, 0, "--vsock: XDG_RUNTIME_DIR is too long");
 	snprintf(c->vsock_path, sizeof(c->vsock_path), "%s/%.64s.vsock",
 		 c->vsock_dir, c->machine.name);
+	v->dir = c->vsock_dir;
+	if (v->path && strcmp(v->path, c->vsock_path))
+		return vsock_dirname(c, v->path) ?
+		       report_error(r, ENAMETOOLONG, "--vsock: %s", v->path) : 0;
 	v->make_dir = true;
 	v->path = c->vsock_path;
 	return 0;
@@ -344,109 +368,10 @@ void config_free(struct run_config *c)
 	initramfs_free(&c->archive);
 }
 
-void json_string(const char *s)
-{
-	putchar('"');
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			printf("\\%c", *s);
-		else if ((unsigned char)*s < 0x20)
-			printf("\\u%04x", (unsigned char)*s);
-		else
-			putchar(*s);
-	}
-	putchar('"');
-}
-
-static void json_field(const char *name, const char *value, bool comma)
-{
-	printf("  \"%s\": ", name);
-	if (value)
-		json_string(value);
-	else
-		printf("null");
-	printf("%s\n", comma ? "," : "");
-}
-
-static void vsock_print_json(const struct machine_vsock *v)
-{
-	printf("  \"vsock\": ");
-	if (!v->cid) {
-		printf("null,\n");
-		return;
-	}
-	printf("{ \"cid\": %llu, \"vhost\": %s, \"path\": ",
-	       (unsigned long long)v->cid, v->vhost ? "true" : "false");
-	if (v->path)
-		json_string(v->path);
-	else
-		printf("null");
-	printf(" },\n");
-}
-
-static void json_ports(const struct machine *m)
-{
-	printf("  \"ports\": [");
-	for (unsigned int i = 0; i < m->nr_ports; i++) {
-		const struct machine_port *p = &m->port[i];
-
-		printf("%s\n    { \"name\": ", i ? "," : "");
-		json_string(p->name);
-		printf(", \"console\": %s, \"kind\": \"%s\", \"arg\": ",
-		       p->console ? "true" : "false",
-		       stream_kinds[p->stream.kind]);
-		json_string(p->stream.arg ? p->stream.arg : "");
-		printf(" }");
-	}
-	printf("%s]\n", m->nr_ports ? "\n  " : "");
-}
-
-static void config_print_json(const struct machine *m, long timeout)
-{
-	printf("{\n");
-	json_field("name", m->name, true);
-	json_field("kernel", m->kernel, true);
-	json_field("initrd", m->initrd, true);
-	json_field("params", m->cmdline, true);
-	json_field("console", m->console == CONSOLE_VIRTIO ? "virtio" : "serial",
-		   true);
-	json_field("transport", m->transport == TRANSPORT_MMIO ? "mmio" : "pci",
-		   true);
-	printf("  \"cpus\": %u,\n  \"mem\": %llu,\n  \"timeout\": %ld,\n",
-	       m->nr_cpus, (unsigned long long)m->mem, timeout);
-	printf("  \"rng\": %s,\n  \"balloon\": %s,\n  \"testdev\": %s,\n",
-	       m->rng ? "true" : "false", m->balloon ? "true" : "false",
-	       m->testdev ? "true" : "false");
-	vsock_print_json(&m->vsock);
-	printf("  \"disks\": [");
-	for (unsigned int i = 0; i < m->nr_disks; i++) {
-		printf("%s\n    { \"path\": ", i ? "," : "");
-		json_string(m->disk[i].opts.path);
-		printf(", \"readonly\": %s, \"direct\": %s, \"serial\": ",
-		       m->disk[i].opts.readonly ? "true" : "false",
-		       m->disk[i].opts.direct ? "true" : "false");
-		json_string(m->disk[i].serial ? m->disk[i].serial : "");
-		printf(" }");
-	}
-	printf("%s],\n  \"networks\": [", m->nr_disks ? "\n  " : "");
-	for (unsigned int i = 0; i < m->nr_nets; i++) {
-		printf("%s\n    ", i ? "," : "");
-		network_print_json(&m->net[i]);
-	}
-	printf("%s],\n", m->nr_nets ? "\n  " : "");
-	shares_print_json(m);
-	json_ports(m);
-	printf("}\n");
-}
-
-void config_print(const struct run_config *c, bool json)
+void config_print(const struct run_config *c)
 {
 	const struct machine *m = &c->machine;
 
-	if (json) {
-		config_print_json(m, c->timeout);
-		return;
-	}
 	printf("name     %s\nkernel   %s\ninitrd   %s\nparams   %s\n", m->name,
 	       m->kernel, m->initrd ? m->initrd : "-", m->cmdline);
 	printf("cpus     %u\nmem      %lluM\n", m->nr_cpus,

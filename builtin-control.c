@@ -74,6 +74,16 @@ static void vm_status(struct control_call *call)
 	json_put_string(call->out, "release", v->release);
 }
 
+static void config_get(struct control_call *call)
+{
+	const struct vm_control *v = call->vm;
+
+	if (v->machine.err)
+		control_refuse(call, "failed", NULL, "out of memory");
+	else
+		json_put_raw(call->out, NULL, v->machine.text, v->machine.len);
+}
+
 struct kvm *control_kvm(struct control_call *call)
 {
 	struct vm_control *v = call->vm;
@@ -185,6 +195,7 @@ static void vm_balloon(struct control_call *call)
 }
 
 static const control_handler handlers[CONTROL_NR] = {
+	[CONTROL_CONFIG_GET] = config_get,
 	[CONTROL_VM_STATUS] = vm_status,
 	[CONTROL_VM_STOP] = vm_stop,
 	[CONTROL_VM_KILL] = vm_kill,
@@ -341,6 +352,7 @@ void control_shut(struct vm_control *v)
 	free(v->plug);
 	v->plug = NULL;
 	v->server = NULL;
+	json_out_free(&v->machine);
 	if (v->stats_fd > 0)
 		close(v->stats_fd);
 	if (v->memory_fd > 0)

@@ -8,16 +8,25 @@
  * pipe for one word of it: that the guest is up, or why it is not, with the status.
  * Up is a guest whose CPUs run; with a command, that this has been started. A child
  * that goes without a word has failed, too.
+ *
+ * The file stays when the VM has ended, to be read then. Those of VMs that were
+ * given no name would only ever become more: of them the newest few are kept when
+ * one more is made. The socket of a VM is there before its file is.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/control-path.h"
+
+#define LOGS_KEPT 16
 
 /** struct word - what the child says; @status is 0 for "up" */
 struct word {
@@ -70,11 +79,70 @@ int detach_begin(int *fd, struct report *r)
 	return 0;
 }
 
+/** struct old_log - what a VM without a name has left */
+struct old_log {
+	u64 time;
+	int pid;
+};
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct old_log *x = a, *y = b;
+
+	return (x->time < y->time) - (x->time > y->time);
+}
+
+static bool is_old_log(int dir, const char *name, struct old_log *l)
+{
+	char socket[32];
+	struct stat st;
+	int end = 0;
+
+	if (sscanf(name, "guest-%d.log%n", &l->pid, &end) != 1 || !end ||
+	    name[end] || l->pid < 1)
+		return false;
+	snprintf(socket, sizeof(socket), "guest-%d" CONTROL_SUFFIX, l->pid);
+	if (!faccessat(dir, socket, F_OK, 0) ||
+	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	l->time = (u64)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	return S_ISREG(st.st_mode);
+}
+
+/* Whatever fails here is no reason not to run. */
+static void logs_trim(const char *path)
+{
+	struct old_log *log = NULL;
+	DIR *d = opendir(path);
+	struct dirent *e;
+	size_t nr = 0;
+	char name[32];
+
+	while (d && (e = readdir(d))) {
+		struct old_log *more = realloc(log, (nr + 1) * sizeof(*log));
+
+		if (!more)
+			break;
+		log = more;
+		nr += is_old_log(dirfd(d), e->d_name, &log[nr]);
+	}
+	if (nr)
+		qsort(log, nr, sizeof(*log), newest_first);
+	for (size_t i = LOGS_KEPT; i < nr; i++) {
+		snprintf(name, sizeof(name), "guest-%d.log", log[i].pid);
+		unlinkat(dirfd(d), name, 0);
+	}
+	free(log);
+	if (d)
+		closedir(d);
+}
+
 int detach_output(const struct vm_control *v, char *path, size_t size,
 		  struct report *r)
 {
 	int fd, err = 0;
 
+	logs_trim(v->dir);
 	snprintf(path, size, "%s/%s.log", v->dir, v->config->machine.name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC |
 		  O_NOFOLLOW, 0600);

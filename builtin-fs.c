@@ -179,21 +179,6 @@ void shares_print(const struct machine *m)
 		       m->share[i].readonly ? ",ro" : "");
 }
 
-void shares_print_json(const struct machine *m)
-{
-	printf("  \"shares\": [");
-	for (unsigned int i = 0; i < m->nr_shares; i++) {
-		printf("%s\n    { \"type\": \"%s\", \"path\": ", i ? "," : "",
-		       m->share[i].p9 ? "9p" : "virtio-fs");
-		json_string(m->share[i].path);
-		printf(", \"tag\": ");
-		json_string(m->share[i].tag);
-		printf(", \"readonly\": %s }",
-		       m->share[i].readonly ? "true" : "false");
-	}
-	printf("%s],\n", m->nr_shares ? "\n  " : "");
-}
-
 static int create_device(struct virtio_device **dev, struct fs_host *host,
 			 const struct machine_share *s, const char *name,
 			 const struct kvm *kvm, struct report *r)

@@ -114,22 +114,38 @@ static int word_fwd(struct net_opts *n, const char *value, struct report *r)
 
 #define KIND(k) BIT(NET_##k)
 
-static const struct {
+/* @key, @type: of the same as JSON */
+static const struct word {
 	const char *name;
+	const char *key;
+	enum json_type type;
 	u32 kinds;
-	bool flag;
 	int (*set)(struct net_opts *n, const char *value, struct report *r);
 } words[] = {
-	{ "mac", ~0U, false, network_mac },
-	{ "mtu", ~0U, false, word_mtu },
-	{ "ifname", KIND(TAP), false, word_ifname },
-	{ "script", KIND(TAP), false, word_script },
-	{ "mq", KIND(TAP), false, word_mq },
-	{ "vhost", KIND(TAP), true, word_vhost },
-	{ "path", KIND(SOCKET), false, word_path },
-	{ "fwd", KIND(USER), false, word_fwd },
-	{ "hostgw", KIND(USER), true, word_hostgw },
+	{ "mac", "mac", JSON_STRING, ~0U, network_mac },
+	{ "mtu", "mtu", JSON_NUMBER, ~0U, word_mtu },
+	{ "ifname", "ifname", JSON_STRING, KIND(TAP), word_ifname },
+	{ "script", "script", JSON_STRING, KIND(TAP), word_script },
+	{ "mq", "queue-pairs", JSON_NUMBER, KIND(TAP), word_mq },
+	{ "vhost", "vhost", JSON_TRUE, KIND(TAP), word_vhost },
+	{ "path", "path", JSON_STRING, KIND(SOCKET), word_path },
+	{ "fwd", "forward", JSON_ARRAY, KIND(USER), word_fwd },
+	{ "hostgw", "hostgw", JSON_TRUE, KIND(USER), word_hostgw },
 };
+
+static int set_word(struct net_opts *n, const struct word *w, const char *value,
+		    struct report *r)
+{
+	bool flag = w->type == JSON_TRUE;
+
+	if (!(w->kinds & BIT(n->kind)))
+		return report_error(r, 0, "--network: %s is not for %s",
+				    w->name, kind_name[n->kind]);
+	if (flag == !!value)
+		return report_error(r, 0, "--network: %s %s a value", w->name,
+				    value ? "takes no" : "needs");
+	return w->set(n, value, r);
+}
 
 static int parse_word(struct net_opts *n, char *word, struct report *r)
 {
@@ -137,18 +153,9 @@ static int parse_word(struct net_opts *n, char *word, struct report *r)
 
 	if (value)
 		*value++ = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(word, words[i].name))
-			continue;
-		if (!(words[i].kinds & BIT(n->kind)))
-			return report_error(r, 0,
-				"--network: %s is not for %s", word,
-				kind_name[n->kind]);
-		if (!value != words[i].flag)
-			return report_error(r, 0, "--network: %s %s a value",
-					    word, value ? "takes no" : "needs");
-		return words[i].set(n, value, r);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(word, words[i].name))
+			return set_word(n, &words[i], value, r);
 	return report_error(r, 0, "--network: unknown word \"%s\"", word);
 }
 
@@ -227,16 +234,8 @@ void network_print(const struct net_opts *o)
 	printf("%s%s\n", o->vhost ? ",vhost" : "", o->hostgw ? ",hostgw" : "");
 }
 
-static void print_field(const char *name, const char *value)
-{
-	printf(", \"%s\": ", name);
-	if (value)
-		json_string(value);
-	else
-		printf("null");
-}
-
-void network_print_json(const struct net_opts *o)
+/* The words of a kind, as JSON has them; what has no effect is left out. */
+void network_put(struct json_out *out, const struct net_opts *o)
 {
 	char mac[18] = "";
 
@@ -244,28 +243,110 @@ void network_print_json(const struct net_opts *o)
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
 			 o->mac[0], o->mac[1], o->mac[2], o->mac[3], o->mac[4],
 			 o->mac[5]);
-	printf("{ \"kind\": ");
-	json_string(kind_name[o->kind]);
-	print_field("mac", *mac ? mac : NULL);
-	printf(", \"mtu\": %u, \"queue-pairs\": %u", o->mtu,
-	       o->pairs ? o->pairs : 1);
+	json_open(out, NULL, '{');
+	json_put_string(out, "kind", kind_name[o->kind]);
+	json_put_string(out, "mac", *mac ? mac : NULL);
+	json_put_number(out, "mtu", o->mtu);
+	json_put_number(out, "queue-pairs", o->pairs ? o->pairs : 1);
 	if (o->kind == NET_FD)
-		printf(", \"fd\": %d", o->fd);
+		json_put_number(out, "fd", (u64)o->fd);
 	if (o->kind == NET_TAP) {
-		print_field("ifname", o->ifname);
-		print_field("script", o->script);
-		printf(", \"vhost\": %s", o->vhost ? "true" : "false");
+		json_put_string(out, "ifname", o->ifname);
+		json_put_string(out, "script", o->script);
+		json_put_bool(out, "vhost", o->vhost);
 	}
 	if (o->kind == NET_SOCKET)
-		print_field("path", o->path);
+		json_put_string(out, "path", o->path);
 	if (o->kind == NET_USER) {
-		printf(", \"hostgw\": %s, \"forward\": [",
-		       o->hostgw ? "true" : "false");
-		for (unsigned int i = 0; i < o->nr_forwards; i++) {
-			printf("%s", i ? ", " : "");
-			json_string(o->forward[i]);
-		}
-		printf("]");
+		json_put_bool(out, "hostgw", o->hostgw);
+		json_open(out, "forward", '[');
+		for (unsigned int i = 0; i < o->nr_forwards; i++)
+			json_put_string(out, NULL, o->forward[i]);
+		json_close(out, ']');
 	}
-	printf(" }");
+	json_close(out, '}');
+}
+
+static int take_forwards(struct net_opts *n, const struct word *w,
+			 const struct json_value *v, struct report *r)
+{
+	int err = 0;
+
+	for (const struct json_value *e = json_first(v); e && !err;
+	     e = json_next(v, e)) {
+		if (e->type != JSON_STRING)
+			return report_error(r, 0,
+				"--config: \"%s\" is not an array of strings",
+				w->key);
+		err = set_word(n, w, e->string, r);
+	}
+	return err;
+}
+
+/* What says that something is as it is without that word sets none. */
+static int take_word(struct net_opts *n, const struct word *w,
+		     const struct json_value *v, struct report *r)
+{
+	char text[24];
+
+	if ((v->type == JSON_FALSE && w->type == JSON_TRUE) ||
+	    (v->type == JSON_NULL && w->type == JSON_STRING))
+		return 0;
+	if (v->type != w->type || (v->type == JSON_NUMBER &&
+				   (!v->whole || v->negative)))
+		return report_error(r, 0, "--config: \"%s\" is of the wrong type",
+				    w->key);
+	if (v->type == JSON_ARRAY)
+		return take_forwards(n, w, v, r);
+	if (v->type != JSON_NUMBER)
+		return set_word(n, w, v->type == JSON_STRING ? v->string : NULL,
+				r);
+	if (v->number == !strcmp(w->name, "mq"))
+		return 0;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)v->number);
+	return set_word(n, w, text, r);
+}
+
+static int take_member(struct net_opts *n, const struct json_value *v,
+		       struct report *r)
+{
+	if (!strcmp(v->key, "kind") || (n->kind == NET_FD &&
+					!strcmp(v->key, "fd")))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(v->key, words[i].key))
+			return take_word(n, &words[i], v, r);
+	return report_error(r, 0, "--config: unknown key \"%s\" in network",
+			    v->key);
+}
+
+int network_take(struct run_options *o, const struct json_value *v,
+		 struct report *r)
+{
+	const char *kind = json_string_of(v, "kind");
+	const struct json_value *fd = json_member(v, "fd");
+	struct net_opts *n = &o->net[o->nr_nets];
+	char text[32];
+	int err;
+
+	if (!kind)
+		return report_error(r, 0, "--config: network without \"kind\"");
+	if (o->nr_nets == MACHINE_MAX_NETS)
+		return report_error(r, 0, "--config: more than %d interfaces",
+				    MACHINE_MAX_NETS);
+	memset(n, 0, sizeof(*n));
+	n->fd = -1;
+	if (fd && fd->type == JSON_NUMBER && fd->whole && !strcmp(kind, "fd")) {
+		snprintf(text, sizeof(text), "fd=%llu",
+			 (unsigned long long)fd->number);
+		kind = text;
+	}
+	err = parse_kind(n, kind, r);
+	for (const struct json_value *m = json_first(v); m && !err;
+	     m = json_next(v, m))
+		err = take_member(n, m, r);
+	if (!err && n->kind == NET_SOCKET && !n->path)
+		err = report_error(r, 0, "--network: socket needs path=");
+	o->nr_nets += !err;
+	return err;
 }

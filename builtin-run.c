@@ -317,6 +317,11 @@ static int run_options_get(struct run_options *o, int argc, char **argv,
 	} else if (n < argc) {
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	}
+	if (name && o->config_text)
+		return report_error(r, 0, "%s: --config has a machine already",
+				    name);
+	/* One command: that of the file, or another instead */
+	o->shell = o->shell && !(o->config_text && o->command);
 	return name ? setup_use(o, name, r) : 0;
 }
 
@@ -361,6 +366,7 @@ static int run_prepare(struct run *run, struct report *r)
 	if (err)
 		return err;
 	run->has_command = run->config.machine.control != CONTROL_NONE;
+	machine_put(&run->control.machine, &run->config, &run->o);
 	/* Who has detached it wants to find it again. */
 	err = control_open(&run->control, &run->config,
 			   run->o.name || run->o.detach, r);
@@ -419,7 +425,10 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	if (!err)
 		err = run_resolve(&run, &r);
 	if (!err && run.o.dry_run) {
-		config_print(&run.config, run.o.json);
+		if (!run.o.json)
+			config_print(&run.config);
+		else if (machine_print(&run.config, &run.o))
+			out.status = STATUS_ERROR;
 		goto out_free;
 	}
 	/* Early: what a run before this one has left there is not ours. */

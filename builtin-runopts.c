@@ -81,7 +81,7 @@ static int opt_vsock(void *opts, const char *value, struct report *r)
 	return 0;
 }
 
-static int opt_env(void *opts, const char *value, struct report *r)
+int opt_env(void *opts, const char *value, struct report *r)
 {
 	struct run_options *o = opts;
 
@@ -147,12 +147,9 @@ static int port_fds(struct stream_opts *s, const char *arg)
 	       -EINVAL : 0;
 }
 
-static int port_stream(struct machine_port *p, char *kind, struct report *r)
+int port_stream(struct machine_port *p, const char *kind, const char *arg,
+		struct report *r)
 {
-	char *arg = strchr(kind, ':');
-
-	if (arg)
-		*arg++ = 0;
 	for (unsigned int i = 0; i < ARRAY_SIZE(stream_kinds); i++) {
 		if (strcmp(kind, stream_kinds[i]))
 			continue;
@@ -174,7 +171,7 @@ static int port_stream(struct machine_port *p, char *kind, struct report *r)
 static int opt_port(void *opts, const char *value, struct report *r)
 {
 	struct run_options *o = opts;
-	char *kind = strdup(value), *word;
+	char *kind = strdup(value), *word, *arg;
 	struct machine_port *p;
 
 	if (!kind)
@@ -194,7 +191,10 @@ static int opt_port(void *opts, const char *value, struct report *r)
 		return report_error(r, 0, "port %s: unknown word \"%s\"",
 				    p->name, word);
 	p->console = word;
-	return port_stream(p, kind, r);
+	arg = strchr(kind, ':');
+	if (arg)
+		*arg++ = 0;
+	return port_stream(p, kind, arg, r);
 }
 
 /* The words of a disk, of a port, are in a copy that begins with the first. */
@@ -208,6 +208,8 @@ void run_options_free(struct run_options *o)
 		free((char *)o->port[i].name);
 	shares_free(o);
 	free(o->vsock_text);
+	free(o->config_command);
+	free(o->config_text);
 }
 
 #define RUN_OPT(n, l, t, a, f, h) \
@@ -281,6 +283,9 @@ const struct option_desc run_options[] = {
 	  "the guest's console log level, 4 by default", 0, opt_loglevel },
 	RUN_OPT("detach", 0, OPT_FLAG, NULL, detach,
 		"return once the guest is up; it goes on without a terminal"),
+	{ "config", 0, OPT_CALL, "FILE",
+	  "the machine that --dry-run --json has printed; goes first", 0,
+	  opt_config },
 	RUN_OPT("dry-run", 0, OPT_FLAG, NULL, dry_run,
 		"print the machine and do not run it"),
 	RUN_OPT("json", 0, OPT_FLAG, NULL, json, "print JSON"),

@@ -123,6 +123,10 @@ int cmd_help(int argc, char **argv);
  * @unused: for what is understood and has no effect
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
+ * @cmdline: the whole of it, of --config, NULL without; @config_console: what
+ *	the console was there
+ * @config_text: the file, that words of it point to; @config_command: the
+ *	command that it has
  */
 struct run_options {
 	const char *kernel;
@@ -174,6 +178,10 @@ struct run_options {
 	bool as_kvmtool;
 	bool as_qemu;
 	bool unused;
+	const char *cmdline;
+	const char *config_console;
+	char *config_text;
+	char **config_command;
 };
 
 /**
@@ -204,10 +212,15 @@ bool run_is_bare(const struct run_options *o);
 /** config_resolve() - options and defaults into a machine; needs no KVM */
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r);
-void config_print(const struct run_config *c, bool json);
+/** config_print() - for people; machine_print() is for programs */
+void config_print(const struct run_config *c);
 void config_free(struct run_config *c);
-/** opt_disk() - an option_desc's call */
+/** opt_disk(), opt_env() - an option_desc's call */
 int opt_disk(void *opts, const char *value, struct report *r);
+int opt_env(void *opts, const char *value, struct report *r);
+/** port_stream() - what @p->name is connected to; @arg may be NULL, and stays */
+int port_stream(struct machine_port *p, const char *kind, const char *arg,
+		struct report *r);
 /** run_options_free() - copies that words of @o point into */
 void run_options_free(struct run_options *o);
 /** devices_add() - the platform and all devices of kvm->machine */
@@ -221,6 +234,16 @@ bool name_is_good(const char *name);
 /** setup_use() - run the guest that lkvm setup made with @name */
 int setup_use(struct run_options *o, const char *name, struct report *r);
 
+/* builtin-machine.c: a machine as JSON. */
+
+/** opt_config() - an option_desc's call: --config */
+int opt_config(void *opts, const char *value, struct report *r);
+/** machine_put() - members of an object that --config takes */
+void machine_put(struct json_out *o, const struct run_config *c,
+		 const struct run_options *opts);
+/** machine_print() - the same as text. Return: 0 or -ENOMEM */
+int machine_print(const struct run_config *c, const struct run_options *opts);
+
 /* builtin-net.c: -n and what it says. */
 
 /** network_mac() - of text, into @n */
@@ -228,8 +251,11 @@ int network_mac(struct net_opts *n, const char *text, struct report *r);
 /** opt_network() - an option_desc's call */
 int opt_network(void *opts, const char *value, struct report *r);
 void network_print(const struct net_opts *o);
-/** network_print_json() - one object, without a newline */
-void network_print_json(const struct net_opts *o);
+/** network_put() - one object */
+void network_put(struct json_out *out, const struct net_opts *o);
+/** network_take() - what network_put() wrote, into @o */
+int network_take(struct run_options *o, const struct json_value *v,
+		 struct report *r);
 
 /* builtin-fs.c: --share, --ro, --rw, --9p. */
 
@@ -246,8 +272,6 @@ bool share_is_mounted(const struct run_options *o, unsigned int i);
 /** shares_by_9p() - those that the guest's init mounts, the root included */
 void shares_by_9p(struct machine *m, const struct run_options *o);
 void shares_print(const struct machine *m);
-/** shares_print_json() - a field and a comma */
-void shares_print_json(const struct machine *m);
 /** shares_add() - their devices, and what stays reachable when it is sealed */
 int shares_add(struct kvm *kvm, struct report *r);
 void shares_free(struct run_options *o);
@@ -291,9 +315,6 @@ int vm_call(struct lkvm *vm, const char *name, const char *cmd,
  */
 const char *vm_name(const struct option_desc *table, int argc, char **argv,
 		    void *opts);
-
-/** json_string() - quoted, to stdout */
-void json_string(const char *s);
 
 /* builtin-console.c: the terminal, and the guest console's bytes. */
 
@@ -563,6 +584,7 @@ u64 now_ns(void);
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
  * @kvm, @console, @command: from control_attach() to control_detach()
+ * @machine: members that machine_put() has put
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
@@ -574,6 +596,7 @@ u64 now_ns(void);
 struct vm_control {
 	struct control_server *server;
 	const struct run_config *config;
+	struct json_out machine;
 	struct kvm *kvm;
 	struct console *console;
 	struct guest_command *command;

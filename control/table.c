@@ -22,6 +22,11 @@ const struct control_cmd control_table[CONTROL_NR] = {
 		.help = "from here on events come on this connection",
 		.result = "seq: of the last event before",
 	},
+	[CONTROL_CONFIG_GET] = {
+		.name = "config.get",
+		.help = "the machine as it was started, for lkvm run --config",
+		.result = "what lkvm run --dry-run --json prints",
+	},
 	[CONTROL_VM_STATUS] = {
 		.name = "vm.status",
 		.help = "what the VM is, and its state",
