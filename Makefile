@@ -24,6 +24,7 @@ CFLAGS ?= -O2 -g1
 CFLAGS_ALL := $(target-flags) -std=gnu11 $(CFLAGS) $(WARN) -D_GNU_SOURCE \
 	-Iinclude -I. $(UAPI) -pthread -D_FILE_OFFSET_BITS=64 \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables \
+	-ffunction-sections -fdata-sections \
 	$(if $(tree),-MD,-MMD) -MP
 
 # What is optional: make reads have-NAME from here, and makes it if need be.
@@ -82,7 +83,7 @@ all: $(bin)lkvm $(out)liblkvm.a
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(say) "  LINK $@"
-	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(relr) $(LDFLAGS)
+	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(relr) -Wl,--gc-sections $(LDFLAGS)
 
 # The client's side of the control socket, for programs
 client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)

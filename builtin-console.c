@@ -26,6 +26,9 @@
 
 #include "builtin.h"
 
+/* What a pause may put aside: beyond, what the guest prints is lost. */
+#define OVER_MAX SZ_1M
+
 static struct termios saved_termios;
 static sig_atomic_t termios_saved;
 
@@ -149,19 +152,29 @@ size_t console_offer(void *opaque, const void *data, size_t len)
 	return n;
 }
 
-/* A vCPU has no more than one access under way: this is bounded by that. */
+/* A vCPU has no more than one access under way, but pauses may follow each other. */
 void console_yield(void *opaque)
 {
+	static const char cut[] = "\r\nlkvm: there may have been more\r\n";
 	struct console *c = opaque;
 	u8 *over;
 
 	pthread_mutex_lock(&c->lock);
+	if (c->len == sizeof(c->buf) && c->over_len >= OVER_MAX) {
+		/* A pause waits for nobody, and memory has an end. */
+		c->len = 0;
+		pthread_cond_broadcast(&c->space);
+	}
 	over = c->len == sizeof(c->buf) ?
-	       realloc(c->over, c->over_len + c->len) : NULL;
+	       realloc(c->over, c->over_len + c->len + sizeof(cut)) : NULL;
 	if (over) {
 		memcpy(over + c->over_len, c->buf, c->len);
 		c->over = over;
 		c->over_len += c->len;
+		if (c->over_len >= OVER_MAX) {
+			memcpy(over + c->over_len, cut, sizeof(cut) - 1);
+			c->over_len += sizeof(cut) - 1;
+		}
 		c->len = 0;
 		pthread_cond_broadcast(&c->space);
 	}

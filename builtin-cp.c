@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
@@ -91,6 +92,8 @@ static int copy_records(struct copy *c, struct state_out *s, struct report *r)
 	};
 	int err = guest_records(s, &c->o, kind, r);
 
+	c->tree.mask = umask(0);
+	umask(c->tree.mask);
 	state_put(s, c->send ? "put=" : "get=", 4);
 	state_put(s, c->there, strlen(c->there) + 1);
 	return err;

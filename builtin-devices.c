@@ -11,9 +11,11 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "builtin.h"
 #include "kvm/arch.h"
@@ -159,10 +161,19 @@ int disk_create(struct kvm *kvm, struct virtio_device **dev,
 		.serial = d->serial,
 		.nr_queues = MIN(kvm->machine->nr_cpus, DISK_QUEUES_MAX),
 	};
-	int err = disk_open(&o.disk, &d->opts, r);
+	struct disk_opts opts = d->opts;
+	int err;
 
-	if (err)
+	if (opts.has_fd)
+		opts.fd = fcntl(opts.fd, F_DUPFD_CLOEXEC, 0);
+	if (opts.has_fd && opts.fd < 0)
+		return report_error(r, errno, "disk %s", opts.path);
+	err = disk_open(&o.disk, &opts, r);
+	if (err) {
+		if (opts.has_fd)
+			close(opts.fd);
 		return err;
+	}
 	err = create_virtio(kvm, dev, &virtio_blk_class, name, &o, r);
 	if (err)
 		disk_close(o.disk);
@@ -170,20 +181,17 @@ int disk_create(struct kvm *kvm, struct virtio_device **dev,
 }
 
 int network_create(struct kvm *kvm, struct virtio_device **dev,
-		   const struct net_opts *n, const char *name,
-		   struct report *r)
+		   struct net_backend *b, const struct net_opts *n,
+		   const char *name, struct report *r)
 {
 	struct virtio_net_opts o = {
 		.mac = n->has_mac ? n->mac : NULL,
-		.vhost = n->vhost,
+		.vhost = n->vhost, .backend = b,
 	};
-	int err = net_open(&o.backend, n, r);
+	int err = create_virtio(kvm, dev, &virtio_net_class, name, &o, r);
 
 	if (err)
-		return err;
-	err = create_virtio(kvm, dev, &virtio_net_class, name, &o, r);
-	if (err)
-		net_close(o.backend);
+		net_close(b);
 	return err;
 }
 
@@ -207,12 +215,15 @@ static int add_networks(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
 	struct virtio_device *dev;
+	struct net_backend *b;
 	char name[24];
 	int err = 0;
 
 	for (unsigned int i = 0; i < m->nr_nets && !err; i++) {
 		snprintf(name, sizeof(name), "net%u", i);
-		err = network_create(kvm, &dev, &m->net[i], name, r);
+		err = net_open(&b, &m->net[i], r);
+		if (!err)
+			err = network_create(kvm, &dev, b, &m->net[i], name, r);
 		if (!err)
 			err = place_virtio(kvm, dev, r);
 	}

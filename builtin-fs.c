@@ -212,6 +212,8 @@ static int share_open(struct kvm *kvm, struct virtio_device **dev,
 	struct fs_host *host;
 	int err = fs_open(&host, o, r);
 
+	if (err && o->has_fd)
+		close(o->fd);
 	if (err)
 		return err;
 	umask(0);
@@ -264,9 +266,8 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 		 const struct machine_share *s, int dir, const char *name,
 		 struct report *r)
 {
-	const struct fs_opts o = {
-		.path = s->path, .fd = dir, .has_fd = true,
-		.readonly = s->readonly,
+	struct fs_opts o = {
+		.path = s->path, .has_fd = true, .readonly = s->readonly,
 		.max_fds = fds_of_share(2 * MACHINE_MAX_SHARES),
 	};
 
@@ -274,6 +275,9 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 		return report_error(r, 0,
 			"share %s: not below a directory that is shared%s since the start",
 			s->path, s->readonly ? "" : " for writing");
+	o.fd = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	if (o.fd < 0)
+		return report_error(r, errno, "share %s", s->path);
 	return share_open(kvm, dev, s, &o, name, r);
 }
 

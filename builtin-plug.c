@@ -10,10 +10,12 @@
  * up, or takes the device away by force. Main thread.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "builtin.h"
 
@@ -52,7 +54,7 @@ static void say(struct vm_control *v, const char *event, const char *id)
 	json_out_free(&o);
 }
 
-/* @err: of making @dev, which then has the first file of @call. */
+/* @err: of making @dev. The files of @call stay its own: a device has a copy. */
 static void attach(struct control_call *call, int err,
 		   struct virtio_device *dev, struct report *r)
 {
@@ -60,7 +62,6 @@ static void attach(struct control_call *call, int err,
 	char id[ID_LEN];
 
 	if (!err) {
-		call->fd[0] = -1;
 		memcpy(id, dev->dev.name, sizeof(id));
 		err = kvm_plug(v->kvm, dev, r);
 	}
@@ -96,11 +97,12 @@ void plug_disk(struct control_call *call)
 void plug_network(struct control_call *call)
 {
 	struct net_opts n = {
-		.kind = NET_FD, .fd = call->fd[0],
+		.kind = NET_FD,
 		.mtu = (unsigned int)call->arg[1].number,
 	};
 	struct vm_control *v = call->vm;
 	struct virtio_device *dev = NULL;
+	struct net_backend *b;
 	struct report r = { "" };
 	char id[ID_LEN];
 	int err = 0;
@@ -112,7 +114,13 @@ void plug_network(struct control_call *call)
 		return;
 	}
 	free_id(v->kvm, "net", id);
-	err = network_create(v->kvm, &dev, &n, id, &r);
+	n.fd = fcntl(call->fd[0], F_DUPFD_CLOEXEC, 0);
+	err = n.fd < 0 ? report_error(&r, errno, "network") :
+	      net_open(&b, &n, &r);
+	if (!err)
+		err = network_create(v->kvm, &dev, b, &n, id, &r);
+	else if (n.fd >= 0)
+		close(n.fd);
 	attach(call, err, dev, &r);
 }
 
@@ -176,6 +184,8 @@ static void gone(struct plug *p, const char *id)
 		*link = l->next;
 		control_answer(&l->later, &o);
 		free(l);
+		/* If that client has gone, so have others of its. */
+		link = &p->leavers;
 	}
 	json_out_free(&o);
 	say(p->v, "device-removed", id);

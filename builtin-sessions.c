@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,14 +66,17 @@ static void exec_gone(struct control_later *l)
 	exec_free(container_of(l, struct guest_exec, later));
 }
 
+/* O_NONBLOCK is shared with the client, who may take it back at any time. */
 static void output_write(struct guest_exec *e, unsigned int stream)
 {
+	struct pollfd p = { .fd = e->fd[stream], .events = POLLOUT };
+
 	for (;;) {
-		size_t len = GUEST_PROTO_WINDOW;
+		size_t len = PIPE_BUF;
 		const u8 *d = session_output(e->session, stream, &len);
 		ssize_t n;
 
-		if (!len)
+		if (!len || (p.fd >= 0 && poll(&p, 1, 0) <= 0))
 			return;
 		n = write(e->fd[stream], d, len);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -90,11 +94,12 @@ static void input_read(struct guest_exec *e)
 {
 	u8 d[GUEST_PROTO_DATA_MAX];
 	size_t room = session_input_room(e->session);
+	struct pollfd p = { .fd = e->fd[GUEST_STDIN], .events = POLLIN };
 	ssize_t n;
 
 	if (e->session->input_refused)
 		file_close(e, GUEST_STDIN);
-	if (!room || e->fd[GUEST_STDIN] < 0)
+	if (!room || e->fd[GUEST_STDIN] < 0 || poll(&p, 1, 0) <= 0)
 		return;
 	n = read(e->fd[GUEST_STDIN], d, room);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -208,10 +213,16 @@ static u8 records_input(const char *d, size_t len)
 
 static bool files_do_not_block(const struct control_call *call)
 {
+	struct stat st;
+
 	for (unsigned int i = 1; i < FILES; i++) {
 		int flags = fcntl(call->fd[i], F_GETFL);
 
-		if (flags < 0 || !(flags & O_NONBLOCK))
+		if (flags < 0 || !(flags & O_NONBLOCK) || fstat(call->fd[i], &st))
+			return false;
+		/* A disk, or a host behind the net, may be waited for. */
+		if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
+		    !S_ISCHR(st.st_mode))
 			return false;
 	}
 	return true;

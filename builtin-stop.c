@@ -97,7 +97,8 @@ static int stop_end(struct stopping *s)
 {
 	int err = lkvm_call(s->vm, "vm.kill", NULL, ANSWER_MS, NULL);
 
-	if (err == -ECONNRESET || err == -EPIPE)
+	/* One that refuses is about to end by itself. */
+	if (err == -ECONNRESET || err == -EPIPE || err == -EREMOTEIO)
 		err = 0;
 	if (!err)
 		err = lkvm_wait_gone(s->vm, ANSWER_MS);

@@ -307,16 +307,20 @@ static void result_from(struct result *res, long rc, long limit, bool timeout)
 {
 	struct result_counts c = { { 0 } };
 
+	if (res->first)
+		result_count(res, &c);
 	if (timeout) {
 		res->kind = RESULT_TIMEOUT;
 		result_say(res, "%ld seconds", limit);
+	} else if (rc == 4 && res->first && result_counts_bad(&c)) {
+		res->kind = RESULT_FAIL;
+		result_say(res, "exit=4, but %u failed", result_counts_bad(&c));
 	} else if (rc == 4) {
 		res->kind = RESULT_SKIP;
 	} else if (rc) {
 		res->kind = RESULT_FAIL;
 		result_say(res, "exit=%ld", rc);
 	} else if (res->first && result_is_bad(result_judge(res))) {
-		result_count(res, &c);
 		res->kind = RESULT_FAIL;
 		result_say(res, "exit=0, but %u failed", result_counts_bad(&c));
 	}
@@ -624,8 +628,11 @@ static int vms_poll(struct test_vm *vm, unsigned int nr, int signals,
 	p[nr] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	if (poll(p, nr + 1, vms_time(vm, nr)) <= 0)
 		return 0;
-	if (p[nr].revents && read(signals, &si, sizeof(si)) == sizeof(si))
-		return report_error(r, 0, "ended by signal %u", si.ssi_signo);
+	if (p[nr].revents && read(signals, &si, sizeof(si)) == sizeof(si)) {
+		fprintf(stderr, "lkvm: test: ended by signal %u\n", si.ssi_signo);
+		vm->run->status = 128 + (int)si.ssi_signo;
+		return -EINTR;
+	}
 	for (unsigned int i = 0; i < nr && err >= 0; i++) {
 		if (!p[i].revents)
 			continue;
@@ -672,5 +679,6 @@ int test_loop(struct test_run *run, struct report *r)
 	if (signals >= 0)
 		close(signals);
 	free(vm);
-	return err;
+	/* What ended before it did is reported. */
+	return err == -EINTR ? 0 : err;
 }

@@ -291,9 +291,10 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 int disk_create(struct kvm *kvm, struct virtio_device **dev,
 		const struct machine_disk *d, const char *name,
 		struct report *r);
+/** network_create() - @b is the device's, or closed when that cannot be made */
 int network_create(struct kvm *kvm, struct virtio_device **dev,
-		   const struct net_opts *n, const char *name,
-		   struct report *r);
+		   struct net_backend *b, const struct net_opts *n,
+		   const char *name, struct report *r);
 /** place_virtio() - from here on @dev is the VM's, or gone */
 int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 		 struct report *r);

@@ -458,7 +458,7 @@ static void receive_file(struct tree *t, int dir, const char *name, u32 mode)
 		return;
 	}
 	if (!err)
-		err = CALL(__NR_fchmod, fd, mode & 0777, 0);
+		err = CALL(__NR_fchmod, fd, mode & 0777 & ~t->mask, 0);
 	CALL(__NR_close, fd, 0, 0);
 	if (!err)
 		err = replace(dir, own, name);
@@ -542,14 +542,16 @@ static void receive_all(struct tree *t, int dir, struct tree_head *h,
 			     (first && h->type == TREE_DIR);
 		size_t was = path_enter(t, name);
 
-		if (!named || (!first && !depth)) {
+		/* A link that is sent alone has been followed. */
+		if (!named || (!first && !depth) ||
+		    (first && h->type == TREE_LINK)) {
 			t->broken = -EPROTO;
 		} else if (h->type == TREE_FILE) {
 			receive_file(t, l->fd, name, le16toh(h->mode));
 		} else if (h->type == TREE_LINK) {
 			receive_link(t, l->fd, name);
 		} else if (h->type == TREE_DIR && depth < TREE_DEPTH) {
-			l[1].mode = le16toh(h->mode) & 0777;
+			l[1].mode = le16toh(h->mode) & 0777 & ~t->mask;
 			l[1].path_len = was;
 			level_open(t, &l[1], l->fd, name);
 			depth++;

@@ -112,25 +112,29 @@ int lkvm_names(int (*each)(void *opaque, const char *name), void *opaque)
 	return err;
 }
 
-static void hold_process(struct lkvm *l)
+/* The directory may be anybody's: who listens has to be us, or root. */
+static int hold_process(struct lkvm *l)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	l->pidfd = -1;
 	if (getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return;
+		return -errno;
+	if (peer.uid != geteuid() && peer.uid)
+		return -EPERM;
 	l->pid = peer.pid;
 #ifdef __NR_pidfd_open
 	l->pidfd = syscall(__NR_pidfd_open, peer.pid, 0);
 #endif
+	return 0;
 }
 
 int lkvm_connect(struct lkvm **out, const char *name)
 {
 	struct sockaddr_un a;
 	struct lkvm *l;
-	int fd;
+	int fd, err;
 
 	if (!*name || strchr(name, '/') || control_address(&a, name))
 		return -ENOENT;
@@ -148,9 +152,12 @@ int lkvm_connect(struct lkvm **out, const char *name)
 	}
 	l->fd = fd;
 	l->kept_tail = &l->kept;
-	hold_process(l);
-	*out = l;
-	return 0;
+	err = hold_process(l);
+	if (err)
+		lkvm_close(l);
+	else
+		*out = l;
+	return err;
 }
 
 void lkvm_close(struct lkvm *l)

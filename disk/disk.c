@@ -229,6 +229,9 @@ static int disk_check_fd(const struct disk_opts *opts, struct report *r)
 		return report_error(r, 0, "disk %s: not open for %s",
 				    opts->path, opts->readonly ? "reading" :
 				    "reading and writing");
+	if (flags & O_APPEND)
+		return report_error(r, 0, "disk %s: open for appending",
+				    opts->path);
 	if (!(flags & O_DIRECT) == opts->direct)
 		return report_error(r, 0, "disk %s: open for direct I/O, or not",
 				    opts->path);

@@ -71,6 +71,20 @@ static const char *skip_indent(const char *s, unsigned int *column)
 	return s;
 }
 
+/* What a test prints decides how many there are: there is an end to that. */
+static struct result *node_new(struct tap *t, const char *name)
+{
+	size_t len = strlen(name);
+	struct result *r = NULL;
+
+	if (t->nodes < TAP_NODES && t->bytes < TAP_BYTES)
+		r = result_new(name, len);
+	t->lost |= !r;
+	t->nodes += !!r;
+	t->bytes += r ? len + t->note_len : 0;
+	return r;
+}
+
 /* What was planned, or is said to have failed, and has not been seen */
 static void missing_add(struct tap *t, struct result *into,
 			const struct tap_level *l)
@@ -80,7 +94,7 @@ static void missing_add(struct tap *t, struct result *into,
 	struct result *r;
 	char name[64];
 
-	if (l->skipped)
+	if (l->skipped || (!n && !l->failed))
 		return;
 	result_count(into, &c);
 	snprintf(name, sizeof(name), "%lu of %lu tests", n, l->planned);
@@ -90,8 +104,7 @@ static void missing_add(struct tap *t, struct result *into,
 	}
 	if (!n)
 		return;
-	r = result_new(name, strlen(name));
-	t->lost |= !r;
+	r = node_new(t, name);
 	if (!r)
 		return;
 	r->kind = RESULT_MISSING;
@@ -117,11 +130,10 @@ static void level_fold(struct tap *t)
 {
 	struct tap_level *l = &t->level[t->nr - 1];
 	const char *name = l->name ? l->name : "(not named)";
-	struct result *r = result_new(name, strlen(name));
+	struct result *r = node_new(t, name);
 	bool empty = !l->list->first && !l->planned && !l->name;
 
 	if (!r) {
-		t->lost = true;
 		level_close(t, l[-1].list);
 		return;
 	}
@@ -388,11 +400,9 @@ static void result_at(struct tap *t, unsigned int column, bool ok, char *name)
 	}
 	trim(name);
 	unescape(name);
-	r = t->nodes < TAP_NODES ? result_new(name, strlen(name)) : NULL;
-	t->lost |= !r;
+	r = node_new(t, name);
 	if (!r)
 		return;
-	t->nodes++;
 	why = take_directive(r, ok, why);
 	trim(why);
 	unescape(why);

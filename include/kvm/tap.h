@@ -8,6 +8,7 @@
 #define TAP_LINE 4096
 #define TAP_NOTE 2048
 #define TAP_NODES 200000
+#define TAP_BYTES (64 * 1024 * 1024)
 
 /**
  * struct tap_level - tests that stand in one column
@@ -30,13 +31,15 @@ struct tap_level {
 /**
  * struct tap - a parser of TAP and KTAP; zero-initialise
  * @nr: levels that are open, by column
- * @nodes: results that were made; after TAP_NODES no more are
+ * @nodes, @bytes: results that were made, and what is kept of their texts; after
+ *	TAP_NODES or TAP_BYTES no more are
  * @ms, @log: of the next result
  */
 struct tap {
 	struct tap_level level[TAP_DEPTH];
 	unsigned int nr;
 	unsigned int nodes;
+	size_t bytes;
 	char line[TAP_LINE];
 	size_t line_len;
 	char note[TAP_NOTE];

@@ -12,14 +12,16 @@
 #define TREE_NAME 256
 
 /**
- * struct tree - one transfer; zero-initialise but for the first three
+ * struct tree - one transfer; zero-initialise but for the first four
  * @fd: where the bytes go, or come from
+ * @mask: permissions that what is received does not get, as of umask()
  * @complain: says what was left out, and why: a positive errno
  * @failed: something was left out
  * @broken: -errno of @fd itself, -EPROTO for a stream that makes no sense
  */
 struct tree {
 	int fd;
+	unsigned int mask;
 	void (*complain)(void *opaque, const char *path, int err);
 	void *opaque;
 	bool failed;
