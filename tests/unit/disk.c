@@ -463,6 +463,11 @@ TEST(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be)
 	EXPECT(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	disk_close(f.d);
 	EXPECT(fcntl(fd, F_GETFD) < 0);
+	o.readonly = false;
+	*r.msg = 0;
+	o.fd = open(f.path, O_RDWR | O_APPEND);
+	EXPECT(disk_open(&f.d, &o, &r) < 0 && strstr(r.msg, "appending"));
+	close(o.fd);
 	o.fd = open(f.path, O_PATH);
 	EXPECT(disk_open(&f.d, &o, NULL) < 0);
 	close(o.fd);

@@ -274,6 +274,23 @@ TEST(number_of_results_is_bounded)
 	result_free(r);
 }
 
+/* Those that are made up for what is missing, too */
+TEST(number_of_missing_results_is_bounded)
+{
+	static const char text[] = "    1..1\n1..1\n";
+	struct result *r = result_new("root", 4);
+	static struct tap tap;
+	unsigned int made = 0;
+
+	for (int i = 0; i < 2 * TAP_NODES; i++)
+		tap_feed(&tap, text, sizeof(text) - 1);
+	tap_end(&tap, r);
+	for (const struct result *c = r->first; c; c = c->next)
+		made++;
+	EXPECT(made > 10 && made <= TAP_NODES);
+	result_free(r);
+}
+
 TEST(times_and_logs_come_back)
 {
 	static const char text[] = "1..1\n# lkvm: ms 1234\n# lkvm: log a/b\nok 1 x\n";
@@ -291,4 +308,4 @@ TEST_MAIN(T(tap13_of_a_test), T(directives_say_more),
 	  T(prose_is_no_result), T(bail_out_fails),
 	  T(notes_belong_to_what_failed), T(long_notes_keep_their_end),
 	  T(nul_bytes_and_huge_lines), T(depth_is_bounded),
-	  T(number_of_results_is_bounded), T(times_and_logs_come_back))
+	  T(number_of_results_is_bounded), T(number_of_missing_results_is_bounded), T(times_and_logs_come_back))

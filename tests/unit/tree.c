@@ -239,6 +239,26 @@ TEST(a_tree_is_copied)
 	teardown(f);
 }
 
+TEST(a_link_is_not_what_was_asked_for)
+{
+	struct fixture *f = setup();
+
+	EXPECT(receive(f, "Lto =elsewhere", "to", NULL) == -EPROTO);
+	EXPECT(receive(f, "Lto =elsewhere E", ".", "x/to") == -EPROTO);
+	EXPECT(access("to", F_OK) && errno == ENOENT);
+	teardown(f);
+}
+
+TEST(modes_go_through_the_mask)
+{
+	struct fixture *f = setup();
+
+	put_file("from", "text", 0777);
+	f->t.mask = 027;
+	EXPECT(!copy(f, "to") && mode_of("to") == 0750);
+	teardown(f);
+}
+
 TEST(what_is_no_file_is_left_out)
 {
 	struct fixture *f = setup();
@@ -347,6 +367,7 @@ TEST(depth_is_bounded)
 
 TEST_MAIN(T(a_file_is_copied_with_its_mode),
 	  T(a_tree_is_copied),
+	  T(a_link_is_not_what_was_asked_for), T(modes_go_through_the_mask),
 	  T(what_is_no_file_is_left_out),
 	  T(what_is_there_and_is_no_file_stays),
 	  T(names_that_lead_elsewhere_are_refused),
