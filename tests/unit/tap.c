@@ -308,4 +308,6 @@ TEST_MAIN(T(tap13_of_a_test), T(directives_say_more),
 	  T(prose_is_no_result), T(bail_out_fails),
 	  T(notes_belong_to_what_failed), T(long_notes_keep_their_end),
 	  T(nul_bytes_and_huge_lines), T(depth_is_bounded),
-	  T(number_of_results_is_bounded), T(number_of_missing_results_is_bounded), T(times_and_logs_come_back))
+	  T(number_of_results_is_bounded),
+	  T(number_of_missing_results_is_bounded),
+	  T(times_and_logs_come_back))
