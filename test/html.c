@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Results as one HTML page for people: counts, a row for each test, and behind it
- * what it is made of and the ends of its logs. It needs no other file, no script and
- * no network. All text is escaped as XML is. No state.
+ * Results as one HTML page for people.
+ *
+ * Theory of operation: counts, a row for each test, and behind it what it is made of
+ * and the ends of its logs. The page needs no other file, no script and no network;
+ * what unfolds is <details>. All text comes from a guest and is escaped as XML is.
+ * Logs are read at most LOG_END bytes from their end. Written in one walk, no state,
+ * one thread.
  */
 #include <stdlib.h>
 #include <string.h>

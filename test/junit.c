@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Results as JUnit XML: a suite for each collection, a case for each test and for
- * each that it is made of, whose class is the path to it. The end of what failed
- * is with it. No state.
+ * Results as JUnit XML.
+ *
+ * Theory of operation: a suite for each collection, a case for each test and for each
+ * that it is made of, whose class is the path to it, cut at CLASS_MAX. What failed has
+ * the end of what it printed with it. All text comes from a guest and is escaped; what
+ * XML cannot have is replaced. Written in one walk, no state, one thread.
  */
 #include <string.h>
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Results as KTAP 1, which test/tap.c reads back: nothing is lost on the way but
- * bytes that are no text. A note's lines begin with "# | ", so that none of them
- * is taken for a result. No state.
+ * Results as KTAP 1.
+ *
+ * Theory of operation: test/tap.c reads this back, which is how reports are merged:
+ * nothing is lost on the way but bytes that are no text. A note's lines begin with
+ * "# | ", so that none of them is taken for a result. What KTAP has no word for is a
+ * directive. Written in one walk, no state, one thread.
  */
 #include <string.h>
 
