@@ -127,8 +127,7 @@ int cmd_api(int argc, char **argv)
 		return fail("request", why);
 	err = lkvm_connect(&vm, argv[1]);
 	if (err) {
-		err = fail(argv[1], err == -ENOENT ? "no such VM (lkvm list)" :
-			   strerror(-err));
+		err = fail(argv[1], vm_why(err));
 	} else {
 		err = api_call(vm, argv[1], cmd, args);
 		lkvm_close(vm);

@@ -121,13 +121,7 @@ static int open_signals(struct exec *x)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signals_block(&set);
 	x->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return x->signals < 0 ? -errno : 0;
 }
@@ -140,8 +134,7 @@ int exec_start(struct exec *x, const struct state_out *records)
 	if (!err)
 		err = lkvm_connect(&x->vm, x->name);
 	if (err)
-		return exec_fail(x, err == -ENOENT ? "no such VM (lkvm list)" :
-				 strerror(-err));
+		return exec_fail(x, vm_why(err));
 	fd[0] = open_records(records);
 	null = open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)

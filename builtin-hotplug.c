@@ -53,9 +53,7 @@ static int connect_to(struct lkvm **vm, const char *name, struct report *r)
 {
 	int err = lkvm_connect(vm, name);
 
-	if (err == -ENOENT)
-		return report_error(r, 0, "%s: no such VM (lkvm list)", name);
-	return err ? report_error(r, -err, "%s", name) : 0;
+	return err ? report_error(r, 0, "%s: %s", name, vm_why(err)) : 0;
 }
 
 /* Why there is no answer, or which */

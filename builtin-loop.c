@@ -27,6 +27,17 @@ u64 now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+void signals_block(sigset_t *set)
+{
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGWINCH);
+	pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
 static void loop_resize(struct kvm *kvm)
 {
 	struct winsize w;

@@ -58,13 +58,7 @@ static void signals_init(void)
 
 	sigaction(SIGUSR1, &kick, NULL);
 	sigaction(SIGBUS, &bus, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signals_block(&set);
 }
 
 /* Opened before the VM is made: a run whose end cannot be told is no use. */

@@ -93,9 +93,8 @@ int opt_env(void *opts, const char *value, struct report *r)
 	return 0;
 }
 
-static int opt_fail_on(void *opts, const char *value, struct report *r)
+int fail_on_parse(u32 *splats, const char *value, struct report *r)
 {
-	struct run_options *o = opts;
 	char word[32];
 
 	for (const char *at = value;; at++) {
@@ -108,11 +107,18 @@ static int opt_fail_on(void *opts, const char *value, struct report *r)
 			return report_error(r, 0,
 				"--fail-on: \"%s\" is not oops, warn, kasan, lockdep or rcu",
 				word);
-		o->fail_on |= splat;
+		*splats |= splat;
 		at += n;
 		if (!*at)
 			return 0;
 	}
+}
+
+static int opt_fail_on(void *opts, const char *value, struct report *r)
+{
+	struct run_options *o = opts;
+
+	return fail_on_parse(&o->fail_on, value, r);
 }
 
 /* A word is kvmtool's: how much it says itself. We say nothing. */

@@ -153,11 +153,8 @@ static int stop_parse(struct stop_options *o, int argc, char **argv,
 		return report_error(r, -err, "stop");
 	for (int i = 1; i <= nr; i++) {
 		err = stop_add(list, argv[i]);
-		if (err == -ENOENT)
-			return report_error(r, 0, "%s: no such VM (lkvm list)",
-					    argv[i]);
 		if (err)
-			return report_error(r, -err, "%s", argv[i]);
+			return report_error(r, 0, "%s: %s", argv[i], vm_why(err));
 	}
 	return 0;
 }

@@ -85,23 +85,8 @@ static int opt_shard(void *opts, const char *value, struct report *r)
 static int opt_fail_on(void *opts, const char *value, struct report *r)
 {
 	struct test_options *o = opts;
-	char word[32];
 
-	for (const char *at = value;; at++) {
-		size_t n = strcspn(at, ",");
-		u32 splat;
-
-		snprintf(word, sizeof(word), "%.*s", (int)MIN(n, (size_t)31), at);
-		splat = klog_splat(word);
-		if (!splat)
-			return report_error(r, 0,
-				"--fail-on: \"%s\" is not oops, warn, kasan, lockdep or rcu",
-				word);
-		o->fail_on |= splat;
-		at += n;
-		if (!*at)
-			return 0;
-	}
+	return fail_on_parse(&o->fail_on, value, r);
 }
 
 #define TEST_OPT(n, l, t, a, f, h) \

@@ -22,14 +22,18 @@ static const struct option_desc no_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
+const char *vm_why(int err)
+{
+	return err == -ENOENT ? "no such VM (lkvm list)" : strerror(-err);
+}
+
 struct lkvm *vm_connect(const char *name)
 {
 	struct lkvm *vm = NULL;
 	int err = lkvm_connect(&vm, name);
 
 	if (err)
-		fprintf(stderr, "lkvm: %s: %s\n", name, err == -ENOENT ?
-			"no such VM (lkvm list)" : strerror(-err));
+		fprintf(stderr, "lkvm: %s: %s\n", name, vm_why(err));
 	return err ? NULL : vm;
 }
 

@@ -3,6 +3,8 @@
 #ifndef KVM__BUILTIN_H
 #define KVM__BUILTIN_H
 
+#include <signal.h>
+
 #include "kvm/control.h"
 #include "kvm/discover.h"
 #include "kvm/initramfs.h"
@@ -215,6 +217,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 /** config_print() - for people; machine_print() is for programs */
 void config_print(const struct run_config *c);
 void config_free(struct run_config *c);
+/** fail_on_parse() - words of --fail-on are added to *@splats, enum klog_splat */
+int fail_on_parse(u32 *splats, const char *value, struct report *r);
 /** opt_disk(), opt_env() - an option_desc's call */
 int opt_disk(void *opts, const char *value, struct report *r);
 int opt_env(void *opts, const char *value, struct report *r);
@@ -302,6 +306,8 @@ int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 /* builtin-vm.c: what the commands that act on a running VM share. */
 
 struct lkvm;
+/** vm_why() - why lkvm_connect() failed, for people */
+const char *vm_why(int err);
 /** vm_connect() - NULL after it was said on stderr why not */
 struct lkvm *vm_connect(const char *name);
 /**
@@ -675,6 +681,11 @@ struct run_parts {
 	long timeout;
 };
 
+/**
+ * signals_block() - what the main thread hears of by a signalfd: INT, TERM, HUP and
+ * WINCH. A write to who has gone is -EPIPE.
+ */
+void signals_block(sigset_t *set);
 /** run_loop() - until the VM ends or a signal or the timeout ends it */
 int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	     struct report *r);
