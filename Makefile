@@ -43,7 +43,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 endif
 
 lib-y := abi.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
-lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c seal.c thread.c tree.c
+lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c thread.c tree.c
 lib-y += unix.c $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
@@ -62,9 +62,8 @@ lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 # Nothing passes often through what is not in here: small is what counts there.
-hot-y := kvm-cpu.c mmio.c ioport.c gmem.c hw/irq.c hw/msix.c
-hot-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/blk.c virtio/net-path.c
-hot-y += $(filter disk/%,$(lib-y))
+hot-y := kvm-cpu.c mmio.c ioport.c gmem.c virtio/queue.c virtio/iov.c
+hot-y += virtio/blk.c virtio/net-path.c disk/raw.c disk/threads.c disk/uring.c
 cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.

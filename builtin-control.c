@@ -158,6 +158,27 @@ static void vm_resume(struct control_call *call)
 			       v->config->machine.name, state_name(kvm));
 }
 
+static void vm_reset(struct control_call *call)
+{
+	struct kvm *kvm = control_kvm(call);
+	struct vm_control *v = call->vm;
+	struct report r = { "" };
+
+	if (!kvm)
+		return;
+	if (v->command) {
+		control_refuse(call, "unsupported", NULL,
+			       "%s runs a command, which would be lost",
+			       v->config->machine.name);
+		return;
+	}
+	if (kvm_reset(kvm, &r)) {
+		control_refuse(call, "failed", NULL, "%s", r.msg);
+		return;
+	}
+	control_event(v->server, "reset", NULL);
+}
+
 static struct virtio_device *find_balloon(struct kvm *kvm)
 {
 	for (struct device *d = kvm->devices; d; d = d->next) {
@@ -201,6 +222,7 @@ static const control_handler handlers[CONTROL_NR] = {
 	[CONTROL_VM_KILL] = vm_kill,
 	[CONTROL_VM_PAUSE] = vm_pause,
 	[CONTROL_VM_RESUME] = vm_resume,
+	[CONTROL_VM_RESET] = vm_reset,
 	[CONTROL_VM_STAT] = vm_stat,
 	[CONTROL_VM_BALLOON] = vm_balloon,
 	[CONTROL_CONSOLE_OPEN] = console_reader_open,

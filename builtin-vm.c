@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lkvm pause, resume, balloon, wait; and what all of their kind share.
+ * lkvm pause, resume, reset, balloon, wait; and what all of their kind share.
  *
  * Theory of operation: each is a thin client of the VM's control socket. What the
  * VM says that is wrong is printed as one line, with its name in front.
@@ -86,6 +86,11 @@ int cmd_pause(int argc, char **argv)
 int cmd_resume(int argc, char **argv)
 {
 	return vm_simple(argc, argv, "vm.resume");
+}
+
+int cmd_reset(int argc, char **argv)
+{
+	return vm_simple(argc, argv, "vm.reset");
 }
 
 struct balloon_options {

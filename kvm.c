@@ -132,15 +132,14 @@ static int kvm_open_vm(struct kvm *kvm, struct report *r)
 	return 0;
 }
 
-static int kvm_alloc_ram(struct kvm *kvm, struct report *r)
+/* @fixed: MAP_FIXED, to replace what is there */
+static int kvm_map_ram(struct kvm *kvm, int fixed, struct report *r)
 {
 	const size_t align = 2 * SZ_1M;
-	void *p;
+	void *p = mmap(kvm->ram_map, kvm->ram_map_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed,
+		       -1, 0);
 
-	kvm->ram_size = kvm->machine->mem;
-	kvm->ram_map_size = kvm->ram_size + align;
-	p = mmap(NULL, kvm->ram_map_size, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return report_error(r, errno, "guest memory: %llu MiB",
 				    (unsigned long long)(kvm->ram_size / SZ_1M));
@@ -149,6 +148,19 @@ static int kvm_alloc_ram(struct kvm *kvm, struct report *r)
 	madvise(kvm->ram, kvm->ram_size, MADV_HUGEPAGE);
 	madvise(kvm->ram, kvm->ram_size, MADV_DONTDUMP);
 	return 0;
+}
+
+static int kvm_alloc_ram(struct kvm *kvm, struct report *r)
+{
+	kvm->ram_size = kvm->machine->mem;
+	kvm->ram_map_size = kvm->ram_size + 2 * SZ_1M;
+	return kvm_map_ram(kvm, 0, r);
+}
+
+int kvm_renew_ram(struct kvm *kvm, struct report *r)
+{
+	kvm->gmem.nr_files = 0;
+	return kvm_map_ram(kvm, MAP_FIXED, r);
 }
 
 static int kvm_ioeventfd(void *opaque, int fd, u64 gpa, u32 len,
@@ -280,9 +292,11 @@ int kvm_start(struct kvm *kvm, struct report *r)
 	int err = 0;
 
 	pthread_mutex_lock(&kvm->lock);
-	for (struct device *d = kvm->devices; d && !err; d = d->next)
-		if (d->ops->start)
+	for (struct device *d = kvm->devices; d && !err; d = d->next) {
+		err = kvm_keep_fresh(d);
+		if (!err && d->ops->start)
 			err = d->ops->start(d);
+	}
 	for (unsigned int i = 0; i < kvm->nr_cpus && !err; i++)
 		err = arch_cpu_init(&kvm->cpus[i], r);
 	if (!err)
@@ -353,6 +367,12 @@ int kvm_stop(struct kvm *kvm)
 	return 0;
 }
 
+void kvm_free_device(struct device *dev)
+{
+	state_out_free(&dev->fresh);
+	dev->ops->destroy(dev);
+}
+
 /* In reverse: what was made last may use what was made first. */
 static void kvm_destroy_devices(struct device *d)
 {
@@ -368,7 +388,7 @@ static void kvm_destroy_devices(struct device *d)
 	while (reversed) {
 		d = reversed;
 		reversed = d->next;
-		d->ops->destroy(d);
+		kvm_free_device(d);
 	}
 }
 

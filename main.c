@@ -22,6 +22,7 @@ const struct command commands[] = {
 	{ "stop", "have a VM power off, or end it", cmd_stop, stop_options },
 	{ "pause", "stop a VM's CPUs and devices for a while", cmd_pause, NULL },
 	{ "resume", "have a paused VM go on", cmd_resume, NULL },
+	{ "reset", "have a VM start over with its kernel", cmd_reset, NULL },
 	{ "balloon", "take memory from a guest, or give it back", cmd_balloon,
 	  balloon_options },
 	{ "stat", "what is counted of a VM", cmd_stat, stat_options },

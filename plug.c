@@ -60,6 +60,8 @@ static int plug(struct kvm *kvm, struct device *d, struct report *r)
 	struct virtio_device *dev = container_of(d, struct virtio_device, dev);
 	int err = arch_add_virtio(kvm, dev, r);
 
+	if (!err)
+		err = kvm_keep_fresh(d);
 	if (err)
 		return err;
 	if (kvm->state == KVM_PAUSED && d->ops->pause)
@@ -80,7 +82,7 @@ int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r)
 	else
 		err = while_still(kvm, plug, &dev->dev, r);
 	if (err)
-		dev->dev.ops->destroy(&dev->dev);
+		kvm_free_device(&dev->dev);
 	return err;
 }
 
@@ -96,7 +98,7 @@ static int unplug(struct kvm *kvm, struct device *dev, struct report *r)
 	*link = dev->next;
 	if (kvm->devices_tail == &dev->next)
 		kvm->devices_tail = link;
-	dev->ops->destroy(dev);
+	kvm_free_device(dev);
 	return 0;
 }
 

@@ -49,6 +49,10 @@ const struct control_cmd control_table[CONTROL_NR] = {
 		.name = "vm.resume",
 		.help = "undo vm.pause",
 	},
+	[CONTROL_VM_RESET] = {
+		.name = "vm.reset",
+		.help = "start over, as the reset button of a machine does",
+	},
 	[CONTROL_VM_STAT] = {
 		.name = "vm.stat",
 		.help = "what is counted of the VM since it began",

@@ -15,9 +15,9 @@
  * and the host's bytes wait outside.
  *
  * The host's bytes also wait outside until somebody listens: the receive
- * interrupt is enabled, or LSR is read twice with nothing in between, which is
- * how a guest polls for input but not how it waits for the transmitter. A
- * driver empties the receiver when it starts, and input that was there before
+ * interrupt is enabled, or LSR is read SERIAL_POLLS times with nothing in between,
+ * which is how a guest polls for input but not how it waits for the transmitter,
+ * which is always ready (Linux may well look twice or three times). A driver empties the receiver when it starts, and input that was there before
  * the guest was (a pipe, a file) would lose its first bytes. For the same
  * reason a byte stays when the FIFOs are enabled, unlike in s8.4 of the sheet.
  *
@@ -39,6 +39,7 @@
 #include <linux/serial_reg.h>
 #include "kvm/hw.h"
 
+#define SERIAL_POLLS 8U
 #define SERIAL_PORTS 8
 #define SERIAL_FIFO 16
 #define SERIAL_STATE_VERSION 2
@@ -279,7 +280,7 @@ static unsigned int serial_room(const struct serial *s)
 
 	if (s->r.mcr & UART_MCR_LOOP)
 		return 0;
-	if (!(s->r.ier & UART_IER_RDI) && s->polls < 2)
+	if (!(s->r.ier & UART_IER_RDI) && s->polls < SERIAL_POLLS)
 		return 0;
 	return s->r.rx_count < max ? max - s->r.rx_count : 0;
 }
@@ -300,7 +301,7 @@ static int serial_io_read(void *o, u64 off, void *d, unsigned int len)
 	u8 v;
 
 	pthread_mutex_lock(&s->lock);
-	s->polls = off == UART_LSR ? MIN(s->polls + 1, 2U) : 0;
+	s->polls = off == UART_LSR ? MIN(s->polls + 1, SERIAL_POLLS) : 0;
 	v = serial_read_reg(s, off);
 	serial_update_irq(s);
 	serial_wake(s);

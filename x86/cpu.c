@@ -56,7 +56,7 @@ int x86_get_cpuid(struct kvm *kvm, struct report *r)
 	return 0;
 }
 
-static int x86_set_cpuid(struct kvm_cpu *cpu, struct report *r)
+int x86_set_cpuid(struct kvm_cpu *cpu, struct report *r)
 {
 	const struct kvm_cpuid2 *from = cpu->kvm->arch->cpuid;
 	size_t size = sizeof(*from) + X86_MAX_CPUID * sizeof(from->entries[0]);
@@ -202,17 +202,22 @@ static int x86_boot_state(struct kvm_cpu *cpu, struct report *r)
 	return 0;
 }
 
-int arch_cpu_init(struct kvm_cpu *cpu, struct report *r)
+int x86_cpu_boot(struct kvm_cpu *cpu, struct report *r)
 {
-	int err = x86_set_cpuid(cpu, r);
+	int err = x86_set_msrs(cpu, r);
 
-	if (!err)
-		err = x86_set_msrs(cpu, r);
 	if (!err)
 		err = x86_set_lint(cpu, r);
 	if (!err && !cpu->id)
 		err = x86_boot_state(cpu, r);
 	return err;
+}
+
+int arch_cpu_init(struct kvm_cpu *cpu, struct report *r)
+{
+	int err = x86_set_cpuid(cpu, r);
+
+	return err ? err : x86_cpu_boot(cpu, r);
 }
 
 struct text {

@@ -9,7 +9,8 @@
  * everything, touches no guest memory), then the command line is checked and
  * the initrd is given a place, then all is placed.
  *
- * Each file is opened once, without waiting, and only a regular one is taken.
+ * Each file is opened once, without waiting, and only a regular one is taken. A VM
+ * keeps both open, to load them once more when it is reset.
  * Of a vmlinux and an initrd whole pages are mapped privately over guest RAM
  * where file offset and address agree modulo the page size; edges, and all of
  * it where mapping is refused, are read. A bzImage is read: it unpacks itself
@@ -82,7 +83,9 @@ static int file_open(struct load_file *f)
 {
 	struct stat st;
 
-	f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (f->fd < 0)
+		f->fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY |
+			     O_NONBLOCK);
 	if (f->fd < 0)
 		return report_error(f->r, errno, "%s %s", f->what, f->path);
 	if (fstat(f->fd, &st) < 0)
@@ -99,11 +102,12 @@ static int file_open(struct load_file *f)
 	return 0;
 }
 
-static void file_close(struct load_file *f)
+static void file_close(const struct load_file *f, int *kept)
 {
-	if (f->fd >= 0)
+	if (kept)
+		*kept = f->fd;
+	else if (f->fd >= 0)
 		close(f->fd);
-	f->fd = -1;
 }
 
 int load_read(const struct load_file *f, void *dst, u64 len, u64 off)
@@ -421,11 +425,16 @@ int x86_load_image(const struct x86_load *l, struct x86_image *out,
 		.file = { "kernel", l->kernel, l->gmem, r, -1, 0 },
 	};
 	struct load_file initrd = { "initrd", l->initrd, l->gmem, r, -1, 0 };
+	int *kept = l->kept;
 	const char *cmdline = l->cmdline ? l->cmdline : "";
 	struct initrd_place at = { .archive_len = l->archive_len };
 	struct elf_plan elf = { .nr = 0 };
 	int err;
 
+	if (kept) {
+		k.file.fd = kept[0];
+		initrd.fd = kept[1];
+	}
 	err = file_open(&k.file);
 	if (!err)
 		err = kernel_plan(&k, &elf);
@@ -443,7 +452,7 @@ int x86_load_image(const struct x86_load *l, struct x86_image *out,
 		err = info_write(l, &k, cmdline, &at);
 	if (!err)
 		*out = k.image;
-	file_close(&initrd);
-	file_close(&k.file);
+	file_close(&initrd, kept ? &kept[1] : NULL);
+	file_close(&k.file, kept);
 	return err;
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 #include <linux/audit.h>
 
 #include "kvm/arch.h"
@@ -62,7 +63,7 @@ static int x86_create_memory(struct kvm *kvm, struct report *r)
 	return err;
 }
 
-static int x86_create_irqchip(struct kvm *kvm, struct report *r)
+int x86_create_chips(int vm, unsigned int nr_cpus, struct report *r)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 	struct kvm_enable_cap x2apic = {
@@ -70,18 +71,24 @@ static int x86_create_irqchip(struct kvm *kvm, struct report *r)
 		.args[0] = KVM_X2APIC_API_USE_32BIT_IDS |
 			   KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
 	};
+
+	if (ioctl(vm, KVM_CREATE_IRQCHIP, 0L) < 0)
+		return report_error(r, errno, "KVM_CREATE_IRQCHIP");
+	if (ioctl(vm, KVM_CREATE_PIT2, &pit) < 0)
+		return report_error(r, errno, "KVM_CREATE_PIT2");
+	if (ioctl(vm, KVM_ENABLE_CAP, &x2apic) < 0 && nr_cpus > 255)
+		return report_error(r, errno, "KVM_CAP_X2APIC_API");
+	return 0;
+}
+
+static int x86_create_irqchip(struct kvm *kvm, struct report *r)
+{
 	struct kvm_irq_routing_entry e[16 + IRQ_MAX_LINES];
 	unsigned int n = 0;
-	int err;
+	int err = x86_create_chips(kvm->vm_fd, kvm->machine->nr_cpus, r);
 
-	if (ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0L) < 0)
-		return report_error(r, errno, "KVM_CREATE_IRQCHIP");
-	if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0)
-		return report_error(r, errno, "KVM_CREATE_PIT2");
-	if (ioctl(kvm->vm_fd, KVM_ENABLE_CAP, &x2apic) < 0 &&
-	    kvm->machine->nr_cpus > 255)
-		return report_error(r, errno, "KVM_CAP_X2APIC_API");
-
+	if (err)
+		return err;
 	memset(e, 0, sizeof(e));
 	for (unsigned int gsi = 0; gsi < IRQ_MAX_LINES; gsi++) {
 		if (gsi < 16) {
@@ -113,6 +120,8 @@ int arch_vm_create(struct kvm *kvm, struct report *r)
 	kvm->arch = calloc(1, sizeof(*kvm->arch));
 	if (!kvm->arch)
 		return report_error(r, ENOMEM, "virtual machine");
+	kvm->arch->kept[0] = -1;
+	kvm->arch->kept[1] = -1;
 	err = x86_create_memory(kvm, r);
 	if (!err)
 		err = x86_create_irqchip(kvm, r);
@@ -127,6 +136,9 @@ void arch_vm_destroy(struct kvm *kvm)
 		pci_bus_destroy(kvm->pci);
 	if (kvm->irq)
 		irq_chip_destroy(kvm->irq);
+	for (unsigned int i = 0; kvm->arch && i < 2; i++)
+		if (kvm->arch->kept[i] >= 0)
+			close(kvm->arch->kept[i]);
 	if (kvm->arch)
 		free(kvm->arch->cpuid);
 	free(kvm->arch);
@@ -383,7 +395,7 @@ int arch_unplug(struct kvm *kvm, const struct device *dev)
 	return 0;
 }
 
-int arch_platform_finish(struct kvm *kvm, struct report *r)
+int x86_write_tables(struct kvm *kvm, struct report *r)
 {
 	struct x86_tables t = {
 		.gmem = &kvm->gmem,
@@ -392,12 +404,16 @@ int arch_platform_finish(struct kvm *kvm, struct report *r)
 		.virtio_mmio = kvm->arch->mmio,
 		.nr_virtio_mmio = kvm->arch->nr_mmio,
 	};
-	int err;
+	int err = acpi_write_tables(&t, r);
 
+	return err ? err : mptable_write(&t, r);
+}
+
+int arch_platform_finish(struct kvm *kvm, struct report *r)
+{
 	if (kvm->pci)
 		pci_bus_finish(kvm->pci, X86_SPARE_SLOTS);
-	err = acpi_write_tables(&t, r);
-	return err ? err : mptable_write(&t, r);
+	return x86_write_tables(kvm, r);
 }
 
 int arch_load(struct kvm *kvm, struct report *r)
@@ -412,6 +428,7 @@ int arch_load(struct kvm *kvm, struct report *r)
 		.cmdline = kvm->machine->cmdline,
 		.e820 = &map,
 		.acpi_rsdp = X86_ACPI_GPA,
+		.kept = kvm->arch->kept,
 	};
 
 	e820_build(&map, &kvm->gmem);

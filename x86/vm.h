@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What x86/vm.c and x86/cpu.c share. */
+/* What x86/vm.c, x86/cpu.c and x86/reset.c share. */
 #ifndef KVM__X86_VM_H
 #define KVM__X86_VM_H
 
@@ -12,6 +12,7 @@
 /**
  * struct arch_vm - the x86 part of a VM
  * @cpuid: what KVM supports, fetched once
+ * @kept: the descriptors of kernel and initrd, or -1
  * @hotplug: a device, NULL without PCI
  * @ejected: slots that the guest let go of, a bit for each; atomic
  */
@@ -21,11 +22,20 @@ struct arch_vm {
 	struct x86_image image;
 	struct kvm_cpuid2 *cpuid;
 	bool tsc_deadline;
+	int kept[2];
 	struct device *hotplug;
 	u32 ejected;
 };
 
 /** x86_get_cpuid() - KVM_GET_SUPPORTED_CPUID into kvm->arch */
 int x86_get_cpuid(struct kvm *kvm, struct report *r);
+/** x86_set_cpuid() - that, made to fit, for @cpu: its kvm, id and fd are used */
+int x86_set_cpuid(struct kvm_cpu *cpu, struct report *r);
+/** x86_cpu_boot() - what a new @cpu begins with, its CPUID aside */
+int x86_cpu_boot(struct kvm_cpu *cpu, struct report *r);
+/** x86_create_chips() - interrupt controllers and timer of VM @vm, before vCPUs */
+int x86_create_chips(int vm, unsigned int nr_cpus, struct report *r);
+/** x86_write_tables() - ACPI's and the MP table, once all devices are there */
+int x86_write_tables(struct kvm *kvm, struct report *r);
 
 #endif

@@ -105,6 +105,8 @@ struct x86_image {
  * struct x86_load - what to load; @acpi_rsdp 0 for no ACPI
  * @archive: @archive_len bytes of initramfs that come in front of @initrd; a
  *	multiple of 4 KiB
+ * @kept: descriptors of @kernel and @initrd, which are opened where they are -1
+ *	and stay open; NULL, and they are closed in the end
  */
 struct x86_load {
 	struct gmem *gmem;
@@ -115,6 +117,7 @@ struct x86_load {
 	const char *cmdline;
 	const struct e820 *e820;
 	u64 acpi_rsdp;
+	int *kept;
 };
 
 /**

@@ -30,6 +30,11 @@ bool arch_released(const struct kvm *kvm, const struct device *dev);
 int arch_unplug(struct kvm *kvm, const struct device *dev);
 /** arch_load() - kernel, initrd and command line into guest memory */
 int arch_load(struct kvm *kvm, struct report *r);
+/**
+ * arch_reset() - interrupt controllers, timer and vCPUs as before a guest ran, and
+ *	tables, kernel and initrd in memory
+ */
+int arch_reset(struct kvm *kvm, struct report *r);
 /** arch_cpu_init() - CPUID, MSRs, registers; on the vCPU's thread or before */
 int arch_cpu_init(struct kvm_cpu *cpu, struct report *r);
 /** arch_cpu_exit() - an exit that is not I/O. 1 go on, 0 stop this vCPU */

@@ -12,7 +12,7 @@ struct device;
  * @pause: on return no thread of the device touches guest memory or a backend
  * @resume: undoes @pause
  * @save: only while paused or before start
- * @restore: only before start; refuses what save would not write
+ * @restore: only while paused or before start; refuses what save would not write
  * @destroy: frees the device; accepts a half-built one
  *
  * All but @destroy may be NULL, which means that there is nothing to do.
@@ -32,12 +32,14 @@ struct device_ops {
  * @name: for messages and saved state, unique in a VM, e.g. "serial0"
  * @next: the VM's list, in order of creation
  * @is_virtio: it is in a struct virtio_device
+ * @fresh: what @save wrote before a guest could do anything
  */
 struct device {
 	const struct device_ops *ops;
 	struct device *next;
 	bool is_virtio;
 	char name[24];
+	struct state_out fresh;
 };
 
 #endif

@@ -99,6 +99,8 @@ int kvm_create(struct kvm **out, const struct machine *m,
 	       struct report *r);
 /** kvm_add_device() - append to the list; ownership passes */
 void kvm_add_device(struct kvm *kvm, struct device *dev);
+/** kvm_free_device() - of what is, or was to be, in that list */
+void kvm_free_device(struct device *dev);
 /**
  * kvm_find_device() - by name; NULL when there is none
  * Context: the main thread.
@@ -136,6 +138,18 @@ int kvm_seal(struct kvm *kvm, struct report *r);
 int kvm_start(struct kvm *kvm, struct report *r);
 int kvm_pause(struct kvm *kvm);
 int kvm_resume(struct kvm *kvm);
+/**
+ * kvm_reset() - start over: devices, memory and vCPUs as when the VM was new
+ *
+ * A VM that is paused stays so. Context: the main thread; takes as long as
+ * loading the kernel does. Return: 0, or -errno with the reason in @r; the VM is
+ * as before then, or ends with that reason.
+ */
+int kvm_reset(struct kvm *kvm, struct report *r);
+/** kvm_keep_fresh() - keep for kvm_reset() what @dev is like, now that it is new */
+int kvm_keep_fresh(struct device *dev);
+/** kvm_renew_ram() - all RAM reads as zeroes. Context: nobody uses it */
+int kvm_renew_ram(struct kvm *kvm, struct report *r);
 /**
  * kvm_halt() - vCPUs are gone on return, devices still work
  *
