@@ -15,11 +15,13 @@
  * and the host's bytes wait outside.
  *
  * The host's bytes also wait outside until somebody listens: the receive
- * interrupt is enabled, or LSR is read SERIAL_POLLS times with nothing in between,
- * which is how a guest polls for input but not how it waits for the transmitter,
- * which is always ready (Linux may well look twice or three times). A driver empties the receiver when it starts, and input that was there before
- * the guest was (a pipe, a file) would lose its first bytes. For the same
- * reason a byte stays when the FIFOs are enabled, unlike in s8.4 of the sheet.
+ * interrupt is enabled and can reach the line, or LSR is read SERIAL_POLLS times
+ * with nothing in between, which is how a guest polls for input. It is not how it
+ * waits for the transmitter, which is always ready; Linux looks twice behind each
+ * message. A driver that looks for the chip turns all of IER on for a moment, and
+ * one that starts empties the receiver: input that was there before the guest was
+ * (a pipe, a file) would lose its first bytes. For the same reason a byte stays
+ * when the FIFOs are enabled, unlike in s8.4 of the sheet.
  *
  * Threads: vCPUs through the ports, any thread through serial_input().
  * Locks: out_lock > lock. @lock guards the registers and is never held during
@@ -280,7 +282,8 @@ static unsigned int serial_room(const struct serial *s)
 
 	if (s->r.mcr & UART_MCR_LOOP)
 		return 0;
-	if (!(s->r.ier & UART_IER_RDI) && s->polls < SERIAL_POLLS)
+	if (!(s->r.ier & UART_IER_RDI && s->r.mcr & UART_MCR_OUT2) &&
+	    s->polls < SERIAL_POLLS)
 		return 0;
 	return s->r.rx_count < max ? max - s->r.rx_count : 0;
 }

@@ -108,6 +108,7 @@ TEST(serial_iir_shows_highest_priority_and_keeps_thre)
 
 	setup(&f);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_4);
+	out(&f, UART_MCR, UART_MCR_OUT2);
 	out(&f, UART_IER, UART_IER_THRI | UART_IER_RDI);
 	EXPECT(serial_input(f.dev, "x", 1) == 1);
 	EXPECT(in(&f, UART_IIR) == (0xc0 | UART_IIR_RX_TIMEOUT));
@@ -175,6 +176,7 @@ TEST(serial_input_takes_what_fits)
 	struct fixture f;
 
 	setup(&f);
+	out(&f, UART_MCR, UART_MCR_OUT2);
 	out(&f, UART_IER, UART_IER_RDI);
 	EXPECT(serial_input(f.dev, "abc", 3) == 1);
 	EXPECT(!serial_wants_input(f.dev));
@@ -209,7 +211,11 @@ TEST(serial_input_waits_for_a_listener)
 	EXPECT(serial_input(f.dev, "abc", 3) == 1);
 	EXPECT(in(&f, UART_RX) == 'a');
 	EXPECT(serial_input(f.dev, "bc", 2) == 0);
+	/* As a driver that looks for the chip */
+	out(&f, UART_IER, 0x0f);
+	EXPECT(serial_input(f.dev, "bc", 2) == 0);
 	out(&f, UART_IER, UART_IER_RDI);
+	out(&f, UART_MCR, UART_MCR_OUT2);
 	EXPECT(serial_input(f.dev, "bc", 2) == 1);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
 	EXPECT(in(&f, UART_RX) == 'b');
@@ -221,6 +227,7 @@ TEST(serial_wakes_who_waits_for_room)
 	struct fixture f;
 
 	setup(&f);
+	out(&f, UART_MCR, UART_MCR_OUT2);
 	out(&f, UART_IER, UART_IER_RDI);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
 	EXPECT(serial_input(f.dev, "0123456789abcdef", 16) == 16);
@@ -237,7 +244,7 @@ TEST(serial_wakes_who_waits_for_room)
 	EXPECT(serial_input(f.dev, "h", 1) == 0);
 	in(&f, UART_RX);
 	EXPECT(f.wakes == 1);
-	out(&f, UART_MCR, 0);
+	out(&f, UART_MCR, UART_MCR_OUT2);
 	EXPECT(f.wakes == 2);
 	EXPECT(serial_input(f.dev, "0123456789abcdefg", 17) == 16);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
