@@ -76,20 +76,19 @@ static int copy_irqchip(int from, int to)
 
 static int copy_msrs(int from, int to, const struct kvm_msr_list *list)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} m = { .head = { .nmsrs = 1 } };
+	struct kvm_msrs *m = calloc(1, sizeof(*m) + sizeof(m->entries[0]));
+	int err = m ? 0 : -ENOMEM;
 
-	for (u32 i = 0; i < list->nmsrs; i++) {
-		m.entry.index = list->indices[i];
-		if (m.entry.index == MSR_IA32_TSC)
-			continue;
-		if (ioctl(from, KVM_GET_MSRS, &m) == 1 &&
-		    ioctl(to, KVM_SET_MSRS, &m) < 0)
-			return -errno;
+	for (u32 i = 0; i < list->nmsrs && !err; i++) {
+		m->nmsrs = 1;
+		m->entries[0].index = list->indices[i];
+		if (list->indices[i] != MSR_IA32_TSC &&
+		    ioctl(from, KVM_GET_MSRS, m) == 1 &&
+		    ioctl(to, KVM_SET_MSRS, m) < 0)
+			err = -errno;
 	}
-	return 0;
+	free(m);
+	return err;
 }
 
 static int copy_cpu(struct kvm_cpu *cpu, int from,
