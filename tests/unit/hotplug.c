@@ -236,6 +236,8 @@ static int vm_make(struct vm *v)
 	irq_chip_create(&kvm->irq, &fake_ops, v, NULL, 0);
 	gmem_add(&kvm->gmem, 0, sizeof(ram), ram);
 	kvm->arch = calloc(1, sizeof(*kvm->arch));
+	kvm->arch->kept[0] = -1;
+	kvm->arch->kept[1] = -1;
 	kvm->hw_env = (struct hw_env){ .pio = &kvm->pio, .irq = kvm->irq };
 	kvm->virtio_env = (struct virtio_env){
 		.gmem = &kvm->gmem, .log = &kvm->log, .mmio = &kvm->mmio,
@@ -265,7 +267,7 @@ static void vm_end(struct vm *v)
 
 	for (struct device *d = v->kvm.devices; d; d = next) {
 		next = d->next;
-		d->ops->destroy(d);
+		kvm_free_device(d);
 	}
 	v->kvm.devices = NULL;
 	arch_vm_destroy(&v->kvm);
