@@ -43,7 +43,8 @@ int main(void)
 	wrmsr(MSR_TSC_DEADLINE, begin + 20000000);
 	while (!ticks)
 		irq_wait();
-	EXPECT(rdtsc() >= begin + 20000000);
+	/* Microseconds early: KVM's timer is (lapic_timer_advance), to be in time. */
+	EXPECT(rdtsc() >= begin + 20000000 - 200000);
 	EXPECT_EQ(rdmsr(MSR_TSC_DEADLINE), 0);
 	/* What is past fires at once. */
 	ticks = 0;
