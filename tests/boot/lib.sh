@@ -15,7 +15,7 @@ dir=$1
 lkvm=$(realpath "${2:-lkvm}") || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-n=0 bad=0
+n=0 bad=0 last=$SECONDS
 # How many CPUs a guest has that is busy for long: with two it triple-faults now
 # and then in an emulated host, also under QEMU (Documentation/testing.md).
 busy_cpus=$([ -n "${LKVM_IN_EMULATED_HOST:-}" ] && echo 1 || echo 2)
@@ -23,14 +23,15 @@ busybox=(-i "$dir/busybox.img")
 echo "KTAP version 1"
 
 # result NAME STATUS [LOG...]: the logs, $work/log if none is named, are shown
-# when it failed
+# when it failed; what took long is said
 result() {
-	local name=$1 status=$2
+	local name=$1 status=$2 took=$((SECONDS - last))
 
 	shift 2
 	n=$((n + 1))
+	last=$SECONDS
 	if [ "$status" = 0 ]; then
-		echo "ok $n $name"
+		echo "ok $n $name$([ $took -lt 10 ] || echo " # $took s")"
 	else
 		cat "${@:-$work/log}" 2>/dev/null | tr -d '\r' | tail -n 40 |
 			sed 's/^/# /'
