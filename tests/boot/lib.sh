@@ -69,7 +69,8 @@ finish() {
 
 # boot NAME STATUS PATTERN ARGS...: the exit status and a line of the console.
 # In an emulated host a boot that runs out of time or triple-faults gets a second
-# try, which is said: see Documentation/testing.md.
+# try, which is said: see Documentation/testing.md. $boot_again undoes what the first
+# one left.
 boot() {
 	local name=$1 want=$2 pattern=$3 status try
 
@@ -83,6 +84,7 @@ boot() {
 			grep -aqE '^lkvm: (timeout|the guest triple-faulted)' \
 				"$work/log" || break
 		echo "# $name: ended with $status, once more"
+		${boot_again:-}
 	done
 	echo "lkvm's status: $status, wanted $want" >>"$work/log"
 	[ $status = "$want" ] && grep -qE "$pattern" "$work/log"
