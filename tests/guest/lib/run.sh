@@ -87,6 +87,27 @@ guest() {
 	result "$name" $? "$why"
 }
 
+# resets OPTIONS...: the guest starts over, again and again, in the middle of it
+resets() {
+	local run=$work/run why='' i
+
+	mkdir -m 700 "$run" || exit 1
+	export XDG_RUNTIME_DIR=$run
+	timeout 60 "$lkvm" run --detach --name r -k "$images/$dir" -m 16M --nodefaults \
+		--timeout 60 "$@" </dev/null >"$work/out" 2>"$work/err" || why="no start"
+	for ((i = 0; i < 20; i++)); do
+		[ -n "$why" ] || timeout 30 "$lkvm" reset r 2>>"$work/err" ||
+			why="reset $i failed"
+	done
+	timeout 60 "$lkvm" stop --force r 2>>"$work/err" || why="${why:-no stop}"
+	! grep -qE 'AddressSanitizer|LeakSanitizer|runtime error' "$run/lkvm/r.log" ||
+		why="a sanitizer complained"
+	cat "$run/lkvm/r.log" >>"$work/err"
+	unset XDG_RUNTIME_DIR
+	[ -z "$why" ]
+	result "$dir-starts-over" $? "$why"
+}
+
 # stays_inside ERR RW RO: a guest that wants out of a share; RW and RO are options
 # of lkvm, with % for the directory
 stays_inside() {
