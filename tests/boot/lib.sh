@@ -16,9 +16,6 @@ lkvm=$(realpath "${2:-lkvm}") || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 n=0 bad=0 last=$SECONDS
-# How many CPUs a guest has that is busy for long: with two it triple-faults now
-# and then in an emulated host, also under QEMU (Documentation/testing.md).
-busy_cpus=$([ -n "${LKVM_IN_EMULATED_HOST:-}" ] && echo 1 || echo 2)
 busybox=(-i "$dir/busybox.img")
 echo "KTAP version 1"
 
