@@ -228,6 +228,12 @@ install: $(bin)lkvm
 	$(say) "  INSTALL $(bindir)/lkvm"
 	$(Q)install -D -m 755 $(bin)lkvm $(DESTDIR)$(bindir)/lkvm
 	$(Q)install -D -m 644 Documentation/lkvm.1 $(DESTDIR)$(mandir)/man1/lkvm.1
+ifeq ($(CROSS_COMPILE),)
+	$(Q)scripts/man $(or $(bin),./)lkvm $(out)man
+	$(Q)install -m 644 $(out)man/*.1 $(DESTDIR)$(mandir)/man1
+else
+	$(say) "  no pages of commands: they are made by lkvm, which runs elsewhere"
+endif
 
 # Everything but lkvm itself is below $(out), and nothing else is.
 clean:
@@ -245,7 +251,7 @@ endif
 
 help:
 	@echo '  make            lkvm, here or in O=DIR'
-	@echo '  make install    lkvm and its man page: prefix=/usr/local DESTDIR='
+	@echo '  make install    lkvm and its man pages: prefix=/usr/local DESTDIR='
 	@echo '  make check      all tests'
 	@echo '  make test       kselftest collections of the tree: KSELFTEST="NAME..."'
 	@echo '  make unit       build the unit tests'
