@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The ACPI power button. With how=wait: powers off when it is pressed, echoes
- * what comes on the serial port until then, and prints "break" for a break.
+ * what comes on the serial port until then, and prints "break" for a break. With
+ * how=ignore: the same, but it goes on.
  */
 #include "guest.h"
 
@@ -33,12 +34,14 @@ int main(void)
 	EXPECT(inw(PM1_EN) & PWRBTN);
 	outb(COM1 + 2, 1);	/* FIFOs: a break, and the key behind it */
 	print("ready\n");
-	if (!option_is("how", "wait"))
+	if (!option_is("how", "wait") && !option_is("how", "ignore"))
 		return 0;
-	while (!(inw(PM1_STS) & PWRBTN))
-		echo();
-	outw(PM1_STS, PWRBTN);
-	EXPECT(!(inw(PM1_STS) & PWRBTN));
+	do {
+		while (!(inw(PM1_STS) & PWRBTN))
+			echo();
+		outw(PM1_STS, PWRBTN);
+		EXPECT(!(inw(PM1_STS) & PWRBTN));
+	} while (option_is("how", "ignore"));
 	outw(PM1_CNT, (u16)(BIT(13) | 5 << 10));
 	for (;;)
 		cpu_relax();
