@@ -2,7 +2,7 @@
 /*
  * The ACPI power button. With how=wait: powers off when it is pressed, echoes
  * what comes on the serial port until then, and prints "break" for a break. With
- * how=ignore: the same, but it goes on.
+ * how=ignore: the same, but it goes on. "!" is a panic.
  */
 #include "guest.h"
 
@@ -11,6 +11,8 @@
 #define PM1_CNT 0x604
 #define PWRBTN BIT(8)
 #define COM1 0x3f8
+#define PVPANIC 0x505
+#define PANICKED BIT(0)
 #define LSR_DR BIT(0)
 #define LSR_BI BIT(4)
 
@@ -23,6 +25,8 @@ static void echo(void)
 	c = inb(COM1);
 	if (lsr & LSR_BI)
 		print("break\n");
+	else if (c == '!')
+		outb(PVPANIC, PANICKED);
 	else
 		outb(COM1, c);
 }
