@@ -87,6 +87,17 @@ static void print_completion(void)
 	fputs(completion_tail, stdout);
 }
 
+int command_explain(const struct command *c)
+{
+	printf("lkvm %s: %s\n\nusage: lkvm %s%s%s\n", c->name, c->help, c->name,
+	       *c->args ? " " : "", c->args);
+	if (c->options) {
+		putchar('\n');
+		options_print(c->options);
+	}
+	return 0;
+}
+
 int cmd_help(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--completion")) {
@@ -97,19 +108,12 @@ int cmd_help(int argc, char **argv)
 		printf("usage: lkvm COMMAND [OPTION...]\n\n");
 		for (const struct command *c = commands; c->name; c++)
 			printf("  %-10s %s\n", c->name, c->help);
-		printf("\nlkvm help COMMAND lists its options.\n");
+		printf("\nlkvm help COMMAND lists its options, as lkvm COMMAND --help does.\n");
 		return 0;
 	}
-	for (const struct command *c = commands; c->name; c++) {
-		if (strcmp(c->name, argv[1]))
-			continue;
-		printf("lkvm %s: %s\n", c->name, c->help);
-		if (c->options) {
-			printf("\nusage: lkvm %s [OPTION...]\n\n", c->name);
-			options_print(c->options);
-		}
-		return 0;
-	}
+	for (const struct command *c = commands; c->name; c++)
+		if (!strcmp(c->name, argv[1]))
+			return command_explain(c);
 	fprintf(stderr, "lkvm: help: no command %s\n", argv[1]);
 	return STATUS_ERROR;
 }

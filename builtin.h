@@ -13,10 +13,11 @@
 #include "kvm/session.h"
 #include "kvm/state.h"
 
-/** struct command - one row of the command table */
+/** struct command - one row of the command table; @args: what follows its name */
 struct command {
 	const char *name;
 	const char *help;
+	const char *args;
 	int (*run)(int argc, char **argv);
 	const struct option_desc *options;
 };
@@ -86,6 +87,14 @@ extern const struct option_desc exec_options[];
 extern const struct option_desc cp_options[];
 /** stream_kinds - by enum stream_kind, as they are spelled */
 extern const char *const stream_kinds[STREAM_PTY + 1];
+
+/**
+ * command_explain() - print what @c does, how it is called, and its options
+ * @c: row of the command table
+ *
+ * Return: 0
+ */
+int command_explain(const struct command *c);
 
 int cmd_run(int argc, char **argv);
 int cmd_qemu(int argc, char **argv);

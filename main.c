@@ -15,46 +15,62 @@
 #define QEMU_NAME "qemu-system-x86_64"
 
 const struct command commands[] = {
-	{ "run", "boot a kernel in a virtual machine", cmd_run, run_options },
+	{ "run", "boot a kernel in a virtual machine",
+	  "[OPTION...] [NAME] [-- COMMAND...]", cmd_run, run_options },
 	{ "sandbox", "run a command in one: the same as run -- COMMAND",
-	  cmd_sandbox, run_options },
-	{ "list", "the VMs that are running", cmd_list, list_options },
-	{ "stop", "have a VM power off, or end it", cmd_stop, stop_options },
-	{ "pause", "stop a VM's CPUs and devices for a while", cmd_pause, NULL },
-	{ "resume", "have a paused VM go on", cmd_resume, NULL },
-	{ "reset", "have a VM start over with its kernel", cmd_reset, NULL },
-	{ "balloon", "take memory from a guest, or give it back", cmd_balloon,
-	  balloon_options },
-	{ "stat", "what is counted of a VM", cmd_stat, stat_options },
-	{ "console", "attach to the console of a VM", cmd_console,
-	  console_options },
-	{ "debug", "look into a VM", cmd_debug, debug_options },
-	{ "wait", "until a VM has ended; the status is its own", cmd_wait, NULL },
-	{ "exec", "run one more command in a VM", cmd_exec, exec_options },
-	{ "sh", "a shell in a VM", cmd_sh, exec_options },
-	{ "cp", "copy files into a VM, or out of it", cmd_cp, cp_options },
+	  "[OPTION...] -- COMMAND...", cmd_sandbox, run_options },
+	{ "list", "the VMs that are running",
+	  "[OPTION...]", cmd_list, list_options },
+	{ "stop", "have a VM power off, or end it",
+	  "[OPTION...] NAME...|--all", cmd_stop, stop_options },
+	{ "pause", "stop a VM's CPUs and devices for a while",
+	  "NAME", cmd_pause, NULL },
+	{ "resume", "have a paused VM go on",
+	  "NAME", cmd_resume, NULL },
+	{ "reset", "have a VM start over with its kernel",
+	  "NAME", cmd_reset, NULL },
+	{ "balloon", "take memory from a guest, or give it back",
+	  "[OPTION...] NAME SIZE", cmd_balloon, balloon_options },
+	{ "stat", "what is counted of a VM",
+	  "[OPTION...] NAME", cmd_stat, stat_options },
+	{ "console", "attach to the console of a VM",
+	  "[OPTION...] NAME", cmd_console, console_options },
+	{ "debug", "look into a VM",
+	  "[OPTION...] NAME", cmd_debug, debug_options },
+	{ "wait", "until a VM has ended; the status is its own",
+	  "NAME", cmd_wait, NULL },
+	{ "exec", "run one more command in a VM",
+	  "[OPTION...] NAME -- COMMAND...", cmd_exec, exec_options },
+	{ "sh", "a shell in a VM",
+	  "[OPTION...] NAME", cmd_sh, exec_options },
+	{ "cp", "copy files into a VM, or out of it",
+	  "[OPTION...] FILE NAME:FILE | NAME:FILE FILE", cmd_cp, cp_options },
 	{ "attach", "give a VM a disk, an interface, a directory while it runs",
-	  cmd_attach, attach_options },
-	{ "detach", "take one away again", cmd_detach, detach_options },
-	{ "api", "say anything to a VM's control socket", cmd_api, NULL },
+	  "[OPTION...] NAME", cmd_attach, attach_options },
+	{ "detach", "take one away again",
+	  "[OPTION...] NAME DEVICE...", cmd_detach, detach_options },
+	{ "api", "say anything to a VM's control socket",
+	  "NAME REQUEST|schema", cmd_api, NULL },
 	{ "qemu", "boot a kernel, with options of QEMU (qemu-system-x86_64)",
-	  cmd_qemu, qemu_options },
+	  "[OPTION...]", cmd_qemu, qemu_options },
 	{ "setup", "make a guest with directories of its own, for run NAME",
-	  cmd_setup, NULL },
-	{ "test", "run kselftest collections or KUnit suites", cmd_test,
-	  test_options },
-	{ "check", "what this host and its kernel lack", cmd_check, NULL },
-	{ "config", "how a guest's kernel is to be configured", cmd_config,
-	  config_options },
-	{ "version", "print the version", cmd_version, NULL },
-	{ "help", "explain a command", cmd_help, NULL },
-	{ NULL, NULL, NULL, NULL },
+	  "NAME", cmd_setup, NULL },
+	{ "test", "run kselftest collections or KUnit suites",
+	  "[OPTION...]", cmd_test, test_options },
+	{ "check", "what this host and its kernel lack",
+	  "", cmd_check, NULL },
+	{ "config", "how a guest's kernel is to be configured",
+	  "[OPTION...] [FILE]", cmd_config, config_options },
+	{ "version", "print the version", "", cmd_version, NULL },
+	{ "help", "explain a command", "[COMMAND]", cmd_help, NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "help";
 	const char *base = argc ? strrchr(argv[0], '/') : NULL;
+	const char *first = argc > 2 ? argv[2] : "";
 
 	base = base ? base + 1 : argc ? argv[0] : "";
 	if (!strcmp(base, QEMU_NAME))
@@ -65,7 +81,8 @@ int main(int argc, char **argv)
 		name = "version";
 	for (const struct command *c = commands; c->name; c++)
 		if (!strcmp(c->name, name))
-			return c->run(argc - 1, argv + 1);
+			return !strcmp(first, "--help") || !strcmp(first, "-h") ?
+			       command_explain(c) : c->run(argc - 1, argv + 1);
 	fprintf(stderr, "lkvm: %s: no such command; see lkvm help\n", name);
 	return STATUS_ERROR;
 }
