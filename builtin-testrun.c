@@ -10,8 +10,10 @@
  * one goes on with the rest.
  *
  * The script ends a test that is out of time, after having the kernel print where
- * its tasks and CPUs are. If nothing is heard of that either, the machine is ended
- * from here. What a test printed is parsed as it comes and kept, up to a limit; its
+ * its tasks and CPUs are. If nothing is heard of that either, the same is asked for
+ * from here, by SysRq on the console, and by an NMI to each CPU, which no kernel is
+ * deaf to: one that cannot tell what that was panics, with a backtrace. Then the
+ * machine is ended. What a test printed is parsed as it comes and kept, up to a limit; its
  * exit status is one part of its result, and what it reported is the other. The
  * kernel's log is cut where it was when a test began and ended.
  *
@@ -33,12 +35,18 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "lkvm.h"
 
 #define OUTPUT_MAX (64 * SZ_1M)
-/* How long a guest may be late with the end of a test, or with its start */
-#define LATE_NS (60 * 1000000000ULL)
+/* How long a guest may be late with the end of a test, or with its start: as long as
+ * the test may take, within these
+ */
+#define LATE_NS (60 * NSEC)
+#define LATE_MIN_NS (15 * NSEC)
+#define NSEC 1000000000ULL
+#define ASK_MS 1000
 #define LOG_TRIES 50
-#define BOOT_NS (600 * 1000000000ULL)
+#define BOOT_NS (600 * NSEC)
 
 /*
  * Lines of a request: name, time limit or 0, directory, command. What is left of a
@@ -50,6 +58,7 @@ static const char script[] =
 	"say() { printf '\\n%s %s\\n' \"$mark\" \"$1\"; }\n"
 	"s=$(command -v setsid) && g=- || g=\n"
 	"b=\n"
+	"{ echo 1 >/proc/sys/kernel/unknown_nmi_panic; } 2>/dev/null\n"
 	"[ -x /usr/bin/stdbuf ] && b='/usr/bin/stdbuf --output=L '\n"
 	"dog() {\n"
 	"	trap 'kill $z; exit' TERM\n"
@@ -80,7 +89,7 @@ static const char script[] =
  * @mark: of its script, with a space; @matched: how much of it a line had
  * @in_line: that line is not the mark's; @newline: one that is, if that comes
  * @word: what is behind the mark
- * @deadline: of what it does now, 0 for none; @asked: signals that it got
+ * @deadline: of what it does now, 0 for none; @overdue: what was done about that
  * @klog_at, @said_at: where in its logs the test began
  */
 struct test_vm {
@@ -103,7 +112,7 @@ struct test_vm {
 	char log[2 * NAME_MAX + 16];
 	u64 begin;
 	u64 deadline;
-	unsigned int asked;
+	unsigned int overdue;
 	bool late;
 	off_t klog_at;
 	off_t said_at;
@@ -129,6 +138,11 @@ static struct test_item *item_next(struct test_run *run, const char *collection)
 			return t;
 	}
 	return NULL;
+}
+
+static u64 late_ns(const struct test_item *t)
+{
+	return MAX(LATE_MIN_NS, MIN(LATE_NS, t->limit * NSEC));
 }
 
 static int vm_start(struct test_vm *vm, struct report *r)
@@ -160,7 +174,7 @@ static int vm_start(struct test_vm *vm, struct report *r)
 	vm->newline = false;
 	vm->ready = false;
 	vm->used = false;
-	vm->asked = 0;
+	vm->overdue = 0;
 	vm->late = false;
 	vm->deadline = now_ns() + BOOT_NS;
 	return 0;
@@ -279,8 +293,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	t->state = TEST_RUNS;
 	vm->run->broken = 0;
 	vm->begin = now_ns();
-	vm->deadline = t->limit ? vm->begin + t->limit * 1000000000ULL + LATE_NS
-				: 0;
+	vm->deadline = t->limit ? vm->begin + t->limit * NSEC + late_ns(t) : 0;
 	return send_request(vm, t);
 }
 
@@ -430,7 +443,7 @@ static int vm_said(struct test_vm *vm, struct report *r)
 		return 0;
 	if (!strcmp(vm->word, "timeout")) {
 		vm->late = true;
-		vm->deadline = now_ns() + LATE_NS;
+		vm->deadline = now_ns() + late_ns(vm->item);
 	} else if (!strncmp(vm->word, "end ", 4)) {
 		item_end(vm, NULL, strtol(vm->word + 4, NULL, 10));
 		vm->late = false;
@@ -548,11 +561,9 @@ static void vm_stray(struct test_vm *vm, const struct test_end *end)
 static void vm_ended(struct test_vm *vm)
 {
 	struct test_end end;
-	u32 asked = vm->asked;
-
 	unmatch(vm);
 	child_wait(&vm->child, vm->dir, &end);
-	if (asked && !vm->late && vm->item) {
+	if (vm->overdue && !vm->late && vm->item) {
 		vm->late = vm->item->limit;
 		snprintf(end.text, sizeof(end.text), "ended from outside");
 	}
@@ -566,22 +577,51 @@ static void vm_ended(struct test_vm *vm)
 	vm->late = false;
 }
 
+/* A VM that is not heard of; it may be deaf itself, or have no control socket. */
+static void ask_where(const struct test_vm *vm, bool nmi)
+{
+	static const char *const keys[] = { "{\"key\":\"w\"}", "{\"key\":\"l\"}" };
+	char text[32];
+	struct lkvm *l;
+
+	snprintf(text, sizeof(text), "guest-%d", (int)vm->child.pid);
+	if (lkvm_connect(&l, text))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && !nmi; i++)
+		lkvm_call(l, "debug.sysrq", keys[i], ASK_MS, NULL);
+	for (unsigned int i = 0; nmi; i++) {
+		snprintf(text, sizeof(text), "{\"cpu\":%u}", i);
+		nmi = !lkvm_call(l, "debug.nmi", text, ASK_MS, NULL);
+	}
+	lkvm_close(l);
+}
+
 /* Of two signals the second one ends a machine, and SIGKILL any. */
 static void vm_overdue(struct test_vm *vm, u64 now)
 {
-	static const int sig[] = { SIGTERM, SIGTERM, SIGKILL };
+	static const struct {
+		int signal;
+		unsigned int ms;
+	} step[] = {
+		{ 0, 3000 }, { 0, 5000 }, { SIGTERM, 500 }, { SIGTERM, 10000 },
+		{ SIGKILL, 10000 },
+	};
+	const unsigned int i = MIN(vm->overdue, (unsigned int)ARRAY_SIZE(step) - 1);
 
 	if (!vm->deadline || now < vm->deadline)
 		return;
-	kill(vm->child.pid, sig[MIN(vm->asked, 2U)]);
-	vm->asked++;
-	vm->deadline = now + (vm->asked == 1 ? 500000000ULL : 10000000000ULL);
+	if (step[i].signal)
+		kill(vm->child.pid, step[i].signal);
+	else
+		ask_where(vm, i);
+	vm->overdue++;
+	vm->deadline = now_ns() + step[i].ms * 1000000ULL;
 }
 
 /* Return: how long poll(2) may wait, in ms */
 static int vms_time(struct test_vm *vm, unsigned int nr)
 {
-	u64 now = now_ns(), first = now + 60000000000ULL;
+	u64 now = now_ns(), first = now + 60 * NSEC;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		if (!vm[i].child.pid)
