@@ -35,6 +35,8 @@ $(call keep,$(out)version,$(VERSION))
 endif
 comma := ,
 relr := $(if $(filter y,$(have-relr)),-Wl$(comma)-z$(comma)pack-relative-relocs)
+# Code and constants share pages: two of padding less.
+link := -Wl,--gc-sections -Wl,-z,noseparate-code $(relr)
 # Linked in, as clang does, they do not mind what the kselftest runner preloads.
 ifneq ($(have-sanitize),n)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
@@ -82,7 +84,7 @@ all: $(bin)lkvm $(out)liblkvm.a
 
 $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(say) "  LINK $@"
-	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(relr) -Wl,--gc-sections $(LDFLAGS)
+	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(link) $(LDFLAGS)
 
 # The client's side of the control socket, for programs
 client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)

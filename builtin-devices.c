@@ -253,8 +253,8 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 		return report_error(r, errno, "vsock: cannot make %s", m->dir);
 	if (m->vhost)
 		class = &virtio_vhost_vsock_class;
-	else
-		raise_limit();
+	else	/* The other half is for all else. */
+		o.max_conns = raise_limit() / 2;
 	kvm->unsealed.removable[0] = m->dir;
 	return add_virtio(kvm, class, "vsock", &o, r);
 }

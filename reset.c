@@ -25,7 +25,9 @@ int kvm_keep_fresh(struct device *dev)
 static int reset_devices(struct kvm *kvm, struct report *r)
 {
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct state_in in = { .buf = d->fresh.buf, .len = d->fresh.len };
+		struct state_in in = {
+			.buf = d->fresh.buf, .len = d->fresh.len, .fresh = true,
+		};
 		int err = d->ops->restore ? d->ops->restore(d, &in) : 0;
 
 		if (err)

@@ -188,7 +188,7 @@ static int packet_send(struct net_backend *b, unsigned int port,
 				break;
 			if (errno != EMSGSIZE && is_lost(p, errno)) {
 				set_peer(p, -1);
-				return i ? (int)i : -ENOLINK;
+				return -ENOLINK;
 			}
 		}
 		i++;

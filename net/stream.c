@@ -181,10 +181,12 @@ static int stream_send(struct net_backend *b, unsigned int port,
 	(void)port;
 	if (stream_gone(s))
 		return -ENOLINK;
-	while (done < nr) {
+	for (;;) {
 		size_t nr_iov;
 		ssize_t n = send_rest(s);
 
+		if (!n && done == nr)
+			break;
 		if (!n) {
 			gather(s, frames + done, nr - done, &nr_iov);
 			n = stream_sendmsg(s, s->out, nr_iov);
@@ -196,6 +198,18 @@ static int stream_send(struct net_backend *b, unsigned int port,
 		done += account(s, frames + done, (size_t)n);
 	}
 	return (int)done;
+}
+
+static int stream_flush(struct net_backend *b, unsigned int port)
+{
+	struct stream *s = to_stream(b);
+	int err;
+
+	(void)port;
+	if (stream_gone(s))
+		return 0;
+	err = send_rest(s);
+	return err == -EAGAIN ? 0 : err;
 }
 
 static u32 frame_len(const struct stream *s)
@@ -333,6 +347,7 @@ static void stream_close(struct net_backend *b)
 static const struct net_ops stream_ops = {
 	.watch = stream_watch,
 	.send = stream_send,
+	.flush = stream_flush,
 	.recv = stream_recv,
 	.keep = stream_keep,
 	.link = stream_link,

@@ -394,7 +394,8 @@ static int balloon_restore(struct virtio_device *dev, struct state_in *in)
 	if (in->err)
 		return in->err;
 	pthread_mutex_lock(&b->lock);
-	b->target = target;
+	if (!in->fresh)
+		b->target = target;
 	b->actual = actual;
 	b->poison = poison;
 	pthread_mutex_unlock(&b->lock);

@@ -822,6 +822,9 @@ static int port_restore(struct port *p, struct state_in *in)
 	p->guest_open = state_get_u8(in) & 1;
 	p->told_open = state_get_u8(in) & 1;
 	p->tx_done = state_get_u32(in);
+	/* What the last guest has written still goes to the host. */
+	if (in->fresh)
+		return state_get_u32(in) || state_get_u32(in) ? -EPROTO : in->err;
 	p->out_pos = 0;
 	p->out_len = state_get_u32(in);
 	if (p->tell & ~TELL_ALL || p->out_len > (p->out ? PORT_OUT : 0))
@@ -869,8 +872,10 @@ static int console_restore(struct virtio_device *dev, struct state_in *in)
 	if (state_get_u32(in) != c->nr_ports || in->err)
 		return -EPROTO;
 	pthread_mutex_lock(&c->lock);
-	c->columns = columns;
-	c->rows = rows;
+	if (!in->fresh) {
+		c->columns = columns;
+		c->rows = rows;
+	}
 	for (unsigned int i = 0; i < c->nr_ports && !err; i++)
 		err = port_restore(&c->port[i], in);
 	pthread_mutex_unlock(&c->lock);

@@ -186,6 +186,9 @@ static bool tx_run(struct net_pair *p)
 	nr = tx_gather(p);
 	if (!nr) {
 		virtqueue_signal(p->txq);
+		if (n->backend->ops->flush &&
+		    n->backend->ops->flush(n->backend, p->index) < 0)
+			p->link_check = true;
 		return false;
 	}
 	if (p->index < __atomic_load_n(&n->active_pairs, __ATOMIC_ACQUIRE))
@@ -222,6 +225,13 @@ static void rx_compact(struct net_pair *p)
 	p->iov_end = iovs;
 }
 
+/* Two pieces are the backend's: what is too long, and what comes with it. */
+static bool rx_has_room(const struct net_pair *p)
+{
+	return p->buf_end < NET_RX_BUFS &&
+	       p->iov_end + p->chain.nr_in + 2 <= NET_MAX_IOV;
+}
+
 /* The chain that was popped joins the window. Return: false if it cannot. */
 static bool rx_add(struct net_pair *p)
 {
@@ -234,13 +244,12 @@ static bool rx_add(struct net_pair *p)
 		p->rxq->broken = true;
 		return false;
 	}
-	/* One piece is for what is too long. */
-	if (p->buf_end == NET_RX_BUFS ||
-	    p->iov_end + c->nr_in >= NET_MAX_IOV)
+	if (!rx_has_room(p))
 		rx_compact(p);
-	if (p->buf_end == NET_RX_BUFS ||
-	    p->iov_end + c->nr_in >= NET_MAX_IOV) {
+	/* There will not be more of a window: a frame may come as it is. */
+	if (!rx_has_room(p)) {
 		virtqueue_rewind(p->rxq, 1);
+		p->rx_hurry = true;
 		return false;
 	}
 	b = &p->buf[p->buf_end++];

@@ -54,7 +54,7 @@
  * @in_fd, @out_fd: -1 when there is none or it has ended; may be equal
  * @come_fd: a listening socket or an inotify, -1 when nobody can come
  * @in_ended: nothing more to read, though @in_fd may be open for writing
- * @socket: @in_fd and @out_fd are sockets that may block
+ * @in_socket, @out_socket: @in_fd, @out_fd is a socket that may block
  * @pid: of the command, or of the shell that removes @opts.arg; 0 without
  * @gone_fd: that shell waits for this to be closed
  */
@@ -65,7 +65,8 @@ struct stream {
 	int out_fd;
 	int come_fd;
 	bool in_ended;
-	bool socket;
+	bool in_socket;
+	bool out_socket;
 	pid_t pid;
 	int gone_fd;
 	char path[64];
@@ -188,7 +189,7 @@ static int remove_later(struct stream *s, struct report *r)
 	return err ? report_error(r, err, "port %s: sh", s->name) : 0;
 }
 
-static int reopen(struct stream *s, int fd, int mode)
+static int reopen(int fd, int mode, bool *socket)
 {
 	char path[32];
 	struct stat st;
@@ -196,9 +197,8 @@ static int reopen(struct stream *s, int fd, int mode)
 
 	if (fstat(fd, &st) < 0)
 		return -1;
-	if (S_ISSOCK(st.st_mode))
-		s->socket = true;
-	if (S_ISSOCK(st.st_mode) || S_ISREG(st.st_mode))
+	*socket = S_ISSOCK(st.st_mode);
+	if (*socket || S_ISREG(st.st_mode))
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -209,11 +209,15 @@ static int open_fd(struct stream *s, struct report *r)
 {
 	bool same = s->opts.in_fd == s->opts.out_fd;
 
-	s->in_fd = reopen(s, s->opts.in_fd, same ? O_RDWR : O_RDONLY);
+	s->in_fd = reopen(s->opts.in_fd, same ? O_RDWR : O_RDONLY,
+			  &s->in_socket);
 	if (s->in_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.in_fd);
-	s->out_fd = same ? s->in_fd : reopen(s, s->opts.out_fd, O_WRONLY);
+	s->out_fd = s->in_fd;
+	s->out_socket = s->in_socket;
+	if (!same)
+		s->out_fd = reopen(s->opts.out_fd, O_WRONLY, &s->out_socket);
 	if (s->out_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.out_fd);
@@ -475,8 +479,8 @@ ssize_t stream_read(struct stream *s, void *d, size_t len)
 	if (!stream_readable(s))
 		return 0;
 	do {
-		n = s->socket ? recv(s->in_fd, d, len, MSG_DONTWAIT) :
-				read(s->in_fd, d, len);
+		n = s->in_socket ? recv(s->in_fd, d, len, MSG_DONTWAIT) :
+				   read(s->in_fd, d, len);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return -EAGAIN;
@@ -496,9 +500,9 @@ ssize_t stream_write(struct stream *s, const void *d, size_t len)
 	if (s->out_fd < 0)
 		return -EPIPE;
 	do {
-		n = s->socket ? send(s->out_fd, d, len,
-				     MSG_DONTWAIT | MSG_NOSIGNAL) :
-				write(s->out_fd, d, len);
+		n = s->out_socket ? send(s->out_fd, d, len,
+					 MSG_DONTWAIT | MSG_NOSIGNAL) :
+				    write(s->out_fd, d, len);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0)
 		return n;

@@ -26,7 +26,7 @@
  *
  * Memory: a connection has at most its credit, which is 128 KiB while less than
  * half of BUDGET is given away and 8 KiB thereafter; when BUDGET is, or there are
- * CONNS_MAX, no connection is made. A buffer is allocated while it holds bytes.
+ * as many as may be, no connection is made. A buffer is allocated while it holds bytes.
  *
  * End: each side says what it will not do any more, receive or send, and both
  * together end the connection (s5.10.6.5). shutdown(2) and end of file stand for
@@ -184,6 +184,7 @@ struct vsock {
 	u64 now;
 	u64 given;
 	unsigned int nr_conns;
+	unsigned int max_conns;
 	u32 next_port;
 	u32 signal;
 	u64 accept_at;
@@ -269,7 +270,7 @@ static u32 budget_take(struct vsock *v)
 {
 	u32 n = v->given < BUDGET / 2 ? CREDIT_LARGE : CREDIT_SMALL;
 
-	if (v->nr_conns >= CONNS_MAX || n > BUDGET - v->given)
+	if (v->nr_conns >= v->max_conns || n > BUDGET - v->given)
 		return 0;
 	v->given += n;
 	return n;
@@ -1200,6 +1201,7 @@ static int vsock_create(struct virtio_device *dev, const void *opts,
 	v->next_port = HOST_PORT_FIRST - 1;
 	lists_init(v);
 	dev->priv = v;
+	v->max_conns = o->max_conns ? MIN(o->max_conns, CONNS_MAX) : CONNS_MAX;
 	err = vsock_listen(&v->listener, o->path, r);
 	if (!err) {
 		err = watch_all(v);

@@ -152,7 +152,6 @@ int arch_reset(struct kvm *kvm, struct report *r)
 {
 	int err = reset_kvm(kvm, r);
 
-	__atomic_store_n(&kvm->arch->ejected, 0, __ATOMIC_RELEASE);
 	if (!err)
 		err = x86_write_tables(kvm, r);
 	if (!err)

@@ -81,7 +81,9 @@ struct net_backend;
  *	@cookie as data. Descriptors that come later are added by themselves
  * @send: frames in order. Return: how many were taken, or had to be dropped;
  *	fewer than @nr when it is full, and an event follows once it is not.
- *	-ENOLINK when nobody is there: none was taken
+ *	-ENOLINK when nobody is there: what was not taken will not be
+ * @flush: NULL when @send never takes a part of a frame; sends what is left of one,
+ *	as far as there is room. Return: 0, -ENOLINK
  * @recv: one frame into @iov. Return: its length, more than @iov when it was
  *	cut, less than a frame has when the peer sent such; -EAGAIN, and an
  *	event follows; -ENOLINK. After -EAGAIN part of a frame may be in @iov:
@@ -100,6 +102,7 @@ struct net_ops {
 		     u64 cookie);
 	int (*send)(struct net_backend *b, unsigned int port,
 		    const struct net_frame *frames, unsigned int nr);
+	int (*flush)(struct net_backend *b, unsigned int port);
 	ssize_t (*recv)(struct net_backend *b, unsigned int port,
 			const struct iovec *iov, unsigned int nr);
 	void (*keep)(struct net_backend *b, unsigned int port,

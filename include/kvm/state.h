@@ -17,12 +17,17 @@ struct state_out {
 	int err;
 };
 
-/** struct state_in - a reader over bytes it does not own */
+/**
+ * struct state_in - a reader over bytes it does not own
+ * @fresh: they are of the VM's start, for a guest that starts over: what is the host's
+ *	stays as it is
+ */
 struct state_in {
 	const u8 *buf;
 	size_t len;
 	size_t pos;
 	int err;
+	bool fresh;
 };
 
 void state_put(struct state_out *s, const void *p, size_t len);

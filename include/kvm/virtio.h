@@ -285,11 +285,15 @@ struct virtio_net_opts {
  * struct virtio_vsock_opts - a guest's address, and where hosts meet it
  * @cid: 3 to 0xfffffffe
  * @path: of the UNIX socket to make; PATH_PORT are those that guests connect
- *	to. Not used by the vhost class, whose peers are sockets of AF_VSOCK
+ *	to
+ * @max_conns: connections at a time, each of which is a descriptor; 0: 8192
+ *
+ * The vhost class, whose peers are sockets of AF_VSOCK, uses the first only.
  */
 struct virtio_vsock_opts {
 	u64 cid;
 	const char *path;
+	unsigned int max_conns;
 };
 
 #define VIRTIO_FS_MAX_QUEUES 8

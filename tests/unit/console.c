@@ -286,6 +286,30 @@ TEST(console_goes_on_in_the_middle_of_a_chain_after_restore)
 	teardown(&f);
 }
 
+/* A guest that starts over finds the terminal as it is, not as it was at first. */
+TEST(console_size_survives_a_fresh_start)
+{
+	struct state_out so = { 0 };
+	struct state_in si;
+	struct fixture f;
+	u8 size[4];
+
+	setup(&f, &virtio_console_class);
+	f.dev.class->save(&f.dev, &so);
+	virtio_console_resize(&f.dev, 100, 30);
+	f.dev.class->reset(&f.dev);
+	si = (struct state_in){ .buf = so.buf, .len = so.len, .fresh = true };
+	EXPECT(!f.dev.class->restore(&f.dev, &si) && si.pos == so.len);
+	f.dev.class->config_read(&f.dev, 0, size, 4);
+	EXPECT(size[0] == 100 && size[2] == 30);
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(!f.dev.class->restore(&f.dev, &si) && si.pos == so.len);
+	f.dev.class->config_read(&f.dev, 0, size, 4);
+	EXPECT(!size[0] && !size[2]);
+	state_out_free(&so);
+	teardown(&f);
+}
+
 TEST(console_wakes_who_waits_for_receive_buffers)
 {
 	unsigned int wakes;
@@ -1032,6 +1056,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_size_and_emergency_write),
 	  T(console_leaves_in_the_queue_what_finds_no_room),
 	  T(console_goes_on_in_the_middle_of_a_chain_after_restore),
+	  T(console_size_survives_a_fresh_start),
 	  T(console_wakes_who_waits_for_receive_buffers),
 	  T(console_introduces_its_ports),
 	  T(console_keeps_what_it_could_not_tell),

@@ -873,7 +873,8 @@ TEST(net_state_survives_and_reset_forgets_it)
 }
 
 /* A stream socket, and what is at its other end. */
-static int setup_stream(struct fixture *f)
+/* @room: of its socket, 0 for the usual; a little of it is less than a frame */
+static int setup_stream_of(struct fixture *f, int room)
 {
 	struct net_backend *b;
 	struct report r = { "" };
@@ -882,6 +883,8 @@ static int setup_stream(struct fixture *f)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
 		return -1;
+	if (room)
+		setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	o.fd = fd[0];
 	if (net_open(&b, &o, &r)) {
 		printf("# %s\n", r.msg);
@@ -889,6 +892,11 @@ static int setup_stream(struct fixture *f)
 	}
 	setup(f, b);
 	return fd[1];
+}
+
+static int setup_stream(struct fixture *f)
+{
+	return setup_stream_of(f, 0);
 }
 
 static bool read_all(int fd, void *buf, size_t len)
@@ -967,6 +975,29 @@ TEST(net_stream_frame_in_pieces_survives_pauses)
 	teardown(&f);
 }
 
+/* Pieces of a byte: the fourth chain has no room in the window, and will not have. */
+TEST(net_window_that_cannot_grow_is_taken)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(MRG_RXBUF) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+	for (unsigned int i = 0; i < 4; i++) {
+		u64 table = VR_DATA + 0x1000ULL * i;
+
+		for (unsigned int j = 0; j < 256; j++)
+			VR_PUT(&f.m, table, j, VR_DATA + 0x8000 + i * 256 + j, 1,
+			       WRITE | (j < 255 ? NEXT : 0), j + 1);
+		VR_PUT(&f.m, vr_desc(RXQ), i, table, 256 * 16,
+		       VRING_DESC_F_INDIRECT, 0);
+		vr_publish(&f.m, RXQ, (u16)i);
+	}
+	virtio_notify(f.dev, RXQ);
+	give_frame(&f, 60);
+	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == HDR + 60);
+	teardown(&f);
+}
+
 TEST(net_stream_with_a_bad_length_is_gone)
 {
 	static const u8 bad[][4] = { { 0, 0, 0, 0 }, { 0, 0, 0, 13 },
@@ -1013,6 +1044,31 @@ TEST(net_stream_that_is_full_keeps_frames_whole)
 	EXPECT(wait_used(&f, TXQ, (u16)(sent + 1)));
 	close(fd);
 	teardown(&f);
+}
+
+/* Of a frame that was taken in part the rest goes without another to push it. */
+TEST(net_stream_sends_the_end_of_the_last_frame)
+{
+	struct timeval patience = { .tv_sec = 10 };
+
+	for (unsigned int nr = 1; nr < 5; nr++) {
+		struct fixture f;
+		u8 buf[4 + 4000];
+		int fd = setup_stream_of(&f, 1);
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience,
+			   sizeof(patience));
+		driver_ok(&f, 0);
+		for (unsigned int i = 0; i < nr; i++)
+			send_frame(&f, i, &plain, 4000);
+		for (unsigned int i = 0; i < nr; i++) {
+			nap();
+			EXPECT(read_all(fd, buf, sizeof(buf)));
+			EXPECT(buf[4] == (u8)i && buf[4003] == (u8)i);
+		}
+		close(fd);
+		teardown(&f);
+	}
 }
 
 static struct net_backend *open_path(const char *path)
@@ -1147,6 +1203,8 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_frame_in_pieces_survives_pauses),
 	  T(net_stream_with_a_bad_length_is_gone),
 	  T(net_stream_that_is_full_keeps_frames_whole),
+	  T(net_stream_sends_the_end_of_the_last_frame),
+	  T(net_window_that_cannot_grow_is_taken),
 	  T(net_sockets_meet_and_meet_again),
 	  T(net_socket_survives_a_peer_that_is_no_vm),
 	  T(net_open_refuses))

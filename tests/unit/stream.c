@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Terminals as streams: found early, read late. */
+/* Terminals as streams: found early, read late; descriptors of two kinds. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,6 +163,33 @@ TEST(terminal_is_raw_for_who_finds_it_first)
 	EXPECT(!rmdir(dir));
 }
 
+/* One of both is a socket, the other is not. */
+TEST(descriptors_of_two_kinds_carry_both_ways)
+{
+	for (unsigned int out = 0; out < 2; out++) {
+		struct stream_opts opts = { .kind = STREAM_FD };
+		struct stream *s = NULL;
+		int sock[2], p[2];
+		char d[4] = "";
+
+		EXPECT(!socketpair(AF_UNIX, SOCK_STREAM, 0, sock) && !pipe(p));
+		opts.in_fd = out ? p[0] : sock[0];
+		opts.out_fd = out ? sock[0] : p[1];
+		EXPECT(!stream_open(&s, "t", &opts, NULL));
+		EXPECT(write(out ? p[1] : sock[1], "in", 2) == 2);
+		EXPECT(stream_read(s, d, 4) == 2 && !memcmp(d, "in", 2));
+		EXPECT(stream_write(s, "out", 3) == 3);
+		EXPECT(read(out ? sock[1] : p[0], d, 4) == 3 &&
+		       !memcmp(d, "out", 3));
+		stream_close(s);
+		for (unsigned int i = 0; i < 2; i++) {
+			close(sock[i]);
+			close(p[i]);
+		}
+	}
+}
+
 TEST_MAIN(T(terminal_that_closes_waits_for_a_slow_reader),
 	  T(terminal_that_closes_does_not_wait_for_a_reader_that_stands),
-	  T(terminal_is_raw_for_who_finds_it_first));
+	  T(terminal_is_raw_for_who_finds_it_first),
+	  T(descriptors_of_two_kinds_carry_both_ways));

@@ -42,6 +42,7 @@ struct rig {
 	struct virtio_env env;
 	struct virtio_device *dev;
 	unsigned int signals;
+	unsigned int max_conns;
 	char dir[32];
 	char path[64];
 	u16 tx_used;
@@ -76,7 +77,9 @@ static const struct virtio_transport_ops transport = {
 
 static int rig_create(struct rig *r)
 {
-	struct virtio_vsock_opts o = { .cid = CID, .path = r->path };
+	struct virtio_vsock_opts o = {
+		.cid = CID, .path = r->path, .max_conns = r->max_conns,
+	};
 	int err = virtio_device_create(&r->dev, &virtio_vsock_class, "vsock",
 				       &o, &r->env, NULL);
 
@@ -122,10 +125,11 @@ static void bring_up(struct rig *r, unsigned int buffers)
 	virtio_set_status(r->dev, 15);
 }
 
-static struct rig *rig_setup(unsigned int buffers)
+static struct rig *rig_setup_of(unsigned int buffers, unsigned int max_conns)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 
+	r->max_conns = max_conns;
 	vr_init(&r->m);
 	r->env.gmem = &r->m.g;
 	r->alloc = 0x40000;
@@ -138,6 +142,11 @@ static struct rig *rig_setup(unsigned int buffers)
 	else
 		bring_up(r, buffers);
 	return r;
+}
+
+static struct rig *rig_setup(unsigned int buffers)
+{
+	return rig_setup_of(buffers, 0);
 }
 
 static void rig_teardown(struct rig *r)
@@ -996,6 +1005,19 @@ TEST(vsock_connections_are_bounded)
 	rig_teardown(r);
 }
 
+TEST(vsock_connections_are_as_many_as_the_host_says)
+{
+	struct rig *r = rig_setup_of(VR_NUM, 3);
+	int l = host_listen(r, 1, 16);
+
+	for (unsigned int i = 0; i < 3; i++)
+		EXPECT(send_op(r, REQUEST, i, 1, 0) &&
+		       receive_op(r, RESPONSE, i, 1));
+	EXPECT(send_op(r, REQUEST, 3, 1, 0) && receive_op(r, RST, 3, 1));
+	close(l);
+	rig_teardown(r);
+}
+
 TEST(vsock_a_thousand_host_connections)
 {
 	struct rig *r = rig_setup(VR_NUM);
@@ -1044,4 +1066,5 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_restored_guest_is_told_that_connections_are_gone),
 	  T(vsock_configuration_is_the_cid),
 	  T(vsock_connections_are_bounded),
+	  T(vsock_connections_are_as_many_as_the_host_says),
 	  T(vsock_a_thousand_host_connections))
