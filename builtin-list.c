@@ -45,6 +45,7 @@ static int list_add(void *opaque, const char *name)
 {
 	struct vm_list *l = opaque;
 	struct vm_row *row = realloc(l->row, (l->nr + 1) * sizeof(*row));
+	int err;
 
 	if (!row)
 		return -ENOMEM;
@@ -52,7 +53,9 @@ static int list_add(void *opaque, const char *name)
 	row += l->nr;
 	memset(row, 0, sizeof(*row));
 	snprintf(row->name, sizeof(row->name), "%s", name);
-	if (!lkvm_connect(&row->vm, name))
+	err = lkvm_connect(&row->vm, name);
+	/* One that is stuck, and that many have asked already, is there. */
+	if (!err || err == -EAGAIN)
 		l->nr++;
 	return 0;
 }
@@ -74,7 +77,7 @@ static void list_hear(struct vm_list *l)
 		struct vm_row *row = &l->row[i];
 		u64 now = now_ns();
 		int left = now < end ? (int)((end - now) / 1000000) : 0;
-		int err = row->id < 0 ? (int)row->id :
+		int err = !row->vm ? -ETIMEDOUT : row->id < 0 ? (int)row->id :
 			  lkvm_answer(row->vm, row->id, left, &row->ok);
 
 		lkvm_close(row->vm);
@@ -170,7 +173,9 @@ int cmd_list(int argc, char **argv)
 	}
 	qsort(l.row, l.nr, sizeof(*l.row), by_name);
 	for (size_t i = 0; i < l.nr; i++)
-		l.row[i].id = lkvm_send(l.row[i].vm, "vm.status", NULL, NULL, 0);
+		if (l.row[i].vm)
+			l.row[i].id = lkvm_send(l.row[i].vm, "vm.status", NULL,
+						NULL, 0);
 	list_hear(&l);
 	list_print(&l, o.json);
 	for (size_t i = 0; i < l.nr; i++)

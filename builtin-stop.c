@@ -20,10 +20,14 @@
 #define ANSWER_MS 5000
 #define DEFAULT_TIME 10
 
-/** struct stopping - one VM that is to end; @deaf: it did not want to hear */
+/**
+ * struct stopping - one VM that is to end
+ * @id: of what it was asked, or -errno; @deaf: it did not want to hear
+ */
 struct stopping {
 	struct stopping *next;
 	struct lkvm *vm;
+	long long id;
 	bool deaf;
 	char name[64];
 };
@@ -74,17 +78,32 @@ static int stop_add(struct stopping **list, const char *name)
 	return 0;
 }
 
-/* Of all: one that has gone meanwhile is as it should be. */
-static int stop_add_any(void *list, const char *name)
-{
-	int err = stop_add(list, name);
+/** struct stop_every - @err: of one that cannot be reached; the others can */
+struct stop_every {
+	struct stopping **list;
+	int err;
+};
 
-	return err == -ENOENT ? 0 : err;
+/* One that has gone meanwhile is as it should be. */
+static int stop_add_any(void *opaque, const char *name)
+{
+	struct stop_every *every = opaque;
+	int err = stop_add(every->list, name);
+
+	if (!err || err == -ENOENT)
+		return 0;
+	fprintf(stderr, "lkvm: %s: %s\n", name, vm_why(err));
+	every->err = err;
+	return 0;
 }
 
-static void stop_ask(struct stopping *s)
+/* All have been asked before one is waited for: who is stuck costs no other its time. */
+static void stop_hear(struct stopping *s, u64 end)
 {
-	int err = lkvm_call(s->vm, "vm.stop", NULL, ANSWER_MS, NULL);
+	u64 now = now_ns();
+	int err = s->id < 0 ? (int)s->id :
+		  lkvm_answer(s->vm, s->id, now < end ? (end - now) / 1000000 : 0,
+			      NULL);
 
 	s->deaf = err && err != -ECONNRESET && err != -EPIPE;
 	if (err == -EREMOTEIO)
@@ -113,11 +132,14 @@ static int stop_end(struct stopping *s)
 static int stop_all(struct stopping *list, const struct stop_options *o)
 {
 	long timeout = o->timeout ? o->timeout : DEFAULT_TIME;
-	u64 end = now_ns() + timeout * 1000000000ULL;
+	u64 end = now_ns() + ANSWER_MS * 1000000ULL;
 	int err = 0;
 
 	for (struct stopping *s = list; s && !o->force; s = s->next)
-		stop_ask(s);
+		s->id = lkvm_send(s->vm, "vm.stop", NULL, NULL, 0);
+	for (struct stopping *s = list; s && !o->force; s = s->next)
+		stop_hear(s, end);
+	end = now_ns() + timeout * 1000000000ULL;
 	for (struct stopping *s = list; s; s = s->next) {
 		u64 now = now_ns();
 		int left = now < end ? (int)((end - now) / 1000000) : 0;
@@ -137,7 +159,7 @@ static int stop_all(struct stopping *list, const struct stop_options *o)
 }
 
 static int stop_parse(struct stop_options *o, int argc, char **argv,
-		      struct stopping **list, struct report *r)
+		      struct stop_every *every, struct report *r)
 {
 	int nr = options_split(stop_options, argc, argv, o, r);
 	int err = 0;
@@ -148,11 +170,11 @@ static int stop_parse(struct stop_options *o, int argc, char **argv,
 		return report_error(r, 0, o->all ? "stop: --all takes no names" :
 				    "stop: no name (lkvm list), nor --all");
 	if (o->all)
-		err = lkvm_names(stop_add_any, list);
+		err = lkvm_names(stop_add_any, every);
 	if (err)
 		return report_error(r, -err, "stop");
 	for (int i = 1; i <= nr; i++) {
-		err = stop_add(list, argv[i]);
+		err = stop_add(every->list, argv[i]);
 		if (err)
 			return report_error(r, 0, "%s: %s", argv[i], vm_why(err));
 	}
@@ -163,13 +185,14 @@ int cmd_stop(int argc, char **argv)
 {
 	struct stop_options o = { 0 };
 	struct stopping *list = NULL;
+	struct stop_every every = { .list = &list };
 	struct report r = { "" };
-	int err = stop_parse(&o, argc, argv, &list, &r);
+	int err = stop_parse(&o, argc, argv, &every, &r);
 
 	if (err)
 		fprintf(stderr, "lkvm: %s\n", r.msg);
 	else
 		err = stop_all(list, &o);
 	stop_free(list);
-	return err ? STATUS_ERROR : 0;
+	return err || every.err ? STATUS_ERROR : 0;
 }
