@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -292,6 +293,14 @@ static int add_one(struct kvm *kvm, const struct machine_share *s,
 	char name[24];
 	int err;
 
+	/* An overlay keeps names of what is below it until it is told. */
+	if (s->tag && !strcmp(s->tag, GUEST_PROTO_ROOT_TAG)) {
+		kvm->edits_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (kvm->edits_fd < 0)
+			vm_log(&kvm->log, "edits on the host are seen late: inotify: %s",
+			       strerror(errno));
+		o.edits_fd = kvm->edits_fd;
+	}
 	snprintf(name, sizeof(name), "%s%u", s->p9 ? "9p" : "fs", nr);
 	err = share_open(kvm, &dev, s, &o, name, r);
 	if (err)

@@ -71,6 +71,16 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
 }
 
+/* What comes before the guest has answered waits, and is one more. */
+static void edits_hear(int fd, struct session_port *p)
+{
+	char events[4096];
+
+	while (read(fd, events, sizeof(events)) > 0)
+		;
+	port_forget(p);
+}
+
 static int loop_wait(u64 deadline)
 {
 	u64 now = now_ns();
@@ -103,7 +113,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	struct control_server *control = parts->control->server;
 	struct guest_command *g = parts->command;
 	struct console *c = parts->console;
-	struct pollfd p[6 + COMMAND_POLL] = {
+	struct pollfd p[7 + COMMAND_POLL] = {
 		{ .fd = kvm->end_fd, .events = POLLIN },
 		{ .fd = c->wake_fd, .events = POLLIN },
 		{ .events = POLLIN },
@@ -111,8 +121,9 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		{ .events = POLLOUT },
 		{ .fd = control ? control_server_fd(control) : -1,
 		  .events = POLLIN },
+		{ .events = POLLIN },
 	};
-	unsigned int nr = 6;
+	unsigned int nr = 7;
 	bool blocked = false;
 	int err = 0;
 
@@ -124,8 +135,10 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		p[0].fd = kvm->end == VM_END_NONE ? kvm->end_fd : -1;
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
 		p[4].fd = blocked ? c->out_fd : -1;
+		p[6].fd = g && !g->port.forgetting && kvm->edits_fd > 0 ?
+			  kvm->edits_fd : -1;
 		if (g)
-			nr = 6 + command_poll(g, p + 6);
+			nr = 7 + command_poll(g, p + 7);
 		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
@@ -139,8 +152,10 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		control_serve(parts->control);
 		blocked = console_drain(c) == -EAGAIN;
 		console_feed(c, kvm);
+		if (g && p[6].fd >= 0 && p[6].revents)
+			edits_hear(p[6].fd, &g->port);
 		if (g)
-			command_serve(g, kvm, p + 6);
+			command_serve(g, kvm, p + 7);
 		if (!deadline || now_ns() < deadline)
 			continue;
 		if (kvm->end != VM_END_NONE && g)

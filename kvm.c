@@ -413,6 +413,8 @@ void kvm_destroy(struct kvm *kvm)
 		close(kvm->end_fd);
 	if (kvm->release_fd >= 0)
 		close(kvm->release_fd);
+	if (kvm->edits_fd > 0)
+		close(kvm->edits_fd);
 	io_bus_destroy(&kvm->pio);
 	io_bus_destroy(&kvm->mmio);
 	free(kvm);

@@ -255,6 +255,9 @@ static void handle(struct session_port *p)
 	case GUEST_NOTE:
 		handle_note(p, len);
 		break;
+	case GUEST_FORGET:
+		p->forgetting = false;
+		break;
 	}
 }
 
@@ -604,6 +607,16 @@ static void tell(struct session *s)
 		tx_put(p, frame_of(s, GUEST_EOF, s->input), NULL, 0);
 		s->tell_ended = false;
 	}
+}
+
+bool port_forget(struct session_port *p)
+{
+	if (p->main.state != SESSION_STARTED || p->forgetting ||
+	    tx_room(p) < TX_CONTROL)
+		return false;
+	tx_put(p, frame_of(&p->main, GUEST_FORGET, 0), NULL, 0);
+	p->forgetting = true;
+	return true;
 }
 
 const u8 *port_send(struct session_port *p, size_t *len)

@@ -30,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@
 #include "kvm/fs-inode.h"
 
 #define FDS_MIN 64U
+#define WATCHES_MAX 4096U
 
 void fs_proc_name(char *name, int fd)
 {
@@ -143,6 +145,20 @@ int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
 	return err ? err : fs_enter(h, dir, name, &st, e);
 }
 
+/* Two threads may do it at once: it is the same watch. */
+static void watch(struct fs_host *h, struct fs_inode *d, int fd)
+{
+	char path[32];
+
+	if (h->edits_fd <= 0 || __atomic_load_n(&d->watched, __ATOMIC_RELAXED) ||
+	    __atomic_add_fetch(&h->nr_watches, 1, __ATOMIC_RELAXED) > WATCHES_MAX)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	inotify_add_watch(h->edits_fd, path, IN_CREATE | IN_DELETE |
+			  IN_MOVED_FROM | IN_MOVED_TO);
+	__atomic_store_n(&d->watched, true, __ATOMIC_RELAXED);
+}
+
 int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 	      struct fs_entry *e)
 {
@@ -159,6 +175,8 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 	else if (d->closed)
 		err = -ENOENT;
 	else
+		watch(h, d, fd);
+	if (!err)
 		err = fs_entered(h, d, name, e);
 	fs_done(h, d);
 	return err;
@@ -568,6 +586,7 @@ int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 	pthread_mutex_init(&h->lock, NULL);
 	h->proc_fd = -1;
 	h->readonly = o->readonly;
+	h->edits_fd = o->edits_fd;
 	h->as_caller = may_be_caller();
 	h->max_inode_fds = max / 2;
 	h->max_files = max / 2 - 8;

@@ -57,6 +57,7 @@ struct fs_id {
  * @users: @fd, if it is open, stays open
  * @fd: O_PATH, or -1 when it is not open now
  * @closed: a directory of a file system that is not shared
+ * @watched: it is told when a name comes or goes
  */
 struct fs_inode {
 	struct fs_inode *hash_next;
@@ -72,6 +73,7 @@ struct fs_inode {
 	int fd;
 	bool hashed;
 	bool closed;
+	bool watched;
 };
 
 /**
@@ -104,6 +106,8 @@ struct fs_host {
 	bool readonly;
 	bool as_caller;
 	int proc_fd;
+	int edits_fd;
+	unsigned int nr_watches;
 	unsigned int max_inode_fds;
 	unsigned int max_files;
 	pthread_mutex_t lock;

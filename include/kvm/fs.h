@@ -27,10 +27,13 @@ struct fs_host;
  *	over on success
  * @readonly: nothing below it is changed
  * @max_fds: descriptors that may be used, at least 64
+ * @edits_fd: of inotify, if above 0: hears when a name comes or goes in a directory in
+ *	which one was looked up; stays the caller's
  */
 struct fs_opts {
 	const char *path;
 	int fd;
+	int edits_fd;
 	bool has_fd;
 	bool readonly;
 	unsigned int max_fds;

@@ -47,6 +47,7 @@ enum guest_frame_type {
 	GUEST_KLOG,		/* from the guest: bytes of its kernel's log */
 	GUEST_CONFIG,		/* to the guest: records; stream 1: more of them */
 	GUEST_RUN,		/* to the guest: that was all of them, run it */
+	GUEST_FORGET,		/* to the guest: names have changed on the host; and back */
 };
 
 enum guest_stream {

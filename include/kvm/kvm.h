@@ -37,6 +37,7 @@ struct console_ops {
  * @end, @end_code, @end_text: why; set once, under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
+ * @edits_fd: inotify, if above 0, readable when names have changed below the root share
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
@@ -88,6 +89,7 @@ struct kvm {
 	pthread_mutex_t end_lock;
 	int end_fd;
 	int release_fd;
+	int edits_fd;
 	enum vm_end end;
 	u32 end_code;
 	char end_text[4096];
