@@ -12,8 +12,9 @@
  * The script ends a test that is out of time, after having the kernel print where
  * its tasks and CPUs are. If nothing is heard of that either, the same is asked for
  * from here, by SysRq on the console, and by an NMI to each CPU, which no kernel is
- * deaf to: one that cannot tell what that was panics, with a backtrace. Then the
- * machine is ended. What a test printed is parsed as it comes and kept, up to a limit; its
+ * deaf to: one that cannot tell what that was panics. The registers are kept before,
+ * since pvpanic may end the machine before the console has the backtrace. Then it is
+ * ended. What a test printed is parsed as it comes and kept, up to a limit; its
  * exit status is one part of its result, and what it reported is the other. The
  * kernel's log is cut where it was when a test began and ended.
  *
@@ -577,6 +578,23 @@ static void vm_ended(struct test_vm *vm)
 	vm->late = false;
 }
 
+/* What an NMI has printed may be lost with a panic in the middle of it. */
+static void keep_registers(const struct test_vm *vm, struct lkvm *l)
+{
+	char path[2 * TEST_PATH], *ok = NULL;
+	FILE *f;
+
+	if (!vm->item || lkvm_call(l, "debug.regs", NULL, ASK_MS, &ok))
+		return;
+	snprintf(path, sizeof(path), "%s/%s/registers.json", vm->run->logs, vm->log);
+	f = fopen(path, "we");
+	if (f) {
+		fprintf(f, "%s\n", ok);
+		fclose(f);
+	}
+	free(ok);
+}
+
 /* A VM that is not heard of; it may be deaf itself, or have no control socket. */
 static void ask_where(const struct test_vm *vm, bool nmi)
 {
@@ -589,6 +607,8 @@ static void ask_where(const struct test_vm *vm, bool nmi)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(keys) && !nmi; i++)
 		lkvm_call(l, "debug.sysrq", keys[i], ASK_MS, NULL);
+	if (nmi)
+		keep_registers(vm, l);
 	for (unsigned int i = 0; nmi; i++) {
 		snprintf(text, sizeof(text), "{\"cpu\":%u}", i);
 		nmi = !lkvm_call(l, "debug.nmi", text, ASK_MS, NULL);
