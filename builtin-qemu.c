@@ -51,10 +51,17 @@ static int opt_smp(void *opts, const char *value, struct report *r)
 	return parse_number(value, &o->cpus) ? refuse("smp", value, r) : 0;
 }
 
+/* Each that is named is one more that would do: kvm has to be among them. */
 static int opt_accel(void *opts, const char *value, struct report *r)
 {
-	(void)opts;
-	return is_one_of(value, " kvm kvm:tcg ") ? 0 : refuse("accel", value, r);
+	struct run_options *o = opts;
+
+	(void)r;
+	if (is_one_of(value, " kvm kvm:tcg "))
+		o->accel = "kvm";
+	else if (!o->accel)
+		o->accel = value;
+	return 0;
 }
 
 static int opt_machine(void *opts, const char *value, struct report *r)
@@ -209,6 +216,8 @@ static int qemu_options_get(struct run_options *o, int argc, char **argv,
 			value = argv[++i];
 		err = parse_one(d, value, o, r);
 	}
+	if (!err && o->accel && strcmp(o->accel, "kvm"))
+		err = refuse("accel", o->accel, r);
 	if (!err && !o->kernel)
 		err = report_error(r, 0, "qemu: no -kernel");
 	return err;

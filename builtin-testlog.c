@@ -124,15 +124,16 @@ int test_reports(const struct test_run *run, struct report *r)
 	return err;
 }
 
-/* Logs of a run that is elsewhere are where they were. */
+/* Logs of a run that is elsewhere are where they were, as those that it had joined. */
 static void logs_below(struct result *r, const char *dir)
 {
 	for (r = r->first; r; r = r->next) {
 		char *path = NULL;
 
 		logs_below(r, dir);
-		if (!r->log || *r->log == '/' || strstr(r->log, "../") ||
-		    asprintf(&path, "%s/%s", dir, r->log) < 0)
+		if (!r->log || strstr(r->log, "../") ||
+		    asprintf(&path, "%s%s%s", *r->log == '/' ? "" : dir,
+			     *r->log == '/' ? "" : "/", r->log) < 0)
 			path = NULL;
 		free(r->log);
 		r->log = path;

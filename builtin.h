@@ -132,6 +132,7 @@ int cmd_help(int argc, char **argv);
  * @own: NAME was given, that of a guest with directories of its own
  * @as_kvmtool, @as_qemu: who of these calls knows us by that name, and waits
  *	for its words and statuses
+ * @accel: of as_qemu: "kvm" if that was named, else the first that was
  * @unused: for what is understood and has no effect
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
@@ -189,6 +190,7 @@ struct run_options {
 	bool testdev;
 	bool as_kvmtool;
 	bool as_qemu;
+	const char *accel;
 	bool unused;
 	const char *cmdline;
 	const char *config_console;

@@ -35,7 +35,7 @@ static const struct {
 	{ "UBSAN:", KLOG_WARN, true },
 	{ "WARNING: suspicious RCU usage", KLOG_RCU, true },
 	{ "self-detected stall on CPU", KLOG_RCU, false },
-	{ "detected stalls on CPUs", KLOG_RCU, false },
+	{ "detected stalls", KLOG_RCU, false },
 	{ "detected expedited stalls", KLOG_RCU, false },
 	{ "WARNING: possible circular locking", KLOG_LOCKDEP, true },
 	{ "WARNING: possible recursive locking", KLOG_LOCKDEP, true },
@@ -44,7 +44,13 @@ static const struct {
 	{ "WARNING: bad unlock balance", KLOG_LOCKDEP, true },
 	{ "WARNING: held lock freed", KLOG_LOCKDEP, true },
 	{ "WARNING: lock held when returning to user", KLOG_LOCKDEP, true },
+	{ "WARNING: bad contention detected", KLOG_LOCKDEP, true },
+	{ "WARNING: Nested lock was not taken", KLOG_LOCKDEP, true },
+	{ "WARNING: chain_key collision", KLOG_LOCKDEP, true },
+	{ "INFO: trying to register non-static key", KLOG_LOCKDEP, true },
+	{ "[ BUG: ", KLOG_LOCKDEP, true },
 	{ "-safe -> ", KLOG_LOCKDEP, false },
+	{ " still has locks held!", KLOG_LOCKDEP, false },
 	{ "BUG: unable to handle ", KLOG_OOPS, true },
 	{ "BUG: kernel NULL pointer", KLOG_OOPS, true },
 	{ "Unable to handle kernel ", KLOG_OOPS, true },
@@ -62,16 +68,17 @@ static const struct {
 static const char *message(const char *s)
 {
 	const char *end;
+	size_t n;
 
 	if (*s == '<') {
 		end = strchr(s, '>');
 		s = end ? end + 1 : s;
 	}
 	while (*s == '[') {
-		end = strchr(s, ']');
-		if (!end)
+		n = strspn(s + 1, " 0123456789.TC");
+		if (!n || s[n + 1] != ']')
 			break;
-		s = end + 1;
+		s += n + 2;
 	}
 	return s + strspn(s, " ");
 }

@@ -51,13 +51,17 @@ static const char *class_of(const struct result *r)
 	       r->kind == RESULT_SKIP ? "skip" : "good";
 }
 
-static void put_log(FILE *f, const char *dir, const char *log, const char *name)
+/* Those of runs that were joined are not below @dir. Return: is there something in it? */
+static bool put_log(FILE *f, const char *dir, const char *log, const char *name)
 {
 	char *text = malloc(LOG_END), path[4096];
 	size_t n = 0;
 	FILE *in;
 
-	snprintf(path, sizeof(path), "%s/%s/%s", dir, log, name);
+	if (*log == '/')
+		snprintf(path, sizeof(path), "%s/%s", log, name);
+	else
+		snprintf(path, sizeof(path), "%s/%s/%s", dir, log, name);
 	in = text ? fopen(path, "re") : NULL;
 	if (in) {
 		fseek(in, 0, SEEK_END);
@@ -74,6 +78,7 @@ static void put_log(FILE *f, const char *dir, const char *log, const char *name)
 		fprintf(f, "</pre>\n");
 	}
 	free(text);
+	return n;
 }
 
 static void put_parts(FILE *f, const struct result *r)
@@ -97,6 +102,7 @@ static void put_parts(FILE *f, const struct result *r)
 static void put_test(FILE *f, const struct result *r, const char *dir)
 {
 	static const char *const logs[] = { "output", "kernel.log", "lkvm.log" };
+	bool read = false;
 
 	fprintf(f, "<details class=\"%s\"><summary>", class_of(r));
 	put_line(f, r);
@@ -104,8 +110,8 @@ static void put_test(FILE *f, const struct result *r, const char *dir)
 	if (r->first)
 		put_parts(f, r);
 	for (unsigned int i = 0; i < ARRAY_SIZE(logs) && r->log; i++)
-		put_log(f, dir, r->log, logs[i]);
-	if (!r->log && r->note) {
+		read |= put_log(f, dir, r->log, logs[i]);
+	if (!read && r->note) {
 		fprintf(f, "<pre>");
 		put_text(f, r->note);
 		fprintf(f, "</pre>");

@@ -185,15 +185,20 @@ static bool is_open(const struct tap *t, unsigned int column)
 	return false;
 }
 
-/* Tests begin in that column. Another list that is there has come to its end. */
-static struct tap_level *level_begin(struct tap *t, unsigned int column)
+/*
+ * Tests begin in that column. Another list that is there has come to its end, and so
+ * has one of which there is only the plan when a @version comes behind that.
+ */
+static struct tap_level *level_begin(struct tap *t, unsigned int column, bool version)
 {
 	struct tap_level *l = level_at(t, column);
 
-	if (l && l->column == column && l->seen) {
+	if (l && l->column == column &&
+	    (l->seen || (version && l->has_header && l->has_plan))) {
 		missing_add(t, l->list, l);
 		l->planned = 0;
 		l->seen = 0;
+		l->failed = 0;
 		l->has_plan = false;
 		l->skipped = false;
 	}
@@ -209,7 +214,7 @@ static bool take_header(struct tap *t, unsigned int column, const char *s)
 
 	if (!name && !after(s, "KTAP version ") && !after(s, "TAP version "))
 		return false;
-	l = level_begin(t, column);
+	l = level_begin(t, column, !name);
 	if (!name || !l)
 		return true;
 	/* In the column of its whole it is older: TAP 13's */

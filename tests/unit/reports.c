@@ -211,6 +211,33 @@ TEST(xml_of_hostile_names_is_whole)
 	result_free(root);
 }
 
+/* Of a run that was joined; one that has gone leaves what was noted of it. */
+TEST(html_has_logs_or_notes)
+{
+	struct result *root = result_new("root", 4), *test;
+	char dir[] = "/tmp/lkvm-reports-XXXXXX", path[64], *text;
+	FILE *f;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/output", dir);
+	f = fopen(path, "w");
+	fprintf(f, "it said <this>\n");
+	fclose(f);
+	test = result_child(result_child(root, "c"), "t");
+	test->kind = RESULT_FAIL;
+	test->note = strdup("a note\n");
+	test->log = strdup(dir);
+	text = written(report_html, root);
+	EXPECT(strstr(text, "it said &#60;this&#62;") && !strstr(text, "a note"));
+	free(text);
+	unlink(path);
+	rmdir(dir);
+	text = written(report_html, root);
+	EXPECT(strstr(text, "<pre>a note"));
+	free(text);
+	result_free(root);
+}
+
 TEST(nothing_makes_reports_too)
 {
 	struct result *root = result_new("", 0);
@@ -297,7 +324,8 @@ TEST(shares_without_times_are_of_one_size)
 
 TEST_MAIN(T(json_is_escaped), T(xml_is_escaped), T(what_is_not_utf8_is_replaced),
 	  T(ktap_comes_back_as_it_was), T(json_of_hostile_names_is_whole),
-	  T(xml_of_hostile_names_is_whole), T(nothing_makes_reports_too),
+	  T(xml_of_hostile_names_is_whole), T(html_has_logs_or_notes),
+	  T(nothing_makes_reports_too),
 	  T(runs_are_merged_by_collection),
 	  T(shares_are_even_and_the_same_in_any_order),
 	  T(shares_without_times_are_of_one_size))

@@ -141,6 +141,21 @@ TEST(plan_that_is_not_kept)
 	EXPECT(gives("# 1..2\n# ok 1 a\nok 1 t # SKIP x\n", "t=SKIP<x>(a=PASS)"));
 }
 
+/* A script runs one program after the other. */
+TEST(each_plan_is_kept_by_its_own_program)
+{
+	static const char two[] = "TAP version 13\n1..1\nTAP version 13\n1..1\nok 1 b\n";
+
+	EXPECT(gives(two, "1 of 1 tests=MISSING<no result>\nb=PASS"));
+	EXPECT(gives("# TAP version 13\n# 1..1\n# TAP version 13\n# 1..1\n# ok 1 b\nok 1 t\n",
+		     "t=FAIL<ok, but its parts are not>(1 of 1 tests=MISSING<no result> b=PASS)"));
+	/* A plan in front of the only version is that one's. */
+	EXPECT(gives("1..1\nTAP version 13\nok 1 a\n", "a=PASS"));
+	EXPECT(gives("TAP version 13\n1..1\n# Subtest: a\nok 1 a\n", "a=PASS"));
+	EXPECT(gives("TAP version 13\n1..1\nnot ok 1 a\n# Totals: pass:0 fail:1 error:0\n"
+		     "TAP version 13\n1..1\nok 1 b\n", "a=FAIL\nb=PASS"));
+}
+
 TEST(whole_is_no_better_than_its_parts)
 {
 	EXPECT(gives("1..1\n  not ok 1 a\nok 1 t\n",
@@ -304,6 +319,7 @@ TEST(times_and_logs_come_back)
 TEST_MAIN(T(tap13_of_a_test), T(directives_say_more),
 	  T(runner_of_kselftest_nests_by_hashes), T(kunit_on_a_console),
 	  T(kunit_that_crashes), T(plan_that_is_not_kept),
+	  T(each_plan_is_kept_by_its_own_program),
 	  T(whole_is_no_better_than_its_parts), T(totals_are_compared),
 	  T(prose_is_no_result), T(bail_out_fails),
 	  T(notes_belong_to_what_failed), T(long_notes_keep_their_end),
