@@ -5,7 +5,9 @@
  * Theory of operation: session.c knows what the guest's init says and wants to
  * hear; here its bytes get to standard output and error and come from standard
  * input. What of ours is a terminal is one terminal in the guest, what is not is
- * a pipe there, what is closed is closed. While input comes from a terminal that
+ * a pipe there, what is closed is closed. Where the command closes its end of a
+ * pipe /dev/null takes the place of ours, so that the other side sees it at once;
+ * standard error stays, for what we have to say. While input comes from a terminal that
  * we are in front of, it is in raw mode: keys are the guest's business, but for
  * ^A. Signals that we get go to the command once it runs; before that, and with
  * a second one within a second, they end the machine.
@@ -150,6 +152,7 @@ int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 	g->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (g->wake_fd < 0)
 		return report_error(r, errno, "eventfd");
+	g->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g->opened = true;
 	if (tty)
 		terminal_raw();
@@ -165,6 +168,7 @@ void command_close(struct guest_command *g)
 	terminal_restore();
 	port_destroy(&g->port);
 	close(g->wake_fd);
+	close(g->null_fd);
 }
 
 void command_attach(struct guest_command *g, struct kvm *kvm)
@@ -239,6 +243,22 @@ static void output_write(struct guest_command *g, unsigned int stream)
 			session_refuse(&g->port.main, stream);
 		else
 			session_written(&g->port.main, stream, n);
+	}
+}
+
+/* What the command has closed ends for whoever is behind ours, too. */
+static void streams_end(struct guest_command *g)
+{
+	const struct session *s = &g->port.main;
+
+	if (s->input_refused && g->kind[0] == STREAM_OURS_PIPE && g->in_fd >= 0) {
+		g->in_fd = -1;
+		dup2(g->null_fd, STDIN_FILENO);
+	}
+	if (session_output_ended(s, GUEST_STDOUT) &&
+	    g->kind[1] == STREAM_OURS_PIPE && g->fd[GUEST_STDOUT] >= 0) {
+		g->fd[GUEST_STDOUT] = -1;
+		dup2(g->null_fd, STDOUT_FILENO);
 	}
 }
 
@@ -394,6 +414,7 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 	command_times(g);
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
 		output_write(g, i);
+	streams_end(g);
 	typed_send(g);
 	if (p[1].fd >= 0 && p[1].revents) {
 		if (typed_room(g))

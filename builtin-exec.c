@@ -10,7 +10,8 @@
  * second of a kind within a second ends us. The answer says how the command ended.
  *
  * A stream ends where it comes from, and then where it goes; who does not want to
- * read any more is told to who writes by the pipe.
+ * read any more is told to who writes by the pipe. In place of our own end of a pipe
+ * there is /dev/null then, but for standard error, which we have need of.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,13 +165,24 @@ static bool take_keys(struct exec *x, struct flow *f)
 	return true;
 }
 
+static void end_close(int fd)
+{
+	int null;
+
+	if (fd > STDERR_FILENO)
+		close(fd);
+	if (fd < 0 || fd >= STDERR_FILENO || isatty(fd))
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	dup2(null, fd);
+	close_fd(&null);
+}
+
 static void flow_end(struct flow *f)
 {
 	f->len = 0;
-	if (f->from > STDERR_FILENO)
-		close(f->from);
-	if (f->to > STDERR_FILENO)
-		close(f->to);
+	end_close(f->from);
+	end_close(f->to);
 	f->from = -1;
 	f->to = -1;
 }

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
@@ -389,6 +390,10 @@ static const char *root_word(const struct run_options *o)
 int guest_records(struct state_out *s, const struct run_options *o,
 		  const enum stream_of_ours kind[3], struct report *r)
 {
+	mode_t mask = umask(0);
+
+	umask(mask);
+	record_number(s, "umask=", mask);
 	record_stream(s, "stdin=", kind[0]);
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);

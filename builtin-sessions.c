@@ -76,6 +76,8 @@ static void output_write(struct guest_exec *e, unsigned int stream)
 		const u8 *d = session_output(e->session, stream, &len);
 		ssize_t n;
 
+		if (session_output_ended(e->session, stream))
+			file_close(e, stream);
 		if (!len || (p.fd >= 0 && poll(&p, 1, 0) <= 0))
 			return;
 		n = write(e->fd[stream], d, len);

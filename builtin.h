@@ -417,6 +417,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the port's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
@@ -437,6 +438,7 @@ struct guest_command {
 	int fd[GUEST_STREAMS];
 	int in_fd;
 	int wake_fd;
+	int null_fd;
 	bool opened;
 	bool escape;
 	u8 typed[256];

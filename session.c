@@ -487,6 +487,11 @@ static struct guest_frame frame_of(const struct session *s, u8 type, u8 stream)
 	};
 }
 
+bool session_output_ended(const struct session *s, u8 stream)
+{
+	return s->out[stream].ended && !s->out[stream].len;
+}
+
 size_t session_input_room(const struct session *s)
 {
 	size_t room = tx_room(s->port);

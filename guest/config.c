@@ -111,6 +111,9 @@ static void single_record(struct config *c, const char *r)
 	v = text_after(r, "gid=");
 	if (v)
 		c->gid = text_number(v);
+	v = text_after(r, "umask=");
+	if (v)
+		c->umask = text_number(v);
 	v = text_after(r, "rows=");
 	if (v)
 		c->rows = text_number(v);
@@ -130,6 +133,7 @@ int config_parse(struct config *c, size_t len)
 	if (len >= sizeof(c->text))
 		return -E2BIG;
 	c->text[len] = 0;
+	c->umask = 022;
 	for (char *r = c->text; r < c->text + len && !err;
 	     r += strlen(r) + 1) {
 		err = list_record(c, r);

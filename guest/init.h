@@ -43,6 +43,7 @@ struct config {
 	unsigned int nr_nets;
 	u32 uid;
 	u32 gid;
+	u32 umask;
 	u32 group[GUEST_PROTO_GROUPS];
 	unsigned int nr_groups;
 	enum stream_kind stream[3];

@@ -229,7 +229,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 			sys_close(i);
 	}
 	*what = c->cwd ? c->cwd : "/";
-	SYS(__NR_umask, 022);
+	SYS(__NR_umask, c->umask);
 	err = become_user(c);
 	if (!err)
 		err = enter_directory(c->cwd);

@@ -161,6 +161,8 @@ const u8 *session_output(const struct session *s, u8 stream, size_t *len);
 void session_written(struct session *s, u8 stream, size_t len);
 /** session_refuse() - nobody reads @stream any more */
 void session_refuse(struct session *s, u8 stream);
+/** session_output_ended() - @stream has ended, and all of it is written */
+bool session_output_ended(const struct session *s, u8 stream);
 /** session_pending() - whether there is output that is not written */
 bool session_pending(const struct session *s);
 
