@@ -287,6 +287,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	if (!vm->output)
 		return report_error(r, errno, "%s", path);
 	vm->output_len = 0;
+	vm->overdue = 0;
 	vm->klog_at = vm->used ? size_of(vm->dir, "kernel.log") : 0;
 	vm->said_at = vm->used ? size_of(vm->dir, "lkvm.log") : 0;
 	vm->used = true;
@@ -357,8 +358,11 @@ static void keep(struct test_run *run, struct test_item *t, struct result *res)
 	c->kind = result_judge(c);
 }
 
-/* The log comes another way than the end of the test, and may come later. */
-static void log_wait(const char *path)
+/*
+ * The log comes another way than the end of the test, and may come later. In front
+ * of @begin is the end of the test before.
+ */
+static void log_wait(const char *path, off_t begin)
 {
 	static const char end[] = "lkvm: end";
 	char text[4096];
@@ -369,7 +373,7 @@ static void log_wait(const char *path)
 		off_t size = lseek(fd, 0, SEEK_END);
 
 		n = pread(fd, text, sizeof(text),
-			  size > (off_t)sizeof(text) ? size - sizeof(text) : 0);
+			  MAX(size - (off_t)sizeof(text), begin));
 		if (n > 0 && memmem(text, n, end, sizeof(end) - 1))
 			break;
 		usleep(10000);
@@ -385,7 +389,7 @@ static void log_files(struct test_vm *vm, struct result *res, bool ended)
 	snprintf(dir, sizeof(dir), "%s/%s", vm->run->logs, vm->log);
 	snprintf(path, sizeof(path), "%s/kernel.log", vm->dir);
 	if (!ended)
-		log_wait(path);
+		log_wait(path, vm->klog_at);
 	log_slice(dir, "kernel.log", path, vm->klog_at, NULL);
 	snprintf(path, sizeof(path), "%s/lkvm.log", vm->dir);
 	log_slice(dir, "lkvm.log", path, vm->said_at, NULL);
