@@ -566,6 +566,7 @@ static void vm_stray(struct test_vm *vm, const struct test_end *end)
 static void vm_ended(struct test_vm *vm)
 {
 	struct test_end end;
+
 	unmatch(vm);
 	child_wait(&vm->child, vm->dir, &end);
 	if (vm->overdue && !vm->late && vm->item) {

@@ -197,7 +197,9 @@ static void handle(struct sessions *s, const struct guest_frame *f,
 		file_write("/proc/sys/vm/drop_caches", "4\n");
 		file_write("/proc/sys/vm/drop_caches", "2\n");
 		port_put(s->port, (struct frame_of){ GUEST_FORGET, 0, 0 }, NULL, 0);
-	} else if (r && r->child.pid)
+		return;
+	}
+	if (r && r->child.pid)
 		relay_frame(r, f, d);
 	else if (f->type == GUEST_CONFIG && id)
 		session_config(s, id, f->stream, d, le32toh(f->len));

@@ -7,8 +7,8 @@
 
 # by_hand LOG: "ok COLLECTION:TEST" lines of what run_kselftest.sh has printed
 by_hand() {
-	tr -d '\r' <"$1" |
-		sed -nE 's/^(ok|not ok) [0-9]+ selftests: ([^:]*): ([^ ]*)( # SKIP)?.*/\1\4 \2:\3/p' |
+	tr -d '\r' <"$1" | sed -nE \
+		's/^(ok|not ok) [0-9]+ selftests: ([^:]*): ([^ ]*)( # SKIP)?.*/\1\4 \2:\3/p' |
 		sort
 }
 

@@ -10,7 +10,7 @@ mount -t tmpfs top /top
 mkdir /top/up /top/work
 mount -t overlay -o lowerdir=/low,upperdir=/top/up,workdir=/top/work root /mnt ||
 	fail "no overlay"
-mount -t proc proc /mnt/proc
+mount -t proc none /mnt/proc
 mount -t sysfs sys /mnt/sys
 mount -t devtmpfs dev /mnt/dev
 ip link set lo up
