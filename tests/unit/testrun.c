@@ -17,7 +17,7 @@ u64 now_ns(void)
 /* What it calls and these tests do not need */
 void file_name(char *out, const char *name)
 {
-	strcpy(out, name);
+	memcpy(out, name, strlen(name) + 1);
 }
 
 int test_mkdir(const char *path)
