@@ -6,11 +6,13 @@
  * it does not need any more, so that a guest that breaks out of a device model
  * finds little to use. Landlock denies every access to a file by a path, also
  * through io_uring; a kernel without Landlock leaves that to the user's own
- * rights. A seccomp filter denies system calls that a VM never makes: those
- * that execute, trace, mount, load code into the kernel or change who we are.
- * It is a list of what is denied, not of what is allowed: C libraries and
- * kernels to come need new system calls for what they do today. Denied calls
- * fail with EPERM. System calls of another ABI of the machine are all denied.
+ * rights, and so does one before 5.19 if a guest may write to a share: Landlock
+ * refuses all renames from one directory to another there. A seccomp filter
+ * denies system calls that a VM never makes: those that execute, trace, mount,
+ * load code into the kernel or change who we are. It is a list of what is denied,
+ * not of what is allowed: C libraries and kernels to come need new system calls
+ * for what they do today. Denied calls fail with EPERM. System calls of another
+ * ABI of the machine are all denied.
  *
  * A program that the sanitizers instrument traces itself and reads /proc at its
  * end, and is not sealed.
@@ -127,6 +129,15 @@ static int allow_exceptions(int ruleset, const struct seal_exceptions *e,
 	return err;
 }
 
+static bool is_written(const struct seal_exceptions *e)
+{
+	bool write = false;
+
+	for (unsigned int i = 0; e && i < e->nr_shares; i++)
+		write |= e->share[i].write;
+	return write;
+}
+
 static int deny_paths(const struct seal_exceptions *except, struct report *r)
 {
 	struct landlock_ruleset_attr attr = { 0 };
@@ -134,7 +145,7 @@ static int deny_paths(const struct seal_exceptions *except, struct report *r)
 			   LANDLOCK_CREATE_RULESET_VERSION);
 	int fd, err = 0;
 
-	if (abi < 1)
+	if (abi < 1 || (abi < 2 && is_written(except)))
 		return 0;
 	/* REFER, TRUNCATE, then IOCTL_DEV, came with versions 2, 3 and 5. */
 	attr.handled_access_fs = LANDLOCK_FS_V1;
@@ -164,11 +175,9 @@ static struct sock_filter insn(u16 code, u8 jt, u8 jf, u32 k)
 /* Those that are denied, into @nr_of, of which there is enough. */
 static u8 list_denied(u32 *nr_of, const struct seal_exceptions *except)
 {
-	bool fsids = false;
+	bool fsids = is_written(except);
 	u8 nr = 0;
 
-	for (unsigned int i = 0; except && i < except->nr_shares; i++)
-		fsids |= except->share[i].write;
 	for (unsigned int i = 0; i < ARRAY_SIZE(denied); i++)
 		nr_of[nr++] = denied[i];
 	for (unsigned int i = 0; i < ARRAY_SIZE(denied_fsids) && !fsids; i++)
