@@ -256,7 +256,8 @@ static void handle(struct session_port *p)
 		handle_note(p, len);
 		break;
 	case GUEST_FORGET:
-		p->forgetting = false;
+		/* Unasked for, it means nothing. */
+		p->forgetting = p->tell_forget;
 		break;
 	}
 }
@@ -614,19 +615,20 @@ static void tell(struct session *s)
 	}
 }
 
-bool port_forget(struct session_port *p)
+void port_forget(struct session_port *p)
 {
-	if (p->main.state != SESSION_STARTED || p->forgetting ||
-	    tx_room(p) < TX_CONTROL)
-		return false;
-	tx_put(p, frame_of(&p->main, GUEST_FORGET, 0), NULL, 0);
+	p->tell_forget = true;
 	p->forgetting = true;
-	return true;
 }
 
 const u8 *port_send(struct session_port *p, size_t *len)
 {
 	p->turn++;
+	if (p->tell_forget && p->main.state == SESSION_STARTED &&
+	    tx_room(p) >= TX_CONTROL) {
+		tx_put(p, frame_of(&p->main, GUEST_FORGET, 0), NULL, 0);
+		p->tell_forget = false;
+	}
 	for (unsigned int i = 0; i < GUEST_PROTO_SESSIONS; i++) {
 		struct session *s =
 			p->session[(p->turn + i) % GUEST_PROTO_SESSIONS];

@@ -151,8 +151,9 @@ static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 	char path[32];
 
 	if (h->edits_fd <= 0 || __atomic_load_n(&d->watched, __ATOMIC_RELAXED) ||
-	    __atomic_add_fetch(&h->nr_watches, 1, __ATOMIC_RELAXED) > WATCHES_MAX)
+	    __atomic_load_n(&h->nr_watches, __ATOMIC_RELAXED) >= WATCHES_MAX)
 		return;
+	__atomic_add_fetch(&h->nr_watches, 1, __ATOMIC_RELAXED);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	inotify_add_watch(h->edits_fd, path, IN_CREATE | IN_DELETE |
 			  IN_MOVED_FROM | IN_MOVED_TO);

@@ -88,7 +88,7 @@ struct session {
  * @window, @features: what the guest has greeted with
  * @main: the first command, number 0; @session: by number, NULL for none
  * @turn: whose frames are made first
- * @forgetting: it was told to forget names, and has not answered
+ * @tell_forget: it is to forget names; @forgetting: and has not said that it has
  *
  * All but @rx is the main thread's.
  */
@@ -108,6 +108,7 @@ struct session_port {
 	struct session main;
 	struct session *session[GUEST_PROTO_SESSIONS];
 	unsigned int turn;
+	bool tell_forget;
 	bool forgetting;
 	u8 tx[2 * (GUEST_PROTO_DATA_MAX + sizeof(struct guest_frame))];
 	size_t tx_len;
@@ -131,10 +132,10 @@ size_t port_receive(void *port, const void *d, size_t len);
  */
 bool port_run(struct session_port *p);
 /**
- * port_forget() - have the guest look up again what it knows by name
- * Return: false when it cannot be told now; true goes with port_send()
+ * port_forget() - have the guest look up again what it knows by name; it is told by
+ * port_send(), once its command runs, and until it has answered @forgetting is set
  */
-bool port_forget(struct session_port *p);
+void port_forget(struct session_port *p);
 /** port_send() - bytes for the guest, *@len of them; then port_sent() */
 const u8 *port_send(struct session_port *p, size_t *len);
 void port_sent(struct session_port *p, size_t len);

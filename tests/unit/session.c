@@ -453,6 +453,27 @@ TEST(signals_wait_for_the_command)
 	teardown(f);
 }
 
+/* Said once the command runs, and again only when it was answered. */
+TEST(names_to_forget_are_told_and_waited_for)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+
+	port_forget(&f->p);
+	EXPECT(!sent(f, &h) && !h.type);
+	start(f);
+	EXPECT(sent(f, &h) && h.type == GUEST_FORGET && f->p.forgetting);
+	EXPECT(!sent(f, &h) && !h.type);
+	frame(f, GUEST_FORGET, 0, NULL, 0);
+	EXPECT(!f->p.forgetting);
+	/* A guest that says it unasked changes nothing. */
+	port_forget(&f->p);
+	frame(f, GUEST_FORGET, 0, NULL, 0);
+	EXPECT(f->p.forgetting);
+	EXPECT(sent(f, &h) && h.type == GUEST_FORGET);
+	teardown(f);
+}
+
 TEST(a_full_buffer_is_offered_again)
 {
 	static u8 d[0x10000 + 100];
@@ -728,6 +749,7 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(refused_output_is_told_and_dropped),
 	  T(signals_and_sizes_are_sent_once),
 	  T(signals_wait_for_the_command),
+	  T(names_to_forget_are_told_and_waited_for),
 	  T(a_full_buffer_is_offered_again),
 	  T(further_command_waits_for_the_first),
 	  T(long_records_come_in_pieces),
