@@ -28,12 +28,29 @@ static enum stream_kind kind_of(const char *v)
 	return text_equal(v, "tty") ? KIND_TTY : KIND_NONE;
 }
 
+static size_t share_length(const char *v)
+{
+	size_t tag = 0;
+
+	while (v[tag] && v[tag] != ':')
+		tag++;
+	return strlen(v + tag);
+}
+
+/* What is mounted later covers what is below it: the shorter path comes first. */
 static int put_share(struct config *c, const char *v, bool ro)
 {
-	if (c->nr_shares == CONFIG_LIST)
+	unsigned int i = c->nr_shares;
+
+	if (i == CONFIG_LIST)
 		return -E2BIG;
-	c->share[c->nr_shares] = v;
-	c->share_ro[c->nr_shares++] = ro;
+	for (; i && share_length(c->share[i - 1]) > share_length(v); i--) {
+		c->share[i] = c->share[i - 1];
+		c->share_ro[i] = c->share_ro[i - 1];
+	}
+	c->share[i] = v;
+	c->share_ro[i] = ro;
+	c->nr_shares++;
 	return 0;
 }
 
