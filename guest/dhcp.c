@@ -101,14 +101,6 @@ struct exchange {
 	struct message m;
 };
 
-static u64 now_ms(void)
-{
-	struct __kernel_timespec t = { 0 };
-
-	SYS(__NR_clock_gettime, 1, (long)&t);
-	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
-}
-
 static __be16 header_sum(const struct message *m)
 {
 	const u8 *d = (const u8 *)m;
@@ -259,7 +251,7 @@ static bool message_take(struct exchange *x, size_t len)
 /* Until an answer of @type is there. Return: whether that was before @end */
 static bool wait_for(struct exchange *x, u8 type, u64 end)
 {
-	for (u64 now = now_ms(); now < end; now = now_ms()) {
+	for (u64 now = sys_now_ms(); now < end; now = sys_now_ms()) {
 		struct pollfd p = { .fd = x->fd, .events = POLLIN };
 		struct __kernel_timespec t = {
 			.tv_sec = (end - now) / 1000,
@@ -312,16 +304,16 @@ int dhcp_get(struct lease *l, int index, const u8 *mac)
 		return err;
 	err = -ETIMEDOUT;
 	for (size_t i = 0; i < ARRAY_SIZE(patience_ms) && err; i++) {
-		u64 end = now_ms() + patience_ms[i];
+		u64 end = sys_now_ms() + patience_ms[i];
 
 		/* An answer to what was asked before is as good. */
 		if (!i)
-			x.xid = (u32)now_ms() * 2654435761U ^ mac[5] << 8 ^ mac[4];
+			x.xid = (u32)sys_now_ms() * 2654435761U ^ mac[5] << 8 ^ mac[4];
 		message_send(&x, DISCOVER);
 		if (!wait_for(&x, OFFER, end))
 			continue;
 		message_send(&x, REQUEST);
-		if (wait_for(&x, ACK, MAX(end, now_ms() + 1000)))
+		if (wait_for(&x, ACK, MAX(end, sys_now_ms() + 1000)))
 			err = 0;
 	}
 	sys_close(x.fd);

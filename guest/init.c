@@ -166,7 +166,11 @@ void init_main(const long *stack)
 	status = sessions_run(&port, &config, window);
 	if (config.klog)
 		send_klog(&port);
-	root_settle(&config);
+	notes.len = 0;
+	if (!root_settle(&config))
+		note(&notes, "what has no end was left: disks may lack what was written",
+		     NULL, NULL);
+	send_notes(&port, &notes);
 	init_report(&port, 0, status);
 	port_drain(&port);
 	wait_for_end();

@@ -101,8 +101,11 @@ void root_early(void);
  * Return: NULL, or what failed; then @err is -errno
  */
 const char *root_setup(const struct config *c, struct notes *n, int *err);
-/** root_settle() - a disk is as if it had been unmounted; ends all processes */
-void root_settle(const struct config *c);
+/**
+ * root_settle() - a disk is as if it had been unmounted; ends all processes
+ * Return: whether all has come to an end; what does not is not waited for
+ */
+bool root_settle(const struct config *c);
 /** root_shares() - mount --rw and --ro. Return: as root_setup() */
 const char *root_shares(const struct config *c, int *err);
 /** modules_load() - insmod in the order given */
@@ -280,8 +283,6 @@ void relay_polled(struct relay *r, const struct pollfd *p);
  * Return: its wait4() status; does not return if it could not be run
  */
 int sessions_run(struct port *p, struct config *main, u32 window);
-/** processes_end() - kill and wait for all others */
-void processes_end(void);
 /** sessions_init() - SIGCHLD is to end a poll, and nothing else does */
 void sessions_init(void);
 

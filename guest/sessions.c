@@ -61,13 +61,6 @@ void sessions_init(void)
 	SYS(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, sizeof(mask));
 }
 
-void processes_end(void)
-{
-	sys_kill(-1, SIGKILL);
-	while (sys_wait4(-1, NULL, 0) > 0)
-		;
-}
-
 static void reap(struct sessions *s)
 {
 	int status, pid;

@@ -7,6 +7,7 @@
 #define GUEST__SYS_H
 
 #include <asm/unistd.h>
+#include <linux/time_types.h>
 #include "kvm/types.h"
 
 #if defined(__x86_64__)
@@ -119,6 +120,14 @@ static inline long sys_wait4(int pid, int *status, int options)
 static inline long sys_socket(int family, int type, int protocol)
 {
 	return SYS(__NR_socket, family, type, protocol);
+}
+
+static inline u64 sys_now_ms(void)
+{
+	struct __kernel_timespec t = { 0 };
+
+	SYS(__NR_clock_gettime, 1, (long)&t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
 static inline void __attribute((noreturn)) sys_exit(int status)
