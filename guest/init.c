@@ -85,7 +85,7 @@ static void fill_descriptors(void)
 		sys_close(fd);
 }
 
-static void send_notes(struct port *p, const struct notes *n)
+void send_notes(struct port *p, const struct notes *n)
 {
 	for (size_t at = 0; at < n->len; at += strlen(n->text + at) + 1)
 		port_put(p, (struct frame_of){ GUEST_NOTE, 0, 0 }, n->text + at,
@@ -136,6 +136,9 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 	if (what)
 		init_fail(p, STATUS_ERROR, what, err);
 	network_up(c, n);
+	if (user_is_another(c) && !users_known())
+		note(n, "the kernel has no MULTIUSER: root runs the command", NULL,
+		     NULL);
 	send_notes(p, n);
 }
 

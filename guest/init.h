@@ -20,7 +20,7 @@ enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
  * struct config - what the host wants; strings are in @text
  * @argv: NULL at its end; empty for a shell
  * @stream: by file descriptor of the command
- * @share, @share_ro: TAG:PATH, to be mounted
+ * @share, @share_ro: TAG:PATH, to be mounted in this order
  * @dhcp: for each network interface, whether it asks for an address
  * @serial: talk over ttyS1; @klog: send the kernel's log at the end
  * @get, @put: instead of a command: send that as a stream, or make it of one
@@ -201,6 +201,7 @@ u32 port_hello(struct port *p);
  * struct child - a command
  * @fd: our ends, -1 without: of its stdin, stdout, stderr, of its terminal
  * @slave: the terminal's other end, kept so that it does not hang up
+ * @no_terminal: -errno, why pipes are in its place; @fd of stdin is one of them
  * @report: where it says why it could not be run; -1 once that is known
  * @status: of wait4(), once @gone
  */
@@ -208,6 +209,7 @@ struct child {
 	int pid;
 	int fd[GUEST_STREAMS];
 	int slave;
+	int no_terminal;
 	int report;
 	bool gone;
 	int status;
@@ -215,16 +217,19 @@ struct child {
 
 /**
  * child_start() - run the command; child_started() tells whether it could be
- * @what: on failure, the word that it is about
- * Return: 0, or -errno of what failed
+ * Return: 0, or -errno
  */
-int child_start(struct child *c, const struct config *cfg, const char **what);
+int child_start(struct child *c, const struct config *cfg);
 /**
  * child_started() - does not wait
  * @what: on failure, the word that it is about; part of the config
  * Return: 0 when it runs, 1 if it is not known yet, or -errno
  */
 int child_started(struct child *c, const char **what);
+/** user_is_another() - than root, who runs the command */
+bool user_is_another(const struct config *c);
+/** users_known() - by the kernel: it has MULTIUSER */
+bool users_known(void);
 void child_resize(const struct child *c, u16 rows, u16 cols);
 /** child_close() - all our ends */
 void child_close(struct child *c);
@@ -242,7 +247,7 @@ int copy_run(const struct config *c);
  * @taken: of the ring, since credit was given last
  * @left: what was in a pipe when the command was gone, which @counted says
  * @no_more: the host has said that input has ended
- * @input: the stream that input is of
+ * @input: the stream that input is of; @end: where in @child.fd it goes
  * @config, @config_len: what it is; NULL once it runs, but for the first
  */
 struct relay {
@@ -256,6 +261,7 @@ struct relay {
 	bool counted;
 	bool started;
 	u8 input;
+	u8 end;
 	bool no_more;
 	u32 taken;
 	u32 pos;
@@ -288,6 +294,8 @@ void sessions_init(void);
 
 /* init.c */
 
+/** send_notes() - GUEST_NOTE of each of them */
+void send_notes(struct port *p, const struct notes *n);
 /** init_report() - GUEST_EXIT of @session with a wait4() status */
 void init_report(struct port *p, u16 session, int status);
 /** init_fail() - GUEST_ERROR of the first command; then the machine ends */

@@ -36,8 +36,12 @@ static void stream_close(struct relay *r, unsigned int stream)
 static void input_take(struct relay *r, const u8 *d, u32 len)
 {
 	len = MIN(len, (u32)sizeof(r->ring) - r->len);
-	for (u32 i = 0; i < len; i++)
-		r->ring[(r->pos + r->len + i) % sizeof(r->ring)] = d[i];
+	for (u32 i = 0; i < len; i++) {
+		/* What a terminal makes of it */
+		u8 ch = d[i] == '\r' && r->end != r->input ? '\n' : d[i];
+
+		r->ring[(r->pos + r->len + i) % sizeof(r->ring)] = ch;
+	}
 	r->len += len;
 }
 
@@ -51,7 +55,7 @@ static void input_credit(struct relay *r)
 
 static void input_feed(struct relay *r)
 {
-	int fd = r->child.fd[r->input];
+	int fd = r->child.fd[r->end];
 
 	while (r->len && fd >= 0) {
 		u32 len = MIN(r->len, (u32)sizeof(r->ring) - r->pos);
@@ -59,7 +63,7 @@ static void input_feed(struct relay *r)
 
 		if (n == -EAGAIN || n == -EINTR)
 			break;
-		if (n <= 0 && r->input == GUEST_STDIN)
+		if (n <= 0 && r->end == GUEST_STDIN)
 			stream_close(r, GUEST_STDIN);
 		if (n <= 0)
 			break;
@@ -67,13 +71,16 @@ static void input_feed(struct relay *r)
 		r->len -= n;
 		r->taken += n;
 	}
-	if (r->child.fd[r->input] < 0)
+	if (r->child.fd[r->end] < 0) {
+		/* Keys that are not for the command are to be read, too. */
+		r->taken += r->len;
 		r->len = 0;
+	}
 	if (r->taken >= r->port->window / 2 || (r->taken && !r->len))
 		input_credit(r);
 	if (!r->no_more || r->len)
 		return;
-	stream_close(r, r->input);
+	stream_close(r, r->end);
 }
 
 static u32 get32(const u8 *d)
@@ -117,11 +124,12 @@ static void outputs_count(struct relay *r)
 {
 	r->counted = true;
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++) {
+		bool tty = i == GUEST_TERMINAL && !r->child.no_terminal;
 		int n = 0;
 
-		if (i != GUEST_TERMINAL && r->child.fd[i] >= 0)
+		if (!tty && r->child.fd[i] >= 0)
 			sys_ioctl(r->child.fd[i], FIONREAD, &n);
-		r->left[i] = i == GUEST_TERMINAL ? ~0U : (u32)n;
+		r->left[i] = tty ? ~0U : (u32)n;
 	}
 }
 
@@ -145,7 +153,7 @@ static bool output_move(struct relay *r, unsigned int stream)
 	if (n > 0) {
 		port_commit(p, frame_of(r, GUEST_DATA, stream), n);
 		r->credit[stream] -= n;
-		if (r->counted && stream != GUEST_TERMINAL)
+		if (r->counted)
 			r->left[stream] -= n;
 		return true;
 	}
@@ -183,7 +191,7 @@ void relay_poll(const struct relay *r, struct pollfd *p)
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++) {
 		bool out = r->started && i != GUEST_STDIN && r->credit[i] &&
 			   port_room(r->port);
-		bool in = i == r->input && r->len;
+		bool in = i == r->end && r->len;
 
 		p[i] = (struct pollfd){
 			.fd = c->fd[i],
@@ -206,7 +214,9 @@ void relay_polled(struct relay *r, const struct pollfd *p)
 
 void relay_start(struct relay *r, u32 window)
 {
-	r->input = r->child.fd[GUEST_STDIN] >= 0 ? GUEST_STDIN : GUEST_TERMINAL;
+	r->input = r->config->stream[GUEST_STDIN] == KIND_TTY ? GUEST_TERMINAL :
+								GUEST_STDIN;
+	r->end = r->child.fd[GUEST_STDIN] >= 0 ? GUEST_STDIN : r->input;
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		r->credit[i] = window;
 }

@@ -4,9 +4,11 @@
  *
  * Theory of operation: each of its three streams is a pipe, the terminal that
  * they share, or closed, as on the host. It leads a session of its own, on that
- * terminal if there is one. The child says what failed before it became the
- * command through a pipe that execve() closes. The program is looked for as
- * execvp() does it, in the PATH that the command gets.
+ * terminal if there is one. Of a kernel without terminals a pipe in each
+ * direction takes its place; of one that knows no users but root, root runs the
+ * command. The child says what failed before it became the command through a pipe
+ * that execve() closes. The program is looked for as execvp() does it, in the PATH
+ * that the command gets.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -23,6 +25,22 @@ struct pair {
 	int ours;
 	int theirs;
 };
+
+static void close_all(int *fd, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		if (fd[i] >= 0)
+			sys_close(fd[i]);
+		fd[i] = -1;
+	}
+}
+
+void child_close(struct child *c)
+{
+	close_all(c->fd, GUEST_STREAMS);
+	close_all(&c->slave, 1);
+	close_all(&c->report, 1);
+}
 
 static const char *env_get(const struct config *c, const char *key)
 {
@@ -86,20 +104,43 @@ static int open_pipe(struct pair *p, bool in)
 	return 0;
 }
 
+/* What is written to it, when it is none */
+static int open_instead(struct child *c, int err)
+{
+	struct pair p = { -1, -1 };
+
+	child_close(c);
+	c->no_terminal = err;
+	err = open_pipe(&p, false);
+	c->fd[GUEST_TERMINAL] = p.ours;
+	c->slave = p.theirs;
+	return err;
+}
+
+static bool wants_terminal(const struct config *cfg)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		if (cfg->stream[i] == KIND_TTY)
+			return true;
+	return false;
+}
+
 static int open_streams(struct child *c, const struct config *cfg,
 			int theirs[3])
 {
 	struct pair p;
-	int err = 0;
+	int err = wants_terminal(cfg) ? open_terminal(c, cfg) : 0;
 
+	if (err)
+		err = open_instead(c, err);
 	for (unsigned int i = 0; i < 3 && !err; i++) {
-		if (cfg->stream[i] == KIND_PIPE) {
+		if (cfg->stream[i] == KIND_PIPE ||
+		    (cfg->stream[i] == KIND_TTY && c->no_terminal &&
+		     i == GUEST_STDIN)) {
 			err = open_pipe(&p, i == GUEST_STDIN);
 			c->fd[i] = err ? -1 : p.ours;
 			theirs[i] = err ? -1 : p.theirs;
 		} else if (cfg->stream[i] == KIND_TTY) {
-			if (c->slave < 0)
-				err = open_terminal(c, cfg);
 			theirs[i] = c->slave;
 		}
 	}
@@ -172,12 +213,22 @@ static int exec_search(const char *path, const char **argv, const char **envp)
 	return worst;
 }
 
+bool user_is_another(const struct config *c)
+{
+	return c->uid || c->gid || c->nr_groups;
+}
+
+bool users_known(void)
+{
+	return SYS(__NR_getgroups, 0, 0) >= 0;
+}
+
 static int become_user(const struct config *c)
 {
 	int err;
 
-	/* As we are; a kernel without MULTIUSER knows nobody else. */
-	if (!c->uid && !c->gid && !c->nr_groups)
+	/* As we are; a kernel without MULTIUSER, which is noted, knows nobody else. */
+	if (!user_is_another(c) || !users_known())
 		return 0;
 	err = SYS(__NR_setgroups, c->nr_groups, (long)c->group);
 	if (!err)
@@ -269,24 +320,8 @@ static void __attribute((noreturn)) child_main(const struct config *cfg,
 	sys_exit(127);
 }
 
-static void close_all(int *fd, unsigned int nr)
-{
-	for (unsigned int i = 0; i < nr; i++) {
-		if (fd[i] >= 0)
-			sys_close(fd[i]);
-		fd[i] = -1;
-	}
-}
-
-void child_close(struct child *c)
-{
-	close_all(c->fd, GUEST_STREAMS);
-	close_all(&c->slave, 1);
-	close_all(&c->report, 1);
-}
-
 /* Descriptors 0 to 2 are in use, so that none of ours gets such a number. */
-int child_start(struct child *c, const struct config *cfg, const char **what)
+int child_start(struct child *c, const struct config *cfg)
 {
 	struct pair report = { -1, -1 };
 	int theirs[3] = { -1, -1, -1 };
@@ -296,7 +331,6 @@ int child_start(struct child *c, const struct config *cfg, const char **what)
 		c->fd[i] = -1;
 	c->slave = -1;
 	err = open_streams(c, cfg, theirs);
-	*what = err ? PTMX : "the command";
 	if (!err)
 		err = open_pipe(&report, false);
 	c->report = report.ours;

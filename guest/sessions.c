@@ -105,15 +105,19 @@ static void session_free(struct sessions *s, u16 id)
 }
 
 /* It is never going to run. The host has to know, or there is no host to know. */
-static void session_fail(struct sessions *s, u16 id, const char *what, int err)
+static void session_fail(struct sessions *s, u16 id, u32 status,
+			 const char *what, int err)
 {
-	u32 status = err == -ECANCELED || err == -E2BIG || err == -ENOMEM ?
-		     STATUS_ERROR : start_status(err);
-
 	if (!id)
 		init_fail(s->port, status, what, err);
 	port_error(s->port, id, status, what, err);
 	session_free(s, id);
+}
+
+/* What failed is not the command's own. */
+static void session_refuse(struct sessions *s, u16 id, int err)
+{
+	session_fail(s, id, STATUS_ERROR, "the command", err);
 }
 
 static struct relay *session_new(struct sessions *s, u16 id)
@@ -135,17 +139,24 @@ static struct relay *session_new(struct sessions *s, u16 id)
 
 static void session_run(struct sessions *s, struct relay *r)
 {
-	const char *what = "the command";
 	int err = 0;
 
 	if (r->session)
 		err = config_parse(r->config, r->config_len);
 	if (!err)
-		err = child_start(&r->child, r->config, &what);
-	if (err)
-		session_fail(s, r->session, what, err);
-	else
-		relay_start(r, s->window);
+		err = child_start(&r->child, r->config);
+	if (err) {
+		session_refuse(s, r->session, err);
+		return;
+	}
+	relay_start(r, s->window);
+	if (r->child.no_terminal) {
+		struct notes n = { .len = 0 };
+
+		note(&n, "no terminal, pipes instead: ",
+		     text_errno(-r->child.no_terminal), NULL);
+		send_notes(s->port, &n);
+	}
 }
 
 /* Records of a command that is to be, @more of one that is known, or has failed */
@@ -164,12 +175,12 @@ static void session_config(struct sessions *s, u16 id, bool more, const u8 *d,
 			port_error(s->port, id, STATUS_ERROR, "the command",
 				   -ENOMEM);
 		else if (!r->config)
-			session_fail(s, id, "the command", -ENOMEM);
+			session_refuse(s, id, -ENOMEM);
 		if (!r || !r->config)
 			return;
 	}
 	if (len > sizeof(r->config->text) - 1 - r->config_len) {
-		session_fail(s, id, "the command", -E2BIG);
+		session_refuse(s, id, -E2BIG);
 		return;
 	}
 	memcpy(r->config->text + r->config_len, d, len);
@@ -199,7 +210,7 @@ static void handle(struct sessions *s, const struct guest_frame *f,
 	else if (f->type == GUEST_RUN && r)
 		session_run(s, r);
 	else if (f->type == GUEST_SIGNAL && r)
-		session_fail(s, id, "the command", -ECANCELED);
+		session_refuse(s, id, -ECANCELED);
 }
 
 /* Return: whether it goes on */
@@ -210,7 +221,7 @@ static bool session_starts(struct sessions *s, struct relay *r)
 	int err = child_started(&r->child, &what);
 
 	if (err < 0) {
-		session_fail(s, r->session, what, err);
+		session_fail(s, r->session, start_status(err), what, err);
 		return false;
 	}
 	if (!err) {

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's init: the order of what it mounts, how long it waits for what the
+ * command left behind, and commands where the kernel has no terminals or users.
+ */
+#include <stddef.h>
+#include <string.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+
+#include "test.h"
+
+/* The kernel's headers and those of the libc both have them. */
+#define sigset_t kernel_sigset_t
+#define timeval kernel_timeval
+#include "../../guest/config.c"
+#include "../../guest/relay.c"
+#include "../../guest/root.c"
+#include "../../guest/run.c"
+
+/* Of /proc/vmstat; with @writing there is one page more each time */
+static u64 written;
+static bool writing;
+
+long file_read(const char *path, char *out, size_t size)
+{
+	(void)path;
+	written += writing;
+	return snprintf(out, size, "nr_dirtied 7\nnr_written %llu\n",
+			(unsigned long long)written);
+}
+
+int file_write(const char *path, const char *text)
+{
+	(void)path;
+	(void)text;
+	return 0;
+}
+
+bool text_equal(const char *a, const char *b)
+{
+	return !strcmp(a, b);
+}
+
+const char *text_after(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) ? NULL : s + n;
+}
+
+u64 text_number(const char *s)
+{
+	return strtoull(s, NULL, 10);
+}
+
+const char *text_errno(int err)
+{
+	(void)err;
+	return "";
+}
+
+void note(struct notes *n, const char *a, const char *b, const char *c)
+{
+	(void)n;
+	(void)a;
+	(void)b;
+	(void)c;
+}
+
+char *text_decimal(char out[12], u32 v)
+{
+	snprintf(out, 12, "%u", v);
+	return out;
+}
+
+char *text_join(char *out, size_t size, const char *a, const char *b,
+		const char *c)
+{
+	snprintf(out, size, "%s%s%s", a, b ? b : "", c ? c : "");
+	return out;
+}
+
+int copy_run(const struct config *c)
+{
+	(void)c;
+	return 0;
+}
+
+/* The port: what is said of the terminal's bytes, and how much credit is given */
+static char said[256];
+static size_t said_len;
+static u32 credit;
+
+size_t port_room(const struct port *p)
+{
+	(void)p;
+	return sizeof(said) - said_len;
+}
+
+void *port_data(struct port *p)
+{
+	(void)p;
+	return said + said_len;
+}
+
+void port_commit(struct port *p, struct frame_of of, size_t len)
+{
+	(void)p;
+	said_len += of.stream == GUEST_TERMINAL ? len : 0;
+}
+
+void port_put(struct port *p, struct frame_of of, const void *d, size_t len)
+{
+	(void)p;
+	if (of.type == GUEST_CREDIT && of.stream == GUEST_TERMINAL && len == 4)
+		credit += get32(d);
+}
+
+static struct config config;
+
+static int parse(const char *records, size_t len)
+{
+	memset(&config, 0, sizeof(config));
+	memcpy(config.text, records, len);
+	return config_parse(&config, len);
+}
+
+TEST(what_is_below_is_mounted_later)
+{
+	static const char records[] =
+		"ro=a:/x/y\0rw=long-tag:/x\0ro=b:/z/\0rw=c:/x/y/z\0rw=d:/w/";
+	static const char *const order[] = {
+		"long-tag:/x", "b:/z/", "d:/w/", "a:/x/y", "c:/x/y/z",
+	};
+	static const bool ro[] = { false, true, false, true, false };
+
+	EXPECT(!parse(records, sizeof(records)));
+	EXPECT(config.nr_shares == ARRAY_SIZE(order));
+	for (unsigned int i = 0; i < ARRAY_SIZE(order); i++) {
+		EXPECT(!strcmp(config.share[i], order[i]));
+		EXPECT(config.share_ro[i] == ro[i]);
+	}
+}
+
+TEST(shares_are_so_many)
+{
+	char records[(CONFIG_LIST + 1) * 7];
+
+	for (unsigned int i = 0; i <= CONFIG_LIST; i++)
+		memcpy(records + 7 * i, "rw=t:/", 7);
+	EXPECT(!parse(records, CONFIG_LIST * 7));
+	EXPECT(parse(records, sizeof(records)) == -E2BIG);
+}
+
+/* A child that lives @ms, and longer than any test for 0 */
+static int child(unsigned int ms)
+{
+	int pid = fork();
+
+	if (pid)
+		return pid;
+	usleep(ms ? ms * 1000 : 60000000);
+	_exit(0);
+}
+
+static void sigchld_block(void)
+{
+	u64 mask = 1ULL << (SIGCHLD - 1);
+
+	SYS(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, sizeof(mask));
+}
+
+static void reap(int pid)
+{
+	sys_kill(pid, SIGKILL);
+	sys_wait4(pid, NULL, 0);
+}
+
+TEST(what_does_not_end_is_not_waited_for)
+{
+	u64 begin = sys_now_ms();
+	int stuck = child(0);
+
+	writing = false;
+	sigchld_block();
+	EXPECT(!children_end(stuck, 300));
+	EXPECT(!children_end(-1, 300));
+	EXPECT(sys_now_ms() - begin >= 600);
+	EXPECT(sys_now_ms() - begin < 10000);
+	reap(stuck);
+	EXPECT(children_end(-1, 300));
+}
+
+TEST(what_ends_is_noticed_at_once)
+{
+	int other = child(0);
+	u64 begin = sys_now_ms();
+
+	sigchld_block();
+	EXPECT(children_end(child(20), 60000));
+	EXPECT(sys_now_ms() - begin < 10000);
+	reap(other);
+}
+
+TEST(a_disk_that_is_written_to_has_time)
+{
+	int slow = child(1500);
+
+	writing = true;
+	sigchld_block();
+	EXPECT(children_end(slow, 500));
+	writing = false;
+	reap(slow);
+}
+
+#define IS(v, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (v), 0, (skip))
+#define LOAD(field) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define FAIL BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENODEV)
+
+/* As of a kernel without UNIX98_PTYS and MULTIUSER; from now on, and for good */
+static bool kernel_lacks(void)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_getgroups, 1), FAIL,
+		IS(__NR_setgroups, 1), FAIL,
+		IS(__NR_setresgid, 1), FAIL,
+		IS(__NR_setresuid, 1), FAIL,
+		IS(__NR_openat, 3),
+		LOAD(args[2]),
+		IS(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 1), FAIL,
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(f), .filter = f };
+
+	return !SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
+}
+
+TEST(a_kernel_without_terminals_and_users_runs_commands)
+{
+	static const char records[] =
+		"stdin=tty\0stdout=tty\0stderr=tty\0uid=12345\0group=7\0arg=/bin/sh\0"
+		"arg=-c\0arg=read x; echo got $x; echo error >&2";
+	const struct guest_frame data = {
+		.type = GUEST_DATA, .stream = GUEST_TERMINAL, .len = htole32(3),
+	};
+	static struct port port = { .window = GUEST_PROTO_WINDOW };
+	static struct relay r = { .port = &port, .child.report = -1 };
+	const char *what;
+	int err;
+
+	EXPECT(!parse(records, sizeof(records)));
+	r.config = &config;
+	if (!kernel_lacks()) {
+		printf("# no seccomp here\n");
+		return;
+	}
+	EXPECT(!child_start(&r.child, &config));
+	EXPECT(r.child.no_terminal == -ENODEV);
+	relay_start(&r, GUEST_PROTO_WINDOW);
+	do {
+		err = child_started(&r.child, &what);
+	} while (err == 1);
+	EXPECT(!err);
+	relay_frame(&r, &data, (const u8 *)"ab\r");
+	while (!r.child.gone) {
+		relay_move(&r);
+		r.child.gone = sys_wait4(r.child.pid, &r.child.status,
+					 WNOHANG) == r.child.pid;
+	}
+	EXPECT(relay_move(&r));
+	EXPECT(!r.child.status && credit == 3);
+	EXPECT(said_len == 13 && !memcmp(said, "got ab\nerror\n", 13));
+	child_close(&r.child);
+}
+
+TEST_MAIN(T(what_is_below_is_mounted_later),
+	  T(shares_are_so_many),
+	  T(what_does_not_end_is_not_waited_for),
+	  T(what_ends_is_noticed_at_once),
+	  T(a_disk_that_is_written_to_has_time),
+	  T(a_kernel_without_terminals_and_users_runs_commands))
