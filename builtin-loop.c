@@ -6,7 +6,8 @@
  * output, stdin, a signalfd, the control socket and the timeout. poll(2), not epoll, since stdin
  * may be a plain file. While the guest has no room for input stdin is not
  * read, until the device says that there is. While the reader of stdout is slow
- * its readiness is waited for. A command's streams are builtin-command.c's; what
+ * its readiness is waited for. A kernel that says that it has panicked may finish
+ * what it prints, for a bounded time. A command's streams are builtin-command.c's; what
  * it has said before the VM ended is written, as long as somebody reads.
  */
 #include <errno.h>
@@ -18,6 +19,20 @@
 #include <unistd.h>
 
 #include "builtin.h"
+
+/* How long a kernel that has panicked may be silent, and may go on in all */
+#define PANIC_QUIET_NS 50000000ULL
+#define PANIC_MAX_NS 500000000ULL
+
+/**
+ * struct last_words - of a kernel that has told of its panic, and runs on
+ * @begin: when it did; @heard: when it printed last, so many bytes being @passed
+ */
+struct last_words {
+	u64 begin;
+	u64 heard;
+	u64 passed;
+};
 
 u64 now_ns(void)
 {
@@ -81,6 +96,33 @@ static void edits_hear(int fd, struct session_port *p)
 	port_forget(p);
 }
 
+/*
+ * A kernel tells of its panic before it has printed all of it. It ends when it is
+ * silent, if it does not end itself before. Return: when to look again; 0 if never
+ */
+static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
+{
+	u64 now = now_ns(), passed, v;
+
+	if (!kvm->panicked || kvm->end != VM_END_NONE)
+		return 0;
+	pthread_mutex_lock(&c->lock);
+	passed = c->log.total;
+	pthread_mutex_unlock(&c->lock);
+	/* It is readable again when there is an end. */
+	while (read(kvm->end_fd, &v, sizeof(v)) > 0)
+		;
+	if (!w->begin)
+		w->begin = now;
+	if (passed != w->passed || w->begin == now)
+		w->heard = now;
+	w->passed = passed;
+	v = MIN(w->heard + PANIC_QUIET_NS, w->begin + PANIC_MAX_NS);
+	if (now >= v)
+		kvm_end(kvm, VM_END_RESET, 0);
+	return v;
+}
+
 static int loop_wait(u64 deadline)
 {
 	u64 now = now_ns();
@@ -123,8 +165,10 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		  .events = POLLIN },
 		{ .events = POLLIN },
 	};
+	struct last_words words = { 0 };
 	unsigned int nr = 7;
 	bool blocked = false;
+	u64 look;
 	int err = 0;
 
 	p[2].fd = loop_signals(r);
@@ -139,7 +183,10 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 			  kvm->edits_fd : -1;
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
-		if (poll(p, nr, loop_wait(deadline)) < 0 && errno != EINTR) {
+		look = loop_panic(kvm, c, &words);
+		if (!look || (deadline && deadline < look))
+			look = deadline;
+		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
 		}

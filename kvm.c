@@ -9,7 +9,9 @@
  * without reservation: what the guest does not touch costs nothing. A VM ends
  * because a device, a vCPU or the main thread calls kvm_end(), from any
  * thread: the first reason is kept, an eventfd wakes the main thread, and the
- * caller goes on; nothing is torn down on the caller's stack. kvm_destroy()
+ * caller goes on; nothing is torn down on the caller's stack. A panic is a reason
+ * that is kept and no end yet: what there is to say of it may still come, and the
+ * next kvm_end() of any other kind, the main thread's at last, is the end. kvm_destroy()
  * takes a half-built VM. What is not supported: changing RAM while running.
  * Devices come and go while the VM lives in plug.c.
  */
@@ -63,15 +65,24 @@ void kvm_released(struct kvm *kvm)
 	kvm_wake(kvm->release_fd);
 }
 
+/* Under @end_lock. A panic has been the first reason, whatever ends it then. */
+static void end_set(struct kvm *kvm, enum vm_end end, u32 code)
+{
+	kvm->end = kvm->panicked ? VM_END_PANIC : end;
+	kvm->end_code = kvm->panicked ? 0 : code;
+	kvm_wake(kvm->end_fd);
+}
+
 void kvm_end(void *opaque, enum vm_end end, u32 code)
 {
 	struct kvm *kvm = opaque;
 
 	pthread_mutex_lock(&kvm->end_lock);
-	if (kvm->end == VM_END_NONE) {
-		kvm->end = end;
-		kvm->end_code = code;
+	if (end == VM_END_PANIC && !kvm->panicked) {
+		kvm->panicked = true;
 		kvm_wake(kvm->end_fd);
+	} else if (end != VM_END_PANIC && kvm->end == VM_END_NONE) {
+		end_set(kvm, end, code);
 	}
 	pthread_mutex_unlock(&kvm->end_lock);
 }
@@ -85,8 +96,7 @@ void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(kvm->end_text, sizeof(kvm->end_text), fmt, ap);
 		va_end(ap);
-		kvm->end = VM_END_ERROR;
-		kvm_wake(kvm->end_fd);
+		end_set(kvm, VM_END_ERROR, 0);
 	}
 	pthread_mutex_unlock(&kvm->end_lock);
 }

@@ -7,7 +7,8 @@
  * Modelled by the pvpanic interface description in the kernel's
  * include/uapi/misc/pvpanic.h and drivers/misc/pvpanic: a read gives the
  * events that the host understands, a write reports events. A panic ends the
- * VM. A panic that a crash kernel will handle does not: that kernel is about
+ * VM, as soon as the kernel has said what there is to say: it prints that later
+ * when it panics in an NMI. A panic that a crash kernel will handle does not: that kernel is about
  * to run. A shutdown report powers off.
  *
  * Threads: vCPUs. There is no state, thus no lock and nothing to save.

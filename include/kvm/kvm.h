@@ -35,6 +35,7 @@ struct console_ops {
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
  * @end, @end_code, @end_text: why; set once, under @end_lock
+ * @panicked: that is going to be the reason; also under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
  * @edits_fd: inotify, if above 0, readable when names have changed below the root share
@@ -91,6 +92,7 @@ struct kvm {
 	int release_fd;
 	int edits_fd;
 	enum vm_end end;
+	bool panicked;
 	u32 end_code;
 	char end_text[4096];
 };
@@ -161,7 +163,12 @@ void kvm_halt(struct kvm *kvm);
 /** kvm_stop() - vCPUs and device threads are gone on return; idempotent */
 int kvm_stop(struct kvm *kvm);
 void kvm_destroy(struct kvm *kvm);
-/** kvm_end() - a vm_end_fn whose opaque is the struct kvm */
+/**
+ * kvm_end() - a vm_end_fn whose opaque is the struct kvm
+ *
+ * The first reason counts. VM_END_PANIC alone is no end: @panicked is set, @end_fd
+ * becomes readable, and the VM runs until it is called with any other reason.
+ */
 void kvm_end(void *kvm, enum vm_end end, u32 code);
 /** kvm_end_error() - end with VM_END_ERROR and a text; the first wins */
 void kvm_end_error(struct kvm *kvm, const char *fmt, ...)

@@ -3,6 +3,8 @@
  * What a kernel's log is taken for, and the table of exit statuses.
  */
 #include <string.h>
+#include <sys/eventfd.h>
+#include "kvm/kvm.h"
 #include "kvm/outcome.h"
 #include "tests/unit/test.h"
 
@@ -340,7 +342,40 @@ TEST(bisect_folds_what_is_bad)
 	EXPECT(judged(f, "error", 125, true));
 }
 
-TEST_MAIN(T(reports_are_told_apart),
+/* How it ends when @end comes behind a panic, which a guest may tell of again */
+static enum vm_end behind_panic(enum vm_end end, u32 *code)
+{
+	static struct kvm kvm;
+
+	memset(&kvm, 0, sizeof(kvm));
+	pthread_mutex_init(&kvm.end_lock, NULL);
+	kvm.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kvm_end(&kvm, VM_END_PANIC, 0);
+	kvm_end(&kvm, VM_END_PANIC, 0);
+	if (!kvm.panicked || kvm.end != VM_END_NONE)
+		return VM_END_NONE;
+	if (end == VM_END_ERROR)
+		kvm_end_error(&kvm, "why");
+	else
+		kvm_end(&kvm, end, 7);
+	close(kvm.end_fd);
+	*code = kvm.end_code;
+	return kvm.end;
+}
+
+TEST(a_panic_is_no_end_and_the_reason_of_any)
+{
+	static const enum vm_end end[] = {
+		VM_END_RESET, VM_END_USER, VM_END_DEBUG_EXIT, VM_END_ERROR,
+	};
+	u32 code;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
+		EXPECT(behind_panic(end[i], &code) == VM_END_PANIC && !code);
+}
+
+TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
+	  T(reports_are_told_apart),
 	  T(panic_is_found_in_pieces),
 	  T(text_has_no_control_characters),
 	  T(first_report_is_kept_to_its_end),
