@@ -34,6 +34,8 @@
 #include "builtin.h"
 
 #define TWICE_NS 1000000000ULL
+/* A chain of the guest's may be as long as its memory. */
+#define DRAIN_NS 1000000000ULL
 
 void command_wake(void *opaque)
 {
@@ -180,11 +182,23 @@ void command_attach(struct guest_command *g, struct kvm *kvm)
 
 void command_shut(struct guest_command *g)
 {
-	execs_end(g);
 	pthread_mutex_lock(&g->lock);
 	g->closing = true;
 	pthread_cond_broadcast(&g->space);
 	pthread_mutex_unlock(&g->lock);
+}
+
+void command_drain(struct guest_command *g, struct kvm *kvm)
+{
+	u64 end = now_ns() + DRAIN_NS;
+	bool again;
+
+	do {
+		if (kvm->control_virtio && !session_over(&g->port.main))
+			virtio_console_resume(kvm->control_virtio, 0);
+		again = port_run(&g->port);
+	} while (again && !session_over(&g->port.main) && now_ns() < end);
+	execs_serve(g);
 }
 
 void command_resize(struct guest_command *g)

@@ -143,7 +143,6 @@ static void finish_output(struct kvm *kvm, struct console *c)
 {
 	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
 
-	kvm_halt(kvm);
 	console_flush(c, kvm);
 	if (kvm->ports)
 		virtio_console_flush(kvm->ports, chosen ? 2000 : 100);
@@ -236,12 +235,20 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	err = run_start(run, kvm, r);
 	if (!err)
 		err = run_loop(kvm, &parts, r);
-	if (!err)
-		control_serve(&run->control);
-	control_stopped(&run->control);
 	console_shut(c);
 	if (g)
 		command_shut(g);
+	kvm_halt(kvm);
+	if (g)
+		command_drain(g, kvm);
+	/* The last that a command said has its reader, too. */
+	if (!err && g)
+		err = run_loop(kvm, &parts, r);
+	if (!err)
+		control_serve(&run->control);
+	control_stopped(&run->control);
+	if (g)
+		execs_end(g);
 	finish_output(kvm, c);
 	kvm_stop(kvm);
 	run->t.end = now_ns();

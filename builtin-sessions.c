@@ -11,7 +11,7 @@
  *
  * The answer comes when the command has ended and all it wrote is in the pipes. A
  * client that is gone takes its command along, as a terminal that hangs up does;
- * when the VM ends each client is told.
+ * when the VM ends each client is told, how its command has ended if it had.
  *
  * Main thread.
  */
@@ -28,6 +28,8 @@
 
 /* What comes with a request: the records, then a file for each stream */
 #define FILES (1 + GUEST_STREAMS)
+/* How long clients are waited for that have yet to read what their command wrote */
+#define FINISH_NS 2000000000ULL
 
 /**
  * struct guest_exec - one command
@@ -92,6 +94,12 @@ static void output_write(struct guest_exec *e, unsigned int stream)
 	}
 }
 
+static void outputs_write(struct guest_exec *e)
+{
+	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
+		output_write(e, i);
+}
+
 static void input_read(struct guest_exec *e)
 {
 	u8 d[GUEST_PROTO_DATA_MAX];
@@ -116,6 +124,9 @@ static void exec_answer(struct guest_exec *e)
 	const struct session *s = e->session;
 	struct json_out o = { 0 };
 
+	/* Who waits for the streams to end is not to wait for the answer first. */
+	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
+		file_close(e, i);
 	if (s->state == SESSION_EXITED) {
 		json_put_number(&o, "exit", s->value);
 	} else if (s->state == SESSION_KILLED) {
@@ -134,14 +145,10 @@ static void exec_answer(struct guest_exec *e)
 /* Return: whether that was the end of it; it may have been that of others, too */
 static bool exec_serve(struct guest_exec *e)
 {
-	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
-		output_write(e, i);
+	outputs_write(e);
 	input_read(e);
 	if (!session_over(e->session) || session_pending(e->session))
 		return false;
-	/* Who waits for the streams to end is not to wait for the answer first. */
-	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
-		file_close(e, i);
 	exec_answer(e);
 	return true;
 }
@@ -172,13 +179,36 @@ unsigned int execs_poll(const struct guest_command *g, struct pollfd *p)
 	return n;
 }
 
+/* Return: whether the command has ended, and all that it wrote is in the pipes */
+static bool exec_finish(struct guest_exec *e, u64 until)
+{
+	const struct session *s = e->session;
+	struct pollfd p[GUEST_STREAMS];
+
+	outputs_write(e);
+	while (session_over(s) && session_pending(s) && now_ns() < until) {
+		for (unsigned int i = 0; i < GUEST_STREAMS; i++)
+			p[i] = (struct pollfd){
+				.fd = s->out[i].len ? e->fd[i] : -1,
+				.events = POLLOUT,
+			};
+		poll(p, GUEST_STREAMS, 100);
+		outputs_write(e);
+	}
+	return session_over(s) && !session_pending(s);
+}
+
 void execs_end(struct guest_command *g)
 {
+	u64 until = now_ns() + FINISH_NS;
+
 	while (g->execs) {
 		struct guest_exec *e = g->execs;
 
-		for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
-			output_write(e, i);
+		if (exec_finish(e, until)) {
+			exec_answer(e);
+			continue;
+		}
 		control_answer_error(&e->later, "ended",
 				     "the VM ended before the command did");
 		exec_free(e);

@@ -480,6 +480,11 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL]);
 /** command_shut() - vCPUs are not held back any more */
 void command_shut(struct guest_command *g);
+/**
+ * command_drain() - look at what the guest said last; writes nothing of it yet
+ * Context: vCPUs are gone, devices still work.
+ */
+void command_drain(struct guest_command *g, struct kvm *kvm);
 void command_close(struct guest_command *g);
 
 /* builtin-sessions.c: further commands, for lkvm exec. */
@@ -488,7 +493,7 @@ void command_close(struct guest_command *g);
 unsigned int execs_poll(const struct guest_command *g, struct pollfd *p);
 /** execs_serve() - move what can be moved */
 void execs_serve(struct guest_command *g);
-/** execs_end() - the VM has ended: their clients are told */
+/** execs_end() - the VM has ended: their clients are told, or how the command did */
 void execs_end(struct guest_command *g);
 /** guest_exec(), guest_signal(), guest_resize() - a control_handler each */
 void guest_exec(struct control_call *call);

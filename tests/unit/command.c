@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Commands in the guest when the VM ends: what they said last, and what those who
+ * asked for them are told.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "../../builtin-command.c"
+/* Both have functions of these names. */
+#define output_write exec_output_write
+#define input_read exec_input_read
+#include "../../builtin-sessions.c"
+
+#include "tests/unit/test.h"
+
+static char answer[128];
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+void terminal_raw(void)
+{
+}
+
+void terminal_restore(void)
+{
+}
+
+enum terminal_key terminal_key(bool *escape, u8 ch)
+{
+	(void)escape;
+	(void)ch;
+	return KEY_SEND;
+}
+
+void control_refuse(struct control_call *call, const char *code,
+		    const char *path, const char *fmt, ...)
+{
+	(void)call;
+	(void)code;
+	(void)path;
+	(void)fmt;
+}
+
+void control_later(struct control_call *call, struct control_later *l)
+{
+	(void)call;
+	(void)l;
+}
+
+void control_answer(struct control_later *l, const struct json_out *ok)
+{
+	(void)l;
+	snprintf(answer, sizeof(answer), "%s", ok->text);
+}
+
+void control_answer_error(struct control_later *l, const char *code,
+			  const char *fmt, ...)
+{
+	(void)l;
+	(void)fmt;
+	snprintf(answer, sizeof(answer), "%s", code);
+}
+
+struct fixture {
+	struct guest_command g;
+	struct kvm kvm;
+	int reader;
+};
+
+static struct fixture *setup(void)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	const struct session_ops ops = { .wake = command_wake, .opaque = &f->g };
+
+	pthread_mutex_init(&f->g.lock, NULL);
+	f->g.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	port_init(&f->g.port, &ops, GUEST_STDIN);
+	f->g.port.main.state = SESSION_STARTED;
+	f->g.port.features = GUEST_CAN_EXEC;
+	answer[0] = 0;
+	return f;
+}
+
+static void teardown(struct fixture *f)
+{
+	port_destroy(&f->g.port);
+	close(f->g.wake_fd);
+	free(f);
+}
+
+/* As from the guest; nobody looks at it yet */
+static void say(struct fixture *f, u16 session, u8 type, const void *d, u32 len)
+{
+	struct guest_frame h = {
+		.type = type, .stream = type == GUEST_DATA ? GUEST_STDOUT : 0,
+		.session = htole16(session), .len = htole32(len),
+	};
+
+	port_receive(&f->g.port, &h, sizeof(h));
+	port_receive(&f->g.port, d, len);
+}
+
+/* A further command, that runs, and whose client reads from @f->reader */
+static struct guest_exec *further(struct fixture *f)
+{
+	struct guest_exec *e = calloc(1, sizeof(*e));
+	int fd[2] = { -1, -1 };
+
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) < 0)
+		exit(1);
+	session_open(&f->g.port, "arg=x", 6, GUEST_STDIN, &e->session);
+	e->session->state = SESSION_STARTED;
+	free(e->session->config);
+	e->session->config = NULL;
+	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
+		e->fd[i] = -1;
+	e->fd[GUEST_STDOUT] = fd[1];
+	f->reader = fd[0];
+	e->command = &f->g;
+	f->g.execs = e;
+	return e;
+}
+
+static void say_exit(struct fixture *f, u16 session, u32 status)
+{
+	const struct guest_exit e = {
+		htole32(GUEST_EXITED), htole32(status), htole64(0),
+	};
+
+	say(f, session, GUEST_EXIT, &e, sizeof(e));
+}
+
+TEST(what_nobody_has_looked_at_is_output_at_the_end)
+{
+	struct fixture *f = setup();
+	size_t len = 100;
+	const u8 *d;
+
+	say(f, 0, GUEST_DATA, "last", 4);
+	EXPECT(!session_pending(&f->g.port.main));
+	command_drain(&f->g, &f->kvm);
+	d = session_output(&f->g.port.main, GUEST_STDOUT, &len);
+	EXPECT(len == 4 && !memcmp(d, "last", 4));
+	teardown(f);
+}
+
+TEST(a_command_that_has_ended_is_answered_at_the_end)
+{
+	struct fixture *f = setup();
+	struct guest_exec *e = further(f);
+	char d[16] = "";
+
+	say(f, e->session->id, GUEST_DATA, "last", 4);
+	say_exit(f, e->session->id, 7);
+	command_drain(&f->g, &f->kvm);
+	execs_end(&f->g);
+	EXPECT(!f->g.execs && strstr(answer, "\"exit\":7"));
+	EXPECT(read(f->reader, d, sizeof(d)) == 4 && !strcmp(d, "last"));
+	close(f->reader);
+	teardown(f);
+}
+
+/* All of it is in the ring, and in the pipe there is no room. */
+TEST(a_client_that_does_not_read_is_told_of_no_success)
+{
+	static const u8 page[4096];
+	struct fixture *f = setup();
+	struct guest_exec *e = further(f);
+	u64 begin = now_ns();
+
+	while (write(e->fd[GUEST_STDOUT], page, sizeof(page)) > 0)
+		;
+	say(f, e->session->id, GUEST_DATA, "last", 4);
+	say_exit(f, e->session->id, 0);
+	command_drain(&f->g, &f->kvm);
+	EXPECT(f->g.execs == e && session_over(e->session));
+	execs_end(&f->g);
+	EXPECT(!f->g.execs && !strcmp(answer, "ended"));
+	EXPECT(now_ns() - begin < 20 * FINISH_NS);
+	close(f->reader);
+	teardown(f);
+}
+
+TEST(a_command_that_ended_without_a_look_is_answered_late)
+{
+	struct fixture *f = setup();
+	struct guest_exec *e = further(f);
+
+	e->session->state = SESSION_KILLED;
+	e->session->value = 9;
+	execs_end(&f->g);
+	EXPECT(!f->g.execs && strstr(answer, "\"signal\":9"));
+	close(f->reader);
+	teardown(f);
+}
+
+TEST(a_command_that_runs_is_cut_off_at_the_end)
+{
+	struct fixture *f = setup();
+
+	further(f);
+	command_drain(&f->g, &f->kvm);
+	execs_end(&f->g);
+	EXPECT(!f->g.execs && !strcmp(answer, "ended"));
+	close(f->reader);
+	teardown(f);
+}
+
+TEST_MAIN(T(what_nobody_has_looked_at_is_output_at_the_end),
+	  T(a_command_that_has_ended_is_answered_at_the_end),
+	  T(a_client_that_does_not_read_is_told_of_no_success),
+	  T(a_command_that_ended_without_a_look_is_answered_late),
+	  T(a_command_that_runs_is_cut_off_at_the_end))
