@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All of lkvm test, with machines that are processes of this one.
+ *
+ * Theory of operation: a machine is what lkvm test starts as "lkvm run": this very
+ * program, which is told by its first argument. It runs the script as it is, but that
+ * what this writes to files of /dev and /proc goes to the log. $KLOG is the log for a
+ * test, too, and $MACHINE whom to tell that the kernel panics (SIGUSR1). $RUNNER is
+ * lkvm test, which has a process for itself: what it leaves is found there.
+ */
+#include <ftw.h>
+#include <sys/wait.h>
+
+#include "../../builtin-options.c"
+#include "../../builtin-testvm.c"
+#include "../../builtin-testlog.c"
+#include "../../builtin-testbuild.c"
+#include "../../builtin-testrun.c"
+#include "../../builtin-test.c"
+
+#include "tests/unit/test.h"
+
+#define TEXT_MAX 65536
+
+/* What it calls and is not part of this */
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NSEC + t.tv_nsec;
+}
+
+bool image_build_dir(const char *kernel, char *dir, size_t size)
+{
+	(void)kernel;
+	(void)dir;
+	(void)size;
+	return false;
+}
+
+int fail_on_parse(u32 *splats, const char *value, struct report *r)
+{
+	(void)splats;
+	return report_error(r, 0, "--fail-on: %s", value);
+}
+
+void decoder_open(struct decoder *d, const char *kernel)
+{
+	(void)d;
+	(void)kernel;
+}
+
+void decoder_print(struct decoder *d, const char *text, size_t len)
+{
+	(void)d;
+	fprintf(stderr, "decoded: %.*s", (int)len, text);
+}
+
+void decoder_close(struct decoder *d)
+{
+	(void)d;
+}
+
+int test_kunit(struct test_run *run, struct report *r)
+{
+	(void)run;
+	return report_error(r, 0, "no KUnit");
+}
+
+/* A machine. */
+
+/* In the script: @name as the log, of which there is more already */
+static void redirect(char *text, const char *name)
+{
+	static const char log[] = ">>\"$KLOG\"";
+
+	for (char *at = strstr(text, name); at; at = strstr(at, name)) {
+		memset(at, ' ', strlen(name));
+		memcpy(at, log, sizeof(log) - 1);
+	}
+}
+
+static void put_file(const char *path, const char *mode, const char *text)
+{
+	FILE *f = fopen(path, mode);
+
+	if (!f)
+		exit(STATUS_ERROR);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int machine_end(const char *log, const char *status, bool panics)
+{
+	static const char *const panic = "Kernel panic - not syncing: made up\n"
+		"Call Trace:\n ? made_up+0x1/0x2\n---[ end Kernel panic ]---\n";
+
+	if (!panics) {
+		put_file(status, "w", "{\"cause\":\"exit\",\"code\":0,\"signal\":0}\n");
+		return 0;
+	}
+	put_file(log, "a", panic);
+	put_file(status, "w", "{\"cause\":\"panic\",\"code\":100,\"signal\":0}\n");
+	fprintf(stderr, "lkvm: kernel panic: made up\n");
+	return 100;
+}
+
+static int machine_run(int argc, char **argv)
+{
+	const char *log = argv[5], *status = argv[7];
+	char *script_text = argv[argc - 1], pid[16];
+	bool panics = !strcmp(argv[8], "--stray");
+	sigset_t set;
+	int signo = 0;
+	pid_t shell;
+
+	if (!strcmp(argv[8], "--broken")) {
+		fprintf(stderr, "lkvm: no such thing as a machine\n");
+		return STATUS_ERROR;
+	}
+	redirect(script_text, ">/dev/kmsg");
+	redirect(script_text, ">/proc/sysrq-trigger");
+	redirect(script_text, ">/proc/sys/kernel/unknown_nmi_panic");
+	/* This machine's own are none of its business. */
+	if (strstr(script_text, "/proc/") || strstr(script_text, "/dev/kmsg"))
+		return STATUS_ERROR;
+	put_file(log, "w", "it boots\n");
+	setenv("KLOG", log, 1);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("MACHINE", pid, 1);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	shell = fork();
+	if (!shell) {
+		setpgid(0, 0);
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+		execl("/bin/sh", "sh", "-c", script_text, NULL);
+		_exit(127);
+	}
+	close(STDOUT_FILENO);
+	sigwait(&set, &signo);
+	panics |= signo == SIGUSR1;
+	kill(-shell, SIGKILL);
+	return machine_end(log, status, panics);
+}
+
+/* What runs in them. */
+
+/** struct bench - a directory with tests in it, and what came of them */
+struct bench {
+	char dir[64];
+	char install[80];
+	char out[TEXT_MAX];
+	char err[TEXT_MAX];
+	char text[TEXT_MAX];
+	int status;
+};
+
+static struct bench b;
+
+static const char *read_into(char *text, const char *path)
+{
+	FILE *f = fopen(path, "re");
+
+	text[f ? fread(text, 1, TEXT_MAX - 1, f) : 0] = 0;
+	if (f)
+		fclose(f);
+	return text;
+}
+
+static const char *path_of(const char *name)
+{
+	static char path[TEST_PATH];
+
+	snprintf(path, sizeof(path), "%s/%s", b.dir, name);
+	return path;
+}
+
+static const char *text_of(const char *name)
+{
+	return read_into(b.text, path_of(name));
+}
+
+static bool is_there(const char *name)
+{
+	return !access(path_of(name), F_OK);
+}
+
+static void bench_begin(void)
+{
+	memset(&b, 0, sizeof(b));
+	snprintf(b.dir, sizeof(b.dir), "/tmp/lkvm-testcmd-XXXXXX");
+	if (!mkdtemp(b.dir))
+		exit(1);
+	snprintf(b.install, sizeof(b.install), "%s/install", b.dir);
+	mkdir(b.install, 0777);
+	setenv("BENCH", b.dir, 1);
+}
+
+static void a_test(const char *collection, const char *name, const char *text)
+{
+	char path[TEST_PATH], line[256];
+
+	snprintf(path, sizeof(path), "%s/%s", b.install, collection);
+	mkdir(path, 0777);
+	snprintf(line, sizeof(line), "%s:%s\n", collection, name);
+	put_file(path_of("install/kselftest-list.txt"), "a", line);
+	snprintf(path, sizeof(path), "%s/%s/%s", b.install, collection, name);
+	put_file(path, "w", "#!/bin/sh\n");
+	put_file(path, "a", text);
+	chmod(path, 0755);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void bench_end(void)
+{
+	nftw(b.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* In the child */
+static void __attribute((noreturn)) run_child(int argc, char **argv)
+{
+	char pid[16];
+	int out = open(path_of("out"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+	int err = open(path_of("err"), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+
+	if (out < 0 || err < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+		_exit(STATUS_ERROR);
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("RUNNER", pid, 1);
+	exit(cmd_test(argc, argv));
+}
+
+/* lkvm test, words of @args and logs in @logs of the bench */
+static int run_test(const char *logs, const char *args)
+{
+	char path[TEST_PATH], words[512];
+	char *argv[40] = {
+		"test", "--logs", path, "-k", "/dev/null", "--install", b.install,
+	};
+	int argc = strncmp(args, "--merge", 7) ? 7 : 3, status = 0;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/%s", b.dir, logs);
+	snprintf(words, sizeof(words), "%s", args);
+	for (char *w = strtok(words, " "); w && argc < 39; w = strtok(NULL, " "))
+		argv[argc++] = w;
+	argv[argc] = NULL;
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		run_child(argc, argv);
+	waitpid(pid, &status, 0);
+	b.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	read_into(b.out, path_of("out"));
+	read_into(b.err, path_of("err"));
+	return b.status;
+}
+
+/* A line that begins with @begin and has @part in it; or it is shown what there is. */
+static bool says(const char *begin, const char *part)
+{
+	const char *at = b.out;
+
+	for (; at && *at; at = strchr(at, '\n'), at += !!at) {
+		const char *end = strchrnul(at, '\n'), *found = strstr(at, part);
+
+		if (!strncmp(at, begin, strlen(begin)) && found && found < end)
+			return true;
+	}
+	printf("# no line: %s ... %s\n# status %d\n%s%s", begin, part, b.status,
+	       b.out, b.err);
+	return false;
+}
+
+#define PANIC "kill -USR1 $MACHINE; sleep 1\n"
+#define WHO "echo $MACHINE >\"$BENCH/${0##*/}\"\n"
+
+static void three_tests(void)
+{
+	bench_begin();
+	a_test("a", "panics", "echo 1..2; echo ok 1 one\n" WHO PANIC);
+	a_test("a", "goes-on", WHO "echo ok 1 one\n");
+	a_test("b", "other", WHO "exit 0\n");
+}
+
+static bool same_machine(const char *one, const char *other)
+{
+	char text[TEXT_MAX];
+
+	read_into(text, path_of(one));
+	return *text && !strcmp(text, text_of(other));
+}
+
+TEST(panic_ends_its_test_and_no_collection)
+{
+	three_tests();
+	EXPECT(run_test("logs", "--isolate collection") == 1);
+	EXPECT(says("CRASH   a:panics ", " 1 of 2 passed: kernel panic: made up"));
+	EXPECT(says("PASS    a:goes-on ", " 1 of 1 passed"));
+	EXPECT(says("PASS    b:other ", ""));
+	EXPECT(says("3 tests: 2 passed, 1 failed, 0 skipped", ""));
+	EXPECT(is_there("logs/vm-3") && !is_there("logs/vm-4"));
+	EXPECT(!same_machine("panics", "goes-on") && !same_machine("goes-on", "other"));
+	EXPECT(strstr(text_of("logs/a/panics/kernel.log"), "Kernel panic"));
+	EXPECT(strstr(text_of("logs/a/panics/lkvm.log"), "decoded: "));
+	EXPECT(!strstr(text_of("logs/a/goes-on/kernel.log"), "Kernel panic"));
+	bench_end();
+}
+
+TEST(collections_have_machines_of_their_own)
+{
+	three_tests();
+	a_test("b", "one-more", WHO);
+	EXPECT(run_test("logs", "--isolate collection -t a:goes-on -c b") == 0);
+	EXPECT(same_machine("other", "one-more") && !same_machine("goes-on", "other"));
+	EXPECT(is_there("logs/vm-2") && !is_there("logs/vm-3"));
+	EXPECT(run_test("shared", "-t a:goes-on -c b") == 0);
+	EXPECT(same_machine("goes-on", "other") && !is_there("shared/vm-2"));
+	EXPECT(run_test("each", "--isolate test -t a:goes-on -c b") == 0);
+	EXPECT(!same_machine("other", "one-more") && is_there("each/vm-3"));
+	bench_end();
+}
+
+TEST(machine_that_panicked_is_replaced)
+{
+	three_tests();
+	EXPECT(run_test("logs", "") == 1);
+	EXPECT(says("CRASH   a:panics ", "") && says("3 tests: 2 passed, 1 failed", ""));
+	EXPECT(same_machine("goes-on", "other"));
+	EXPECT(is_there("logs/vm-2") && !is_there("logs/vm-3"));
+	bench_end();
+}
+
+TEST(what_panicked_is_tried_again_elsewhere)
+{
+	bench_begin();
+	a_test("a", "flaky", "[ -e $BENCH/once ] && exit 0\n: >$BENCH/once\n" PANIC);
+	a_test("a", "fails", "exit 3\n");
+	EXPECT(run_test("logs", "--retry 1 -t a:flaky") == 0);
+	EXPECT(says("CRASH   a:flaky ", "kernel panic"));
+	EXPECT(says("PASS    a:flaky ", " (try 2)"));
+	EXPECT(says("1 tests: 1 passed, 0 failed", ""));
+	EXPECT(is_there("logs/a/flaky/output") && is_there("logs/a/flaky.try2/output"));
+	EXPECT(run_test("logs2", "--retry 2 -t a:fails") == 1);
+	EXPECT(says("FAIL    a:fails ", "exit=3 (try 3)"));
+	EXPECT(says("1 tests: 0 passed, 1 failed", ""));
+	bench_end();
+}
+
+TEST(plan_is_kept_by_nobody_who_dies)
+{
+	bench_begin();
+	a_test("a", "plans", "echo 1..3; echo ok 1 one; kill -KILL $$\n");
+	a_test("a", "plans-only", "echo 1..2; exit 0\n");
+	a_test("a", "prints-none", "exit 0\n");
+	a_test("a", "nothing-and-fails", "exit 1\n");
+	a_test("a", "dies", "kill -SEGV $$\n");
+	EXPECT(run_test("logs", "") == 1);
+	EXPECT(says("FAIL    a:plans ", " 1 of 2 passed: exit=137"));
+	EXPECT(says("FAIL    a:plans-only ", " 0 of 1 passed: exit=0, but 1 failed"));
+	EXPECT(strstr(text_of("logs/results.ktap"), "not ok 2 2 of 3 tests # MISSING"));
+	EXPECT(says("PASS    a:prints-none ", " s"));
+	EXPECT(says("FAIL    a:nothing-and-fails ", ": exit=1"));
+	EXPECT(says("FAIL    a:dies ", ": exit=139"));
+	EXPECT(!is_there("logs/vm-2"));
+	bench_end();
+}
+
+/* On all of the three ways that there are */
+static void a_talker(const char *name)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "echo kernel-%s >>$KLOG; echo output-%s\n"
+		 "echo 'lkvm: message-%s' >>/proc/$MACHINE/fd/2\n", name, name, name);
+	a_test("a", name, text);
+}
+
+static bool has(const char *name, const char *what, const char *not1,
+		const char *not2, const char *not3)
+{
+	const char *text = text_of(name);
+
+	return strstr(text, what) && !strstr(text, not1) && !strstr(text, not2) &&
+	       !strstr(text, not3);
+}
+
+TEST(each_test_has_three_files_of_its_own)
+{
+	bench_begin();
+	a_talker("one");
+	a_talker("two");
+	EXPECT(run_test("logs", "") == 0 && !is_there("logs/vm-2"));
+	EXPECT(has("logs/a/one/output", "output-one", "kernel-", "message-", "two"));
+	EXPECT(has("logs/a/one/kernel.log", "kernel-one", "output-", "message-", "two"));
+	EXPECT(has("logs/a/one/lkvm.log", "message-one", "output-", "kernel-", "two"));
+	EXPECT(has("logs/a/two/output", "output-two", "kernel-", "message-", "one"));
+	EXPECT(has("logs/a/two/kernel.log", "kernel-two", "output-", "message-", "one"));
+	EXPECT(has("logs/a/two/lkvm.log", "message-two", "output-", "kernel-", "one"));
+	/* The first has what was before it, too. */
+	EXPECT(strstr(text_of("logs/a/one/kernel.log"), "it boots"));
+	EXPECT(strstr(text_of("logs/results.html"), "output-two"));
+	bench_end();
+}
+
+TEST(test_that_hangs_ends_and_the_next_one_begins)
+{
+	bench_begin();
+	a_test("a", "hangs", "trap '' TERM; echo 1..1; sleep 100; sleep 100\n");
+	a_test("a", "next", "exit 0\n");
+	a_test("a", "waits", "exec sleep 100\n");
+	EXPECT(run_test("logs", "--timeout 1 -t a:hangs -t a:next") == 1);
+	EXPECT(says("TIMEOUT a:hangs ", ": 1 seconds") && says("PASS    a:next ", ""));
+	/* The keys for tasks that wait and for backtraces of all CPUs */
+	EXPECT(strstr(text_of("logs/a/hangs/kernel.log"), "\nw\nl\n"));
+	EXPECT(!is_there("logs/vm-2"));
+	put_file(path_of("install/a/settings"), "w", "timeout=1\n");
+	EXPECT(run_test("logs2", "-t a:waits") == 1);
+	EXPECT(says("TIMEOUT a:waits ", ": 1 seconds"));
+	bench_end();
+}
+
+#define MEETS(other) ": >$BENCH/${0##*/}; for i in $(seq 100); do\n" \
+	"[ ! -e $BENCH/" other " ] || exit 0; sleep 0.1; done; exit 1\n"
+
+TEST(jobs_run_at_the_same_time)
+{
+	bench_begin();
+	a_test("a", "x", MEETS("y"));
+	a_test("a", "y", MEETS("x"));
+	EXPECT(run_test("logs", "-j 2") == 0);
+	EXPECT(is_there("logs/vm-2") && !is_there("logs/vm-3"));
+	bench_end();
+}
+
+TEST(machine_that_ends_late_is_told_of)
+{
+	bench_begin();
+	a_test("a", "x", "exit 0\n");
+	EXPECT(run_test("logs", "--vm --stray") == 1);
+	EXPECT(says("PASS    a:x ", ""));
+	EXPECT(says("CRASH   lkvm:vm-1 ", "after the tests: kernel panic: made up"));
+	EXPECT(run_test("none", "--vm --broken") == 125);
+	EXPECT(strstr(b.err, "no machine to run tests in: no such thing"));
+	bench_end();
+}
+
+TEST(signal_leaves_reports)
+{
+	bench_begin();
+	a_test("a", "passes", "exit 0\n");
+	a_test("a", "signals", "kill -TERM $RUNNER; sleep 100\n");
+	EXPECT(run_test("logs", "") == 128 + SIGTERM);
+	EXPECT(says("1 tests: 1 passed, 0 failed", ""));
+	EXPECT(strstr(text_of("logs/results.ktap"), "ok 1 passes\n"));
+	bench_end();
+}
+
+static unsigned int count_of(const char *text, const char *what)
+{
+	unsigned int n = 0;
+
+	for (; (text = strstr(text, what)); text++)
+		n++;
+	return n;
+}
+
+/* Of three the slow one has a machine for itself, once that is known. */
+TEST(shares_are_joined_and_their_times_are_known)
+{
+	char args[256];
+
+	bench_begin();
+	a_test("a", "one", "exit 0\n");
+	a_test("a", "two", "echo not ok 1 part; exit 1\n");
+	a_test("b", "slow", "sleep 1; exit 4\n");
+	EXPECT(run_test("s1", "--shard 1/2") == 0);
+	EXPECT(run_test("s2", "--shard 2/2") == 1);
+	snprintf(args, sizeof(args), "--merge %s/s1 %s/s2", b.dir, b.dir);
+	EXPECT(run_test("all", args) == 1);
+	EXPECT(says("3 tests: 1 passed, 1 failed, 1 skipped", ""));
+	EXPECT(count_of(b.out, " a:one ") == 1 && count_of(b.out, " b:slow ") == 1);
+	EXPECT(strstr(text_of("all/results.html"), "not ok 1 part"));
+	snprintf(args, sizeof(args), "--shard 1/2 --list --times %s/all", b.dir);
+	EXPECT(run_test("x", args) == 0 && !strcmp(b.out, "b:slow\n"));
+	snprintf(args, sizeof(args), "--shard 2/2 --list --times %s/all", b.dir);
+	EXPECT(run_test("x", args) == 0 && !strcmp(b.out, "a:one\na:two\n"));
+	EXPECT(run_test("empty", "--shard 4/4") == 4 && !is_there("empty/vm-1"));
+	bench_end();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test_case list[] = {
+		T(panic_ends_its_test_and_no_collection),
+		T(collections_have_machines_of_their_own),
+		T(machine_that_panicked_is_replaced),
+		T(what_panicked_is_tried_again_elsewhere),
+		T(plan_is_kept_by_nobody_who_dies),
+		T(each_test_has_three_files_of_its_own),
+		T(test_that_hangs_ends_and_the_next_one_begins),
+		T(jobs_run_at_the_same_time),
+		T(machine_that_ends_late_is_told_of),
+		T(signal_leaves_reports),
+		T(shares_are_joined_and_their_times_are_known),
+	};
+
+	if (argc > 8 && !strcmp(argv[1], "run"))
+		return machine_run(argc, argv);
+	exit(test_run(list, ARRAY_SIZE(list)));
+}
