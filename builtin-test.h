@@ -159,5 +159,13 @@ int child_start(struct test_child *c, const struct test_run *run,
 		struct report *r);
 /** child_wait() - and read how it ended */
 void child_wait(struct test_child *c, const char *dir, struct test_end *end);
+/**
+ * child_overdue() - have it say where it is, and end it, step by step
+ * @step: how many have been taken
+ * @dir: where registers.json goes, NULL for nowhere
+ * Return: for how many milliseconds that is to be waited for
+ */
+unsigned int child_overdue(const struct test_child *c, unsigned int step,
+			   const char *dir);
 
 #endif
