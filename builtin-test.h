@@ -117,6 +117,11 @@ void test_line(const struct test_run *run, const char *collection,
 int test_reports(const struct test_run *run, struct report *r);
 /** test_read() - the results that a run has left in @dir */
 int test_read(struct result *root, const char *dir, struct report *r);
+/**
+ * log_tap() - the tests that a file has, as those that @into is made of
+ * Return: 1 if it begins as KTAP does, 0, or -errno
+ */
+int log_tap(const char *path, struct result *into, struct report *r);
 /** test_summary() - counts; Return: the exit status */
 int test_summary(const struct test_run *run);
 /**
