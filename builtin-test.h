@@ -147,9 +147,8 @@ struct test_child {
 	int out;
 };
 
-/** struct test_end - how it ended: what --status says, and the last message */
+/** struct test_end - how it ended: its exit status, and the last message */
 struct test_end {
-	char cause[16];
 	int status;
 	char text[256];
 };

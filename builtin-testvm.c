@@ -98,21 +98,6 @@ int child_start(struct test_child *c, const struct test_run *run,
 	return err;
 }
 
-/* {"cause":"panic","code":100,"signal":0} */
-static void read_status(const char *dir, struct test_end *end)
-{
-	char path[TEST_PATH + 16], text[128] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/status", dir);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(text, sizeof(text), f))
-		sscanf(text, "{\"cause\":\"%15[a-z]\"", end->cause);
-	fclose(f);
-}
-
 /* The last line that lkvm said, without "lkvm: " */
 static void read_text(const char *dir, struct test_end *end)
 {
@@ -144,7 +129,6 @@ void child_wait(struct test_child *c, const char *dir, struct test_end *end)
 		;
 	end->status = WIFEXITED(status) ? WEXITSTATUS(status) :
 		      128 + WTERMSIG(status);
-	read_status(dir, end);
 	read_text(dir, end);
 	if (!end->text[0])
 		snprintf(end->text, sizeof(end->text), "lkvm ended with %d",
