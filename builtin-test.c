@@ -158,9 +158,10 @@ static int check_options(const struct test_options *o, int rest,
 		return report_error(r, 0, "--merge: no DIR");
 	if (!o->merge && rest)
 		return report_error(r, 0, "unexpected argument");
-	if (o->kunit && (o->nr_picks || o->install || o->shards || o->config))
+	if (o->kunit && (o->nr_picks || o->install || o->shards || o->config ||
+			 o->jobs > 1 || o->retry))
 		return report_error(r, 0,
-				    "--kunit: kselftest has -c, -t, --install, --config and --shard");
+				    "--kunit: only kselftest has -c, -t, --install, --config, --shard, -j and --retry");
 	if (o->times && !o->shards)
 		return report_error(r, 0, "--times needs --shard");
 	return 0;

@@ -117,6 +117,11 @@ void test_line(const struct test_run *run, const char *collection,
 int test_reports(const struct test_run *run, struct report *r);
 /** test_read() - the results that a run has left in @dir */
 int test_read(struct result *root, const char *dir, struct report *r);
+/**
+ * log_tap() - the tests that a file has, as those that @into is made of
+ * Return: 1 if it begins as KTAP does, 0, or -errno
+ */
+int log_tap(const char *path, struct result *into, struct report *r);
 /** test_summary() - counts; Return: the exit status */
 int test_summary(const struct test_run *run);
 /**
@@ -142,9 +147,8 @@ struct test_child {
 	int out;
 };
 
-/** struct test_end - how it ended: what --status says, and the last message */
+/** struct test_end - how it ended: its exit status, and the last message */
 struct test_end {
-	char cause[16];
 	int status;
 	char text[256];
 };
@@ -159,5 +163,13 @@ int child_start(struct test_child *c, const struct test_run *run,
 		struct report *r);
 /** child_wait() - and read how it ended */
 void child_wait(struct test_child *c, const char *dir, struct test_end *end);
+/**
+ * child_overdue() - have it say where it is, and end it, step by step
+ * @step: how many have been taken
+ * @dir: where registers.json goes, NULL for nowhere
+ * Return: for how many milliseconds that is to be waited for
+ */
+unsigned int child_overdue(const struct test_child *c, unsigned int step,
+			   const char *dir);
 
 #endif

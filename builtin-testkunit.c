@@ -10,76 +10,111 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "builtin-test.h"
+#include "kvm/klog.h"
 
 #define BOOT_TIME 300
+/* Where the end of a machine cannot be waited for, it ends itself. */
+#define LATE_TIME 60
+#define GLOB_MAX 256
+#define LIST_LINES 65536
 
-/* The bytes of a name that a list has */
-static size_t name_length(const char *s)
+/**
+ * struct boot - of a kernel with the tests of @glob
+ * @dir: its directory; @log: that, below the one of logs; @console: what it printed
+ * @end, @ms: how it ended, and when
+ */
+struct boot {
+	char glob[GLOB_MAX];
+	char dir[TEST_PATH];
+	char console[TEST_PATH + 16];
+	const char *log;
+	struct test_end end;
+	u64 ms;
+};
+
+/* Behind the first @n bytes, and with any character for each of @bad */
+static size_t put_glob(struct boot *b, size_t n, const char *s, const char *bad)
 {
-	size_t n = 0;
-
-	while (isalnum((u8)s[n]) || (s[n] && strchr("_-.", s[n])))
-		n++;
+	for (; *s && n < GLOB_MAX - 1; s++)
+		b->glob[n++] = strchr(bad, *s) ? '?' : *s;
+	b->glob[n] = 0;
 	return n;
 }
 
-/* Boot it, and leave its console in kernel.log of a new directory, @log */
-static int boot(struct test_run *run, const char *glob, const char *action,
-		char *log, struct test_end *end, struct report *r)
+/* All that is asked for; of @suite, unless that is NULL; or but @test of that */
+static void make_glob(struct boot *b, const char *pattern, const char *suite,
+		      const char *test)
 {
-	char params[512], timeout[32], dir[TEST_PATH];
+	/* What has a meaning in a pattern, or ends one */
+	static const char bad[] = " .*?[\\\"'";
+	size_t n = put_glob(b, 0, suite ? suite : pattern, suite ? bad : " ");
+
+	pattern = test ? "." : strchr(pattern, '.');
+	if (suite && pattern)
+		n = put_glob(b, n, pattern, " ");
+	if (test)
+		put_glob(b, n, test, bad);
+}
+
+/* Return: whether it ended by itself within @limit seconds */
+static bool in_time(const struct test_child *c, const char *dir, long limit)
+{
+	struct pollfd p = { .events = POLLIN };
+	int ms = limit > 0 && limit < INT_MAX / 1000 ? limit * 1000 : -1;
+	unsigned int steps = 0;
+
+	p.fd = syscall(SYS_pidfd_open, c->pid, 0);
+	while (p.fd >= 0 && !poll(&p, 1, ms))
+		ms = child_overdue(c, steps++, dir);
+	if (p.fd >= 0)
+		close(p.fd);
+	return !steps;
+}
+
+/* Boot it, and leave its console in kernel.log of a new directory */
+static int boot(struct test_run *run, struct boot *b, const char *more,
+		struct report *r)
+{
+	char params[512], timeout[32];
 	const char *args[7] = {
 		"--console", "serial", "--timeout", timeout, "-p", params, NULL,
 	};
+	long limit = run->o.timeout < 0 ? BOOT_TIME : run->o.timeout;
+	u64 begin = now_ns();
 	struct test_child c;
-	long limit = run->o.timeout > 0 ? run->o.timeout : BOOT_TIME;
 	int err;
 
-	snprintf(log, 32, "kunit-%u", ++run->vms);
-	snprintf(dir, sizeof(dir), "%s/%s", run->logs, log);
-	snprintf(timeout, sizeof(timeout), "%ld", limit);
+	b->log = b->dir + snprintf(b->dir, sizeof(b->dir), "%s/", run->logs);
+	snprintf(b->dir + strlen(b->dir), 32, "kunit-%u", ++run->vms);
+	snprintf(b->console, sizeof(b->console), "%s/kernel.log", b->dir);
+	snprintf(timeout, sizeof(timeout), "%ld", limit ? limit + LATE_TIME : 0);
 	snprintf(params, sizeof(params),
-		 "kunit.enable=1 kunit.filter_glob=%s kunit_shutdown=reboot%s%s",
-		 glob, action ? " kunit.action=" : "", action ? action : "");
-	err = test_mkdir(dir);
+		 "kunit.enable=1 unknown_nmi_panic kunit.filter_glob=%s kunit_shutdown=reboot%s",
+		 b->glob, more);
+	err = test_mkdir(b->dir);
 	if (err)
-		return report_error(r, -err, "%s", dir);
-	err = child_start(&c, run, dir, args, false, r);
+		return report_error(r, -err, "%s", b->dir);
+	err = child_start(&c, run, b->dir, args, false, r);
 	if (err)
 		return err;
-	child_wait(&c, dir, end);
-	return end->status == STATUS_ERROR ?
-	       report_error(r, 0, "%s", end->text) : 0;
-}
-
-static FILE *open_log(const struct test_run *run, const char *log)
-{
-	char path[TEST_PATH + 64];
-
-	snprintf(path, sizeof(path), "%s/%s/kernel.log", run->logs, log);
-	return fopen(path, "re");
-}
-
-static int parse(const struct test_run *run, const char *log,
-		 struct result *into, struct report *r)
-{
-	static struct tap tap;
-	FILE *f = open_log(run, log);
-	char buf[16384];
-	size_t n;
-
-	if (!f)
-		return report_error(r, errno, "%s/kernel.log", log);
-	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
-		tap_feed(&tap, buf, n);
-	fclose(f);
-	tap_end(&tap, into);
-	return 0;
+	err = in_time(&c, b->dir, limit);
+	child_wait(&c, b->dir, &b->end);
+	if (!err) {
+		b->end.status = STATUS_TIMEOUT;
+		snprintf(b->end.text, sizeof(b->end.text), "%ld seconds", limit);
+	}
+	b->ms = (now_ns() - begin) / 1000000;
+	return b->end.status == STATUS_ERROR ?
+	       report_error(r, 0, "%s", b->end.text) : 0;
 }
 
 /* Tests of a suite that had machines of their own are one suite. */
@@ -110,112 +145,211 @@ static void keep(struct test_run *run, struct result *kunit, struct result *s)
 /* Those of which the kernel did not get to say anything: others run them. */
 static bool is_rest(const struct result *s)
 {
-	return s->kind == RESULT_MISSING && !s->first && isdigit((u8)*s->name);
+	int end = 0;
+
+	return s->kind == RESULT_MISSING && !s->first &&
+	       !sscanf(s->name, "%*u of %*u tests%n", &end) && end && !s->name[end];
+}
+
+/* The boot ended, and there was no result; @where: may be empty */
+static void say_end(struct result *s, const char *where, const struct boot *b)
+{
+	const char *text = b->end.status ? b->end.text : "no result";
+
+	s->kind = !b->end.status ? RESULT_MISSING :
+		  b->end.status == STATUS_TIMEOUT ? RESULT_TIMEOUT : RESULT_CRASH;
+	result_say(s, "%s%s%s", where, *where && *text ? ": " : "", text);
+}
+
+/* A result that no kernel has printed */
+static void keep_end(struct test_run *run, struct result *kunit,
+		     const char *name, const char *where, const struct boot *b)
+{
+	struct result *s = result_new(name, strlen(name));
+
+	if (!s) {
+		run->status = STATUS_ERROR;
+		return;
+	}
+	s->log = strdup(b->log);
+	s->ms = b->ms;
+	say_end(s, where, b);
+	keep(run, kunit, s);
 }
 
 /*
- * One boot. Return: 1 if it ended before all tests did, 0, or -errno
+ * One boot, with tests as of make_glob().
+ * Return: 1 if it ended before all tests did, 0, or -errno
  */
 static int boot_tests(struct test_run *run, struct result *kunit,
-		      const char *glob, struct report *r)
+		      const char *suite, const char *test, struct report *r)
 {
 	struct result got = { .kind = RESULT_PASS }, *s, *next;
-	char log[32], dir[TEST_PATH + 64], first[256];
-	u64 begin = now_ns();
-	struct test_end end;
+	char first[256];
+	struct boot b;
+	bool blamed;
 	u32 splats;
-	bool ended;
 	int err;
 
-	err = boot(run, glob, NULL, log, &end, r);
+	make_glob(&b, run->o.kunit, suite, test);
+	err = boot(run, &b, "", r);
 	if (!err)
-		err = parse(run, log, &got, r);
-	if (err)
+		err = log_tap(b.console, &got, r);
+	if (err < 0)
 		return err;
-	snprintf(dir, sizeof(dir), "%s/%s", run->logs, log);
-	splats = log_check(dir, run->kernel, run->o.fail_on, first);
-	ended = end.status != 0;
+	splats = log_check(b.dir, run->kernel, run->o.fail_on, first);
+	/* Who has printed nothing has no tests. */
+	blamed = !b.end.status || !got.first;
 	for (s = got.first; s; s = next) {
 		next = s->next;
-		if (ended && is_rest(s)) {
+		if ((b.end.status || suite) && is_rest(s)) {
 			result_free(s);
 			continue;
 		}
-		s->log = strdup(log);
+		free(s->log);
+		s->log = strdup(b.log);
 		/* The time of a machine is that of its last suite. */
-		if (!next)
-			s->ms = (now_ns() - begin) / 1000000;
-		if (s->kind == RESULT_MISSING && ended) {
-			s->kind = !strcmp(end.cause, "timeout") ?
-				  RESULT_TIMEOUT : RESULT_CRASH;
-			result_say(s, "%s", end.text);
+		if (!next) {
+			s->ms = b.ms;
+			b.ms = 0;
+		}
+		if (s->kind == RESULT_MISSING && b.end.status) {
+			say_end(s, "", &b);
+			blamed = true;
 		} else if (splats && !next && !result_is_bad(s->kind)) {
 			s->kind = RESULT_FAIL;
 			result_say(s, "%s", first);
 		}
+		if (suite && !strcmp(s->name, suite))
+			suite = NULL;
 		keep(run, kunit, s);
 	}
 	free(got.note);
-	return ended;
+	if (suite)
+		keep_end(run, kunit, suite, test ? test : "", &b);
+	else if (!blamed)
+		keep_end(run, kunit, b.log, "after the tests", &b);
+	return b.end.status != 0;
 }
 
-/* The rest of the tests, suite by suite or one by one */
+/*
+ * A suite, or one of its tests behind it and a dot. Kernels of 6.5 and before list
+ * but these. What else a kernel says meanwhile becomes a suite without tests.
+ */
+static bool list_line(struct result *list, char *s)
+{
+	struct result *suite = NULL;
+	char *test = s;
+
+	while (!suite && (test = strchr(test, '.'))) {
+		*test = 0;
+		suite = result_find(list, s);
+		*test++ = '.';
+	}
+	test = test ? test : strchr(s, '.');
+	if (!suite && test && test[1] && test[1] != '.' && !strchr(s, ' ')) {
+		*test++ = 0;
+		suite = result_child(list, s);
+	}
+	return suite ? result_child(suite, test) : result_child(list, s);
+}
+
+static int list_tests(struct test_run *run, struct result *list, struct boot *b,
+		      struct report *r)
+{
+	bool begun = false, ok = true;
+	char line[1024], *s, *end;
+	FILE *f;
+	int err;
+
+	make_glob(b, run->o.kunit, NULL, NULL);
+	err = boot(run, b, " kunit.action=list", r);
+	if (err)
+		return err;
+	f = fopen(b->console, "re");
+	if (!f)
+		return report_error(r, errno, "%s", b->console);
+	for (int n = 0; n < LIST_LINES && ok && fgets(line, sizeof(line), f); n++) {
+		s = (char *)klog_message(line);
+		s += s > line && *s == ' ';
+		for (end = s; (u8)*end >= ' '; end++)
+			;
+		*end = 0;
+		if (begun && isalnum((u8)*s))
+			ok = list_line(list, s);
+		begun |= !!strstr(s, "TAP version ");
+	}
+	fclose(f);
+	return ok ? 0 : report_error(r, ENOMEM, "test");
+}
+
+/*
+ * The rest of the tests, suite by suite or one by one; or they are only printed.
+ * Return: 1 if they were, 0, or -errno
+ */
 static int boot_rest(struct test_run *run, struct result *kunit, struct report *r)
 {
-	bool each = run->o.isolate == ISOLATE_TEST;
-	char log[32], *line = NULL, last[256] = "";
-	struct test_end end;
-	size_t size = 0;
-	int err;
-	FILE *f;
+	bool each = run->o.isolate == ISOLATE_TEST || run->o.list, any = false;
+	struct result list = { .kind = RESULT_PASS };
+	struct boot b;
+	int err = list_tests(run, &list, &b, r);
 
-	err = boot(run, run->o.kunit, "list", log, &end, r);
-	f = err ? NULL : open_log(run, log);
-	while (f && err >= 0 && getline(&line, &size, f) > 0) {
-		char name[256], *s = line, *dot;
-
-		/* A time of the log in front, a line's end behind */
-		s += *s == '[' ? strcspn(s, "]") + 1 : 0;
-		s += strspn(s, "] ");
-		snprintf(name, sizeof(name), "%.*s", (int)name_length(s), s);
-		dot = strchr(name, '.');
-		if (!dot || dot == name || !dot[1] ||
-		    strspn(s + strlen(name), "\r\n") < strlen(s + strlen(name)))
+	for (struct result *s = list.first; s && err >= 0; s = s->next) {
+		any |= !!s->first;
+		if (!each && result_find(kunit, s->name))
 			continue;
-		if (!each)
-			*dot = 0;
-		if (!strcmp(name, last))
-			continue;
-		memcpy(last, name, sizeof(last));
-		*dot = 0;
-		if (result_find(kunit, name) && !each)
-			continue;
-		err = boot_tests(run, kunit, last, r);
+		for (struct result *t = s->first; t && err >= 0; t = each ? t->next : NULL) {
+			if (run->o.list)
+				fprintf(run->lines, "%s.%s\n", s->name, t->name);
+			else
+				err = boot_tests(run, kunit, s->name,
+						 each ? t->name : NULL, r);
+		}
 	}
-	free(line);
-	if (f)
-		fclose(f);
-	return err < 0 ? err : 0;
+	result_empty(&list);
+	if (err >= 0 && any && b.end.status && run->o.list)
+		err = report_error(r, 0, "--kunit: list of tests: %s", b.end.text);
+	else if (err >= 0 && (!any || b.end.status) && kunit->first)
+		keep_end(run, kunit, b.log, "list of tests", &b);
+	return err < 0 ? err : any && run->o.list;
+}
+
+/* The first boot ended before it said that there are tests, and there are. */
+static void keep_silent(struct test_run *run, struct result *kunit)
+{
+	struct boot b;
+
+	b.log = "kunit-1";
+	b.end.status = STATUS_RESET;
+	*b.end.text = 0;
+	b.ms = 0;
+	keep_end(run, kunit, b.log, "before the tests", &b);
 }
 
 int test_kunit(struct test_run *run, struct report *r)
 {
 	struct result *kunit = result_child(&run->root, "kunit");
+	bool all = run->o.isolate == ISOLATE_NONE && !run->o.list;
+	size_t n = strcspn(run->o.kunit, "\t\n\"'");
+	bool silent;
 	int err = 0;
 
 	if (!kunit)
 		return report_error(r, ENOMEM, "test");
-	if (run->o.kunit[strcspn(run->o.kunit, " \t\n\"'")])
+	if (run->o.kunit[n] || n >= GLOB_MAX)
 		return report_error(r, 0, "--kunit: \"%s\" is not a pattern",
 				    run->o.kunit);
-	if (run->o.isolate == ISOLATE_NONE)
-		err = boot_tests(run, kunit, run->o.kunit, r);
-	if (err > 0 || run->o.isolate != ISOLATE_NONE)
+	if (all)
+		err = boot_tests(run, kunit, NULL, NULL, r);
+	silent = err > 0 && !kunit->first;
+	if (err > 0 || !all)
 		err = boot_rest(run, kunit, r);
+	if (silent && kunit->first)
+		keep_silent(run, kunit);
 	kunit->kind = result_judge(kunit);
 	if (!err && !kunit->first)
 		err = report_error(r, 0,
 				   "--kunit: no test of %s: has the kernel CONFIG_KUNIT?",
 				   run->o.kunit);
-	return err < 0 ? err : 0;
+	return err;
 }

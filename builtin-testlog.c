@@ -140,30 +140,39 @@ static void logs_below(struct result *r, const char *dir)
 	}
 }
 
-int test_read(struct result *root, const char *dir, struct report *r)
+int log_tap(const char *path, struct result *into, struct report *r)
 {
-	struct result from = { .kind = RESULT_PASS };
-	char path[TEST_PATH], buf[16384];
 	static struct tap tap;
-	char *real;
-	bool good = false;
+	char buf[16384];
+	int header = 0;
 	size_t n;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", dir, report[TEST_KTAP].file);
 	f = fopen(path, "re");
 	if (!f)
 		return report_error(r, errno, "%s", path);
 	while ((n = fread(buf, 1, sizeof(buf), f)) > 0) {
-		good |= n > 5 && !memcmp(buf, "KTAP ", 5);
+		header |= n > 5 && !memcmp(buf, "KTAP ", 5);
 		tap_feed(&tap, buf, n);
 	}
-	n = ferror(f);
+	if (ferror(f))
+		header = report_error(r, EIO, "%s", path);
 	fclose(f);
-	tap_end(&tap, &from);
+	tap_end(&tap, into);
+	return header;
+}
+
+int test_read(struct result *root, const char *dir, struct report *r)
+{
+	struct result from = { .kind = RESULT_PASS };
+	char path[TEST_PATH], *real;
+	int good;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, report[TEST_KTAP].file);
+	good = log_tap(path, &from, r);
 	free(from.note);
-	if (n || !good)
-		return report_error(r, n ? EIO : 0, "%s: no results", path);
+	if (good <= 0)
+		return good ? good : report_error(r, 0, "%s: no results", path);
 	real = realpath(dir, NULL);
 	if (real)
 		logs_below(&from, real);

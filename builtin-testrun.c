@@ -10,13 +10,11 @@
  * one goes on with the rest.
  *
  * The script ends a test that is out of time, after having the kernel print where
- * its tasks and CPUs are. If nothing is heard of that either, the same is asked for
- * from here, by SysRq on the console, and by an NMI to each CPU, which no kernel is
- * deaf to: one that cannot tell what that was panics. The registers are kept before,
- * since pvpanic may end the machine before the console has the backtrace. Then it is
- * ended. What a test printed is parsed as it comes and kept, up to a limit; its
- * exit status is one part of its result, and what it reported is the other. The
- * kernel's log is cut where it was when a test began and ended.
+ * its tasks and CPUs are. If nothing is heard of that either, its machine is asked for
+ * the same from here, and ended (builtin-testvm.c). What a test printed is parsed as it
+ * comes and kept, up to a limit; its exit status is one part of its result, and what it
+ * reported is the other. The kernel's log is cut where it was when a test began and
+ * ended.
  *
  * Main thread, one poll(2) for all. Ports of the guest are never waited for: a
  * request is short, and there is one at a time.
@@ -36,7 +34,6 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
-#include "lkvm.h"
 
 #define OUTPUT_MAX (64 * SZ_1M)
 /* How long a guest may be late with the end of a test, or with its start: as long as
@@ -45,7 +42,6 @@
 #define LATE_NS (60 * NSEC)
 #define LATE_MIN_NS (15 * NSEC)
 #define NSEC 1000000000ULL
-#define ASK_MS 1000
 #define LOG_TRIES 50
 #define BOOT_NS (600 * NSEC)
 
@@ -583,64 +579,16 @@ static void vm_ended(struct test_vm *vm)
 	vm->late = false;
 }
 
-/* What an NMI has printed may be lost with a panic in the middle of it. */
-static void keep_registers(const struct test_vm *vm, struct lkvm *l)
-{
-	char path[2 * TEST_PATH], *ok = NULL;
-	FILE *f;
-
-	if (!vm->item || lkvm_call(l, "debug.regs", NULL, ASK_MS, &ok))
-		return;
-	snprintf(path, sizeof(path), "%s/%s/registers.json", vm->run->logs, vm->log);
-	f = fopen(path, "we");
-	if (f) {
-		fprintf(f, "%s\n", ok);
-		fclose(f);
-	}
-	free(ok);
-}
-
-/* A VM that is not heard of; it may be deaf itself, or have no control socket. */
-static void ask_where(const struct test_vm *vm, bool nmi)
-{
-	static const char *const keys[] = { "{\"key\":\"w\"}", "{\"key\":\"l\"}" };
-	char text[32];
-	struct lkvm *l;
-
-	snprintf(text, sizeof(text), "guest-%d", (int)vm->child.pid);
-	if (lkvm_connect(&l, text))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(keys) && !nmi; i++)
-		lkvm_call(l, "debug.sysrq", keys[i], ASK_MS, NULL);
-	if (nmi)
-		keep_registers(vm, l);
-	for (unsigned int i = 0; nmi; i++) {
-		snprintf(text, sizeof(text), "{\"cpu\":%u}", i);
-		nmi = !lkvm_call(l, "debug.nmi", text, ASK_MS, NULL);
-	}
-	lkvm_close(l);
-}
-
-/* Of two signals the second one ends a machine, and SIGKILL any. */
 static void vm_overdue(struct test_vm *vm, u64 now)
 {
-	static const struct {
-		int signal;
-		unsigned int ms;
-	} step[] = {
-		{ 0, 3000 }, { 0, 5000 }, { SIGTERM, 500 }, { SIGTERM, 10000 },
-		{ SIGKILL, 10000 },
-	};
-	const unsigned int i = MIN(vm->overdue, (unsigned int)ARRAY_SIZE(step) - 1);
+	char dir[TEST_PATH];
 
 	if (!vm->deadline || now < vm->deadline)
 		return;
-	if (step[i].signal)
-		kill(vm->child.pid, step[i].signal);
-	else
-		ask_where(vm, i);
-	vm->overdue++;
-	vm->deadline = now_ns() + step[i].ms * 1000000ULL;
+	snprintf(dir, sizeof(dir), "%s/%s", vm->run->logs, vm->log);
+	vm->deadline = child_overdue(&vm->child, vm->overdue++,
+				     vm->item ? dir : NULL) * 1000000ULL;
+	vm->deadline += now_ns();
 }
 
 /* Return: how long poll(2) may wait, in ms */

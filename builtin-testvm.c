@@ -5,7 +5,11 @@
  * Theory of operation: each is a process that becomes "lkvm run", so that streams,
  * statuses and the end of a VM are what they are there. The kernel's log, lkvm's
  * messages and the status are files of a directory that the VM has for itself.
- * Main thread.
+ *
+ * One that is out of time is asked where its tasks and CPUs are by SysRq on the
+ * console, and by an NMI to each CPU, which no kernel is deaf to: one that cannot tell
+ * what that was panics. The registers are kept before, since pvpanic may end the
+ * machine before the console has the backtrace. Then it is ended. Main thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +22,10 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "lkvm.h"
 
 #define ARGS_MAX (TEST_MAX_ARGS + 40)
+#define ASK_MS 1000
 
 static int pipes_open(int in[2], int out[2])
 {
@@ -92,21 +98,6 @@ int child_start(struct test_child *c, const struct test_run *run,
 	return err;
 }
 
-/* {"cause":"panic","code":100,"signal":0} */
-static void read_status(const char *dir, struct test_end *end)
-{
-	char path[TEST_PATH + 16], text[128] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/status", dir);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(text, sizeof(text), f))
-		sscanf(text, "{\"cause\":\"%15[a-z]\"", end->cause);
-	fclose(f);
-}
-
 /* The last line that lkvm said, without "lkvm: " */
 static void read_text(const char *dir, struct test_end *end)
 {
@@ -138,7 +129,6 @@ void child_wait(struct test_child *c, const char *dir, struct test_end *end)
 		;
 	end->status = WIFEXITED(status) ? WEXITSTATUS(status) :
 		      128 + WTERMSIG(status);
-	read_status(dir, end);
 	read_text(dir, end);
 	if (!end->text[0])
 		snprintf(end->text, sizeof(end->text), "lkvm ended with %d",
@@ -146,4 +136,62 @@ void child_wait(struct test_child *c, const char *dir, struct test_end *end)
 	c->pid = 0;
 	c->in = -1;
 	c->out = -1;
+}
+
+/* What an NMI has printed may be lost with a panic in the middle of it. */
+static void keep_registers(struct lkvm *l, const char *dir)
+{
+	char path[TEST_PATH + 16], *ok = NULL;
+	FILE *f;
+
+	if (!dir || lkvm_call(l, "debug.regs", NULL, ASK_MS, &ok))
+		return;
+	snprintf(path, sizeof(path), "%s/registers.json", dir);
+	f = fopen(path, "we");
+	if (f) {
+		fprintf(f, "%s\n", ok);
+		fclose(f);
+	}
+	free(ok);
+}
+
+/* A VM that is not heard of; it may be deaf itself, or have no control socket. */
+static void ask_where(pid_t pid, bool nmi, const char *dir)
+{
+	static const char *const keys[] = { "{\"key\":\"w\"}", "{\"key\":\"l\"}" };
+	char text[32];
+	struct lkvm *l;
+
+	snprintf(text, sizeof(text), "guest-%d", (int)pid);
+	if (lkvm_connect(&l, text))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && !nmi; i++)
+		lkvm_call(l, "debug.sysrq", keys[i], ASK_MS, NULL);
+	if (nmi)
+		keep_registers(l, dir);
+	for (unsigned int i = 0; nmi; i++) {
+		snprintf(text, sizeof(text), "{\"cpu\":%u}", i);
+		nmi = !lkvm_call(l, "debug.nmi", text, ASK_MS, NULL);
+	}
+	lkvm_close(l);
+}
+
+/* Of two signals the second one ends a machine, and SIGKILL any. */
+unsigned int child_overdue(const struct test_child *c, unsigned int step,
+			   const char *dir)
+{
+	static const struct {
+		int signal;
+		unsigned int ms;
+	} steps[] = {
+		{ 0, 3000 }, { 0, 5000 }, { SIGTERM, 500 }, { SIGTERM, 10000 },
+		{ SIGKILL, 10000 },
+	};
+
+	step = MIN(step, (unsigned int)ARRAY_SIZE(steps) - 1);
+	if (steps[step].signal)
+		kill(c->pid, steps[step].signal);
+	else
+		ask_where(c->pid, step, dir);
+	return steps[step].ms;
 }

@@ -14,6 +14,7 @@
  * make a run look worse than it was. Lines are cut at the size of the buffer. No
  * threads, no locks: they are the caller's.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,25 +65,6 @@ static const struct {
 	{ "WARNING: ", KLOG_WARN, true },
 };
 
-/* Behind "<4>", "[   12.345678]" and "[    T1]" */
-static const char *message(const char *s)
-{
-	const char *end;
-	size_t n;
-
-	if (*s == '<') {
-		end = strchr(s, '>');
-		s = end ? end + 1 : s;
-	}
-	while (*s == '[') {
-		n = strspn(s + 1, " 0123456789.TC");
-		if (!n || s[n + 1] != ']')
-			break;
-		s += n + 2;
-	}
-	return s + strspn(s, " ");
-}
-
 static void keep(struct klog *k, u32 splat, const char *text)
 {
 	unsigned int bit = __builtin_ctz(splat);
@@ -119,8 +101,9 @@ static void report_line(struct klog *k)
 
 static void look_for_splat(struct klog *k)
 {
-	const char *text = message(k->line), *at;
+	const char *text = klog_message(k->line), *at;
 
+	text += strspn(text, " ");
 	for (unsigned int i = 0; i < ARRAY_SIZE(pattern); i++) {
 		at = strstr(text, pattern[i].text);
 		if (!at || (pattern[i].at_start && at != text))
@@ -147,6 +130,21 @@ static void look(struct klog *k)
 	look_for_splat(k);
 	if (k->reporting)
 		report_line(k);
+}
+
+const char *klog_message(const char *s)
+{
+	size_t n = strcspn(s, ">");
+
+	if (*s == '<' && isdigit((u8)s[1]) && s[n])
+		s += n + 1;
+	while (*s == '[') {
+		n = strspn(s + 1, " 0123456789.TC");
+		if (!n || s[n + 1] != ']')
+			break;
+		s += n + 2;
+	}
+	return s;
 }
 
 void klog_again(struct klog *k)

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kvm/klog.h"
 #include "kvm/tap.h"
 
 static const char *after(const char *s, const char *word)
@@ -33,22 +34,11 @@ static const char *after(const char *s, const char *word)
 	return strncmp(s, word, n) ? NULL : s + n;
 }
 
-/* "<6>[   12.345678][    T1] " */
+/* A time of the kernel's log, and a space: what is behind that is an indent. */
 static const char *skip_time(const char *s)
 {
-	const char *p = s;
+	const char *p = klog_message(s);
 
-	if (*p == '<' && isdigit((u8)p[1])) {
-		p += strcspn(p, ">");
-		p += *p == '>';
-	}
-	while (*p == '[') {
-		size_t n = strspn(p + 1, " 0123456789.TC");
-
-		if (!n || p[n + 1] != ']')
-			break;
-		p += n + 2;
-	}
 	return p > s && p[-1] == ']' && *p == ' ' ? p + 1 : s;
 }
 

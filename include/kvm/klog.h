@@ -43,6 +43,8 @@ struct klog {
 	u64 total;
 };
 
+/** klog_message() - what is behind "<4>", "[   12.345678]" and "[    T1]" */
+const char *klog_message(const char *s);
 /** klog_feed() - bytes of the log, at any boundary */
 void klog_feed(struct klog *k, const void *d, size_t len);
 /** klog_scan() - as klog_feed(), for what the tail is not to have */
