@@ -55,6 +55,7 @@
 #define DEPTH_MAX 4096U
 #define INODES_STATE_VERSION 1
 #define STATE_CLOSED 1
+#define STATE_UNHASHED 2
 
 /* Not in every <linux/magic.h> */
 #define MAGIC_CONFIGFS 0x62656570
@@ -178,6 +179,9 @@ static void hash_put(struct fs_host *h, struct fs_inode *in)
 	struct fs_inode **b = &h->bucket[id_hash(h, &in->id)];
 
 	in->hash_next = *b;
+	if (*b)
+		(*b)->hash_link = &in->hash_next;
+	in->hash_link = b;
 	*b = in;
 }
 
@@ -201,26 +205,31 @@ static void hash_grow(struct fs_host *h)
 	free(old);
 }
 
-static void hash_add(struct fs_host *h, struct fs_inode *in)
-{
-	if (h->nr_hashed >= h->nr_buckets)
-		hash_grow(h);
-	hash_put(h, in);
-	in->hashed = true;
-	h->nr_hashed++;
-}
-
 static void hash_del(struct fs_host *h, struct fs_inode *in)
 {
-	struct fs_inode **p = &h->bucket[id_hash(h, &in->id)];
-
-	if (!in->hashed)
+	if (!in->hash_link)
 		return;
-	while (*p != in)
-		p = &(*p)->hash_next;
-	*p = in->hash_next;
-	in->hashed = false;
+	*in->hash_link = in->hash_next;
+	if (in->hash_next)
+		in->hash_next->hash_link = in->hash_link;
+	in->hash_link = NULL;
 	h->nr_hashed--;
+}
+
+/* What had the number before is not looked for any more: chains stay short. */
+static void hash_add(struct fs_host *h, struct fs_inode *in)
+{
+	struct fs_inode *was, *next;
+
+	if (h->nr_hashed >= h->nr_buckets)
+		hash_grow(h);
+	for (was = h->bucket[id_hash(h, &in->id)]; was; was = next) {
+		next = was->hash_next;
+		if (was->id.dev == in->id.dev && was->id.ino == in->id.ino)
+			hash_del(h, was);
+	}
+	hash_put(h, in);
+	h->nr_hashed++;
 }
 
 /* Descriptors; all with the lock held. */
@@ -739,7 +748,8 @@ static void inode_save(const struct fs_inode *in, struct state_out *out)
 	state_put_u64(out, in->id.ino);
 	state_put_u64(out, in->id.btime);
 	state_put_u16(out, in->id.type);
-	state_put_u8(out, in->closed ? STATE_CLOSED : 0);
+	state_put_u8(out, (in->closed ? STATE_CLOSED : 0) |
+			  (in->hash_link ? 0 : STATE_UNHASHED));
 	state_put_u8(out, len);
 	state_put(out, in->name, len);
 }
@@ -766,7 +776,7 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 			 u32 *last)
 {
 	struct fs_inode *n = calloc(1, sizeof(*n));
-	u8 closed, len;
+	u8 flags, len;
 	int err;
 
 	if (!n)
@@ -779,14 +789,14 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 	n->id.ino = state_get_u64(in);
 	n->id.btime = state_get_u64(in);
 	n->id.type = state_get_u16(in);
-	closed = state_get_u8(in);
+	flags = state_get_u8(in);
 	len = state_get_u8(in);
-	n->closed = closed;
+	n->closed = flags & STATE_CLOSED;
 	n->refs = !!n->nlookup;
 	n->name = len ? calloc(1, len + 1) : NULL;
 	if (n->name)
 		state_get(in, n->name, len);
-	err = in->err || closed > STATE_CLOSED || !len != !n->name ||
+	err = in->err || flags > (STATE_CLOSED | STATE_UNHASHED) || !len != !n->name ||
 	      !len != !*parent || (len && fs_name_check(n->name)) ||
 	      (u32)n->node <= *last ?
 	      -EPROTO : fs_table_put(&h->nodes, n->node, n);
@@ -796,7 +806,7 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 		return err;
 	}
 	*last = n->node;
-	if (!hash_find(h, &n->id))
+	if (!(flags & STATE_UNHASHED))
 		hash_add(h, n);
 	return 0;
 }

@@ -49,6 +49,7 @@ struct fs_id {
 
 /**
  * struct fs_inode - a file that somebody has a number for
+ * @hash_link: what points to it in the hash, NULL while it is not found there
  * @parent, @name: where it was seen last; NULL for the root, and for what
  *	never had a name
  * @lru_prev, @lru_next: among those that are not in use and have @fd
@@ -61,6 +62,7 @@ struct fs_id {
  */
 struct fs_inode {
 	struct fs_inode *hash_next;
+	struct fs_inode **hash_link;
 	struct fs_inode *parent;
 	struct fs_inode *lru_prev;
 	struct fs_inode *lru_next;
@@ -71,7 +73,6 @@ struct fs_inode {
 	u32 refs;
 	u32 users;
 	int fd;
-	bool hashed;
 	bool closed;
 	bool watched;
 };

@@ -499,6 +499,72 @@ TEST(fs_depth_costs_nobody_time)
 	teardown(&r);
 }
 
+/* Files that had one number after the other, and which the guest does not forget */
+TEST(fs_number_that_is_used_again_costs_nobody_time)
+{
+	struct timespec begin, end;
+	u64 first = 0, seen = 0;
+	struct statx st;
+	struct fs_entry e;
+	struct rig r;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
+	st.stx_mask |= STATX_BTIME;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (int i = 0; i < 100000; i++) {
+		st.stx_btime.tv_sec = i;
+		seen += !fs_enter(r.h, r.h->root, "f", &st, &e);
+		first = first ? first : e.node;
+	}
+	EXPECT(seen == 100000 && e.node != first);
+	EXPECT(r.h->nr_hashed == 2);
+	EXPECT(!fs_again(r.h, first) && !fs_again(r.h, e.node));
+	fs_forget(r.h, first, 2);
+	EXPECT(fs_again(r.h, first) == -ESTALE);
+	fs_forget_all(r.h);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	EXPECT(end.tv_sec - begin.tv_sec < 5);
+	EXPECT(r.h->nr_hashed == 1 && r.h->nodes.used == 1);
+	EXPECT(find(&r, FS_ROOT, "f"));
+	teardown(&r);
+}
+
+/* Which of them is the file is kept with them. */
+TEST(fs_number_that_is_used_again_is_restored)
+{
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct statx st, was;
+	struct fs_entry e;
+	struct rig r;
+	u64 f;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
+	was = st;
+	was.stx_btime.tv_sec++;
+	/* The slot of what was entered first is taken by what came last. */
+	EXPECT(!fs_enter(r.h, r.h->root, "x", &st, &e));
+	f = e.node;
+	EXPECT(!fs_enter(r.h, r.h->root, "f", &was, &e) && e.node != f);
+	fs_forget(r.h, f, 1);
+	f = find(&r, FS_ROOT, "f");
+	EXPECT((u32)f < (u32)e.node);
+	fs_save(r.h, &out);
+	fs_close(r.h);
+	rig_open(&r, false, 256);
+	in.buf = out.buf;
+	in.len = out.len;
+	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(r.h->nr_hashed == 2 && find(&r, FS_ROOT, "f") == f);
+	EXPECT(fs_getattr(r.h, e.node, &e) == -ESTALE);
+	state_out_free(&out);
+	teardown(&r);
+}
+
 TEST(fs_special_files_are_seen_and_not_opened)
 {
 	struct fs_entry e;
@@ -799,6 +865,8 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
+	  T(fs_number_that_is_used_again_costs_nobody_time),
+	  T(fs_number_that_is_used_again_is_restored),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
