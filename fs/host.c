@@ -349,12 +349,14 @@ int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
 
 int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags)
 {
-	struct fs_inode *d;
+	struct fs_inode *d, *in;
 	int fd = fs_begin_dir(h, dir, name, &d), err;
 
 	if (fd < 0)
 		return fd;
+	in = fs_keep(h, d, name);
 	err = unlinkat(fd, name, flags & AT_REMOVEDIR) < 0 ? -errno : 0;
+	fs_kept(h, in, !err);
 	fs_done(h, d);
 	return err;
 }
@@ -372,7 +374,7 @@ static void note_moved(struct fs_host *h, struct fs_inode *dir,
 int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 	      const char *newname, unsigned int flags)
 {
-	struct fs_inode *d, *nd;
+	struct fs_inode *d, *nd, *in = NULL;
 	int fd, nfd, err;
 
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
@@ -385,8 +387,11 @@ int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 		fs_done(h, d);
 		return nfd;
 	}
+	if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
+		in = fs_keep(h, nd, newname);
 	err = syscall(__NR_renameat2, fd, name, nfd, newname, flags) < 0 ?
 	      -errno : 0;
+	fs_kept(h, in, !err);
 	if (!err)
 		note_moved(h, nd, newname);
 	if (!err && flags & RENAME_EXCHANGE)

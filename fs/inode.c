@@ -12,7 +12,9 @@
  * What is opened again is checked to be the same file; one that the host moved
  * or removed meanwhile is -ESTALE, for which a guest looks the name up again.
  * Files in use, among them all that are open, keep their descriptor: they can
- * lose every name and are still there.
+ * lose every name and are still there. So can those whose name the guest takes
+ * away while it has a number for them: they get a descriptor first, which is kept
+ * as long as such ones have no more than half of what there may be.
  *
  * Confinement. The only ways to get at a file are fs_step() and fs_stat_step(),
  * one component at a time from a descriptor that came the same way, the first
@@ -236,16 +238,20 @@ static void hash_add(struct fs_host *h, struct fs_inode *in)
 
 static void lru_add(struct fs_host *h, struct fs_inode *in)
 {
-	in->lru_prev = &h->lru;
-	in->lru_next = h->lru.lru_next;
+	struct fs_inode *ring = in->gone ? &h->gone : &h->lru;
+
+	h->nr_gone += in->gone;
+	in->lru_prev = ring;
+	in->lru_next = ring->lru_next;
 	in->lru_next->lru_prev = in;
-	h->lru.lru_next = in;
+	ring->lru_next = in;
 }
 
-static void lru_del(struct fs_inode *in)
+static void lru_del(struct fs_host *h, struct fs_inode *in)
 {
 	if (!in->lru_next)
 		return;
+	h->nr_gone -= in->gone;
 	in->lru_prev->lru_next = in->lru_next;
 	in->lru_next->lru_prev = in->lru_prev;
 	in->lru_prev = NULL;
@@ -276,24 +282,35 @@ static void fd_close(struct fs_host *h, struct fs_inode *in)
 {
 	if (in->fd < 0)
 		return;
-	lru_del(in);
+	lru_del(h, in);
 	fs_close_later(h, in->fd);
 	in->fd = -1;
 	h->nr_inode_fds--;
 }
 
+/* One that can be opened again, if there is one. */
+static struct fs_inode *fd_victim(struct fs_host *h)
+{
+	if (h->lru.lru_prev == &h->lru || h->nr_gone > h->max_inode_fds / 2)
+		return h->nr_gone ? h->gone.lru_prev : NULL;
+	return h->lru.lru_prev;
+}
+
 static int fd_install(struct fs_host *h, struct fs_inode *in, int fd)
 {
+	struct fs_inode *victim;
+
 	if (in->fd >= 0) {
 		fs_close_later(h, fd);
 		return 0;
 	}
 	while (h->nr_inode_fds >= h->max_inode_fds) {
-		if (h->lru.lru_prev == &h->lru) {
+		victim = fd_victim(h);
+		if (!victim) {
 			fs_close_later(h, fd);
 			return -ENFILE;
 		}
-		fd_close(h, h->lru.lru_prev);
+		fd_close(h, victim);
 	}
 	in->fd = fd;
 	h->nr_inode_fds++;
@@ -321,10 +338,9 @@ static void inode_put(struct fs_host *h, struct fs_inode *in)
 
 void fs_hold(struct fs_host *h, struct fs_inode *in)
 {
-	(void)h;
 	in->refs++;
 	if (!in->users++)
-		lru_del(in);
+		lru_del(h, in);
 }
 
 void fs_drop(struct fs_host *h, struct fs_inode *in)
@@ -370,6 +386,16 @@ static int find_below(struct fs_inode *dir, const struct fs_inode *in,
 	return 0;
 }
 
+static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
+{
+	bool idle = in->lru_next;
+
+	lru_del(h, in);
+	in->gone = gone;
+	if (idle)
+		lru_add(h, in);
+}
+
 /*
  * What is not placed, for want of memory or because it is too deep, is where it
  * was, which is then found out. Who looks up, in what is below it, a directory
@@ -384,6 +410,7 @@ static void set_place(struct fs_host *h, struct fs_inode *in,
 
 	if (in == h->root || in == dir)
 		return;
+	set_gone(h, in, false);
 	if (old == dir && in->name && !strcmp(in->name, name))
 		return;
 	if (old != dir && find_below(dir, in, &below))
@@ -634,6 +661,44 @@ int fs_pin(struct fs_host *h, struct fs_inode *in, int fd)
 	return err;
 }
 
+/* Whatever becomes of the name, the guest's number is good as long as it has it. */
+struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
+			 const char *name)
+{
+	int fd = fs_step(dir->fd, name, O_PATH, 0);
+	struct fs_inode *in;
+	struct statx st;
+	struct fs_id id;
+
+	if (fd < 0)
+		return NULL;
+	if (fs_stat_fd(fd, &st)) {
+		close(fd);
+		return NULL;
+	}
+	id = id_of(&st);
+	pthread_mutex_lock(&h->lock);
+	in = hash_find(h, &id);
+	if (in) {
+		fs_hold(h, in);
+		fd_install(h, in, fd);
+	} else {
+		fs_close_later(h, fd);
+	}
+	fs_unlock(h);
+	return in;
+}
+
+void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone)
+{
+	if (!in)
+		return;
+	pthread_mutex_lock(&h->lock);
+	in->gone |= gone;
+	fs_drop(h, in);
+	fs_unlock(h);
+}
+
 /* By its name: a file that is only looked at needs no descriptor. */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 {
@@ -687,6 +752,8 @@ int fs_inodes_init(struct fs_host *h, int root_fd)
 		return err;
 	h->lru.lru_next = &h->lru;
 	h->lru.lru_prev = &h->lru;
+	h->gone.lru_next = &h->gone;
+	h->gone.lru_prev = &h->gone;
 	h->nr_buckets = BUCKETS_MIN;
 	h->bucket = calloc(h->nr_buckets, sizeof(*h->bucket));
 	if (!h->bucket)

@@ -57,6 +57,7 @@ struct fs_id {
  * @refs: why this exists: children, users, and one for all of @nlookup
  * @users: @fd, if it is open, stays open
  * @fd: O_PATH, or -1 when it is not open now
+ * @gone: the guest took the name away that it was seen by last: @fd is all there is
  * @closed: a directory of a file system that is not shared
  * @watched: it is told when a name comes or goes
  */
@@ -73,6 +74,7 @@ struct fs_inode {
 	u32 refs;
 	u32 users;
 	int fd;
+	bool gone;
 	bool closed;
 	bool watched;
 };
@@ -100,6 +102,8 @@ struct fs_file {
  * @lock: guards all below it, and every inode; never held over I/O that can
  *	wait for anything but memory
  * @lru: ring of inodes whose descriptors may be closed, the last used first
+ * @gone: the same of those that are gone, @nr_gone of them: these are closed first
+ *	only where there are many
  * @closing: descriptors that fs_unlock() closes: the last one of a file that has
  *	no name frees it, which takes as long as the disk likes
  */
@@ -118,6 +122,8 @@ struct fs_host {
 	u32 nr_buckets;
 	u32 nr_hashed;
 	struct fs_inode lru;
+	struct fs_inode gone;
+	unsigned int nr_gone;
 	unsigned int nr_inode_fds;
 	int closing[FS_CLOSING_MAX];
 	unsigned int nr_closing;
@@ -164,6 +170,14 @@ void fs_drop(struct fs_host *h, struct fs_inode *in);
 int fs_fd(struct fs_host *h, struct fs_inode *in);
 /** fs_pin() - @in is in use and what @fd has open: get a descriptor that way */
 int fs_pin(struct fs_host *h, struct fs_inode *in, int fd);
+/**
+ * fs_keep() - the inode of @name in @dir, which is about to go, with a descriptor
+ * Return: in use until fs_kept(); NULL if nobody has a number for it
+ */
+struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
+			 const char *name);
+/** fs_kept() - @in may be NULL; @gone: the name was taken away */
+void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone);
 /** fs_stat() - of an inode in use */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st);
 /**

@@ -364,6 +364,99 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 	teardown(&r);
 }
 
+/* O_PATH descriptors, working directories: of these nobody tells the share. */
+TEST(fs_unlinked_file_is_there_while_it_has_a_number)
+{
+	struct fs_entry e;
+	struct rig r;
+	char buf[8];
+	u64 f, d, s, over, dir, two, file;
+
+	setup(&r);
+	put_file("f", "text");
+	put_file("over", "replaced");
+	put_file("two", "names");
+	put_file("by", "by");
+	EXPECT(!mkdir("d", 0755) && !mkdir("dir", 0755) && !mkdir("dir2", 0755));
+	EXPECT(!symlink("target", "s") && !link("two", "names"));
+	f = find(&r, FS_ROOT, "f");
+	d = find(&r, FS_ROOT, "d");
+	s = find(&r, FS_ROOT, "s");
+	over = find(&r, FS_ROOT, "over");
+	dir = find(&r, FS_ROOT, "dir");
+	two = find(&r, FS_ROOT, "two");
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f", 0));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "d", AT_REMOVEDIR));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "s", 0));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "two", 0));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "by", FS_ROOT, "over", 0));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "dir2", FS_ROOT, "dir", 0));
+	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_nlink == 0);
+	EXPECT(!fs_open_file(r.h, f, O_RDONLY, &file, NULL));
+	EXPECT(get(&r, file, buf, 8) == 4 && !fs_release(r.h, file));
+	EXPECT(!fs_getattr(r.h, d, &e) && e.st.stx_nlink == 0);
+	EXPECT(fs_lookup(r.h, d, "x", &e) == -ENOENT);
+	EXPECT(fs_mknod(r.h, d, "x", S_IFDIR, 0, &me, &e) == -ENOENT);
+	EXPECT(fs_readlink(r.h, s, buf, 8) == 6);
+	EXPECT(!fs_getattr(r.h, over, &e) && e.st.stx_size == 8);
+	EXPECT(!fs_getattr(r.h, dir, &e) && e.st.stx_nlink == 0);
+	EXPECT(!fs_getattr(r.h, two, &e) && e.st.stx_nlink == 1);
+	EXPECT(find(&r, FS_ROOT, "names") == two && r.h->nr_gone == 5);
+	/* Two names of one file: neither is taken away. */
+	EXPECT(!link("names", "again"));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "names", FS_ROOT, "again", 0));
+	EXPECT(fs_unlink(r.h, FS_ROOT, "none", 0) == -ENOENT);
+	EXPECT(fs_unlink(r.h, FS_ROOT, "over", AT_REMOVEDIR) == -ENOTDIR);
+	EXPECT(r.h->nr_gone == 5);
+	fs_forget(r.h, f, 1);
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE && r.h->nr_gone == 4);
+	fs_forget_all(r.h);
+	EXPECT(r.h->nr_gone == 0 && r.h->nr_inode_fds == 1);
+	teardown(&r);
+}
+
+/* Those without a name do not crowd out others, nor are crowded out by them. */
+TEST(fs_unlinked_files_take_a_bounded_number_of_descriptors)
+{
+	unsigned int before = open_files(), most = 0;
+	u64 node[400], first = 0;
+	struct fs_entry e;
+	struct statfs st;
+	struct rig r;
+	char name[16];
+
+	setup(&r);
+	fs_close(r.h);
+	rig_open(&r, false, 64);
+	for (int i = 0; i < 400; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		put_file(name, name);
+		node[i] = find(&r, FS_ROOT, name);
+		/* Half of them go, at first no more than have room. */
+		if (i >= 8 && i < 200)
+			continue;
+		EXPECT(!fs_unlink(r.h, FS_ROOT, name, 0));
+		most = MAX(most, open_files());
+	}
+	for (int i = 0; i < 400; i++) {
+		first += !fs_getattr(r.h, node[i], &e);
+		EXPECT(i < 8 || i >= 200 || !fs_statfs(r.h, node[i], &st));
+		most = MAX(most, open_files());
+	}
+	printf("# %u descriptors, %llu answer\n", most - before,
+	       (unsigned long long)first);
+	EXPECT(most - before <= 40);
+	EXPECT(first >= 192 + 16 && !fs_getattr(r.h, node[399], &e));
+	for (int i = 200; i < 400; i++)
+		fs_forget(r.h, node[i], 1);
+	EXPECT(r.h->nr_gone == 0);
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f8", 0));
+	for (int i = 9; i < 200; i++)
+		EXPECT(!fs_statfs(r.h, node[i], &st));
+	EXPECT(!fs_getattr(r.h, node[8], &e) && e.st.stx_nlink == 0);
+	teardown(&r);
+}
+
 #define WIDE 40
 #define DEEP 12
 
@@ -862,6 +955,8 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_races_do_not_lead_outside), T(fs_readonly_changes_nothing),
 	  T(fs_numbers_are_checked), T(fs_identity_is_that_of_the_file),
 	  T(fs_unlinked_file_is_there_while_it_is_open),
+	  T(fs_unlinked_file_is_there_while_it_has_a_number),
+	  T(fs_unlinked_files_take_a_bounded_number_of_descriptors),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
