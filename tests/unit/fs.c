@@ -592,6 +592,95 @@ TEST(fs_depth_costs_nobody_time)
 	teardown(&r);
 }
 
+/* Up to as long as they may be: some are kept beside the inode. */
+TEST(fs_names_of_any_length_are_kept)
+{
+	char name[FS_NAME_MAX + 1], at[FS_NAME_MAX + 1];
+	struct fs_entry e;
+	struct rig r;
+	u64 f, d, dir;
+
+	setup(&r);
+	memset(name, 'n', sizeof(name));
+	for (int len = 1; len <= FS_NAME_MAX; len++) {
+		name[len] = 0;
+		EXPECT(!fs_mknod(r.h, FS_ROOT, name, S_IFDIR | 0755, 0, &me, &e));
+		d = e.node;
+		EXPECT(!fs_mknod(r.h, d, name, S_IFREG | 0644, 0, &me, &e));
+		f = e.node;
+		EXPECT(!fs_whereis(r.h, f, &dir, at) && dir == d);
+		EXPECT(!strcmp(at, name) && !fs_getattr(r.h, f, &e));
+		EXPECT(!fs_rename(r.h, d, name, FS_ROOT, "short", 0));
+		EXPECT(!fs_whereis(r.h, f, &dir, at) && dir == FS_ROOT);
+		EXPECT(!strcmp(at, "short") && !fs_getattr(r.h, f, &e));
+		EXPECT(!fs_unlink(r.h, FS_ROOT, name, AT_REMOVEDIR));
+		name[len] = 'n';
+	}
+	teardown(&r);
+}
+
+/* Who goes through a disk leaves a lot of them: in chunks, of which places are reused. */
+TEST(fs_inodes_are_small_and_many)
+{
+	static u64 node[5000];
+	struct statx st;
+	struct fs_entry e;
+	u64 file = 1ULL << 40;
+	struct rig r;
+	u32 most;
+
+	setup(&r);
+	EXPECT(sizeof(struct fs_inode) <= 64);
+	EXPECT(!fs_stat_step(AT_FDCWD, ".", &st));
+	for (int i = 0; i < 5000; i++) {
+		st.stx_ino = file + i;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		node[i] = e.node;
+	}
+	most = r.h->nodes.nr;
+	EXPECT(r.h->nodes.used == 5001 && most < 5001 + 8);
+	for (int i = 0; i < 5000; i += 2)
+		fs_forget(r.h, node[i], 1);
+	for (int i = 0; i < 5000; i += 2) {
+		EXPECT(fs_again(r.h, node[i]) == -ESTALE);
+		EXPECT(!fs_again(r.h, node[i + 1]));
+		EXPECT(fs_again(r.h, node[i + 1] + (1ULL << 32)) == -ESTALE);
+		st.stx_ino = file + i;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		EXPECT(e.node != node[i]);
+		st.stx_ino = file + i + 1;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		EXPECT(e.node == node[i + 1]);
+	}
+	EXPECT(r.h->nodes.used == 5001 && r.h->nodes.nr == most);
+	/* What begins a chunk is nobody's. */
+	for (u64 i = 0; i < 5000; i += 4096)
+		EXPECT(fs_again(r.h, i) == -ESTALE);
+	fs_forget_all(r.h);
+	EXPECT(r.h->nodes.used == 1);
+	teardown(&r);
+}
+
+/* It stays until all is forgotten, and no sooner. */
+TEST(fs_number_that_was_given_out_too_often_to_count_stays)
+{
+	struct fs_entry e;
+	struct rig r;
+	u64 f;
+
+	setup(&r);
+	put_file("f", "text");
+	f = find(&r, FS_ROOT, "f");
+	fs_pool_get(&r.h->nodes, f)->nlookup = UINT32_MAX - 1;
+	EXPECT(find(&r, FS_ROOT, "f") == f && find(&r, FS_ROOT, "f") == f);
+	fs_forget(r.h, f, UINT32_MAX);
+	fs_forget(r.h, f, UINT64_MAX);
+	EXPECT(!fs_getattr(r.h, f, &e));
+	fs_forget_all(r.h);
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE && r.h->nodes.used == 1);
+	teardown(&r);
+}
+
 /* Files that had one number after the other, and which the guest does not forget */
 TEST(fs_number_that_is_used_again_costs_nobody_time)
 {
@@ -960,6 +1049,8 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
+	  T(fs_names_of_any_length_are_kept), T(fs_inodes_are_small_and_many),
+	  T(fs_number_that_was_given_out_too_often_to_count_stays),
 	  T(fs_number_that_is_used_again_costs_nobody_time),
 	  T(fs_number_that_is_used_again_is_restored),
 	  T(fs_special_files_are_seen_and_not_opened),
