@@ -89,7 +89,7 @@ static int file_begin(struct fs_host *h, u64 number, struct fs_file **out)
 	*out = f;
 	if (!f)
 		return -EBADF;
-	if (f->fd >= 0 && S_ISREG(f->node->id.type))
+	if (f->fd >= 0 && S_ISREG(fs_type(f->node)))
 		return f->fd;
 	file_done(h, f);
 	return f->fd < 0 ? -ESTALE : -EISDIR;
@@ -144,7 +144,7 @@ static int reopen(const struct fs_host *h, const struct fs_inode *in, int flags)
 	char name[FS_PROC_NAME];
 	int fd;
 
-	fs_proc_name(name, in->fd);
+	fs_proc_name(name, fs_path_fd(h, in));
 	do {
 		fd = openat(h->proc_fd, name, flags | O_CLOEXEC | O_NOCTTY);
 	} while (fd < 0 && errno == EINTR);
@@ -155,13 +155,13 @@ static int reopen(const struct fs_host *h, const struct fs_inode *in, int flags)
 static int open_inode(const struct fs_host *h, const struct fs_inode *in,
 		      u32 flags)
 {
-	if (S_ISDIR(in->id.type)) {
+	if (S_ISDIR(fs_type(in))) {
 		if (in->closed)
 			return -1;
 		return reopen(h, in, O_RDONLY | O_DIRECTORY);
 	}
-	if (!S_ISREG(in->id.type))
-		return S_ISLNK(in->id.type) ? -ELOOP : -ENXIO;
+	if (!S_ISREG(fs_type(in)))
+		return S_ISLNK(fs_type(in)) ? -ELOOP : -ENXIO;
 	return reopen(h, in, flags & OPEN_FLAGS);
 }
 
@@ -261,10 +261,10 @@ int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
 	fd = fs_begin_dir(h, dir, name, &d);
 	if (fd < 0)
 		return fd;
-	mode = fs_caller_mode(d->fd, mode & 07777, who->umask);
+	mode = fs_caller_mode(fs_path_fd(h, d), mode & 07777, who->umask);
 	err = fs_caller_enter(h, who);
 	if (!err) {
-		fd = fs_step(d->fd, name, (flags & OPEN_FLAGS) | O_CREAT |
+		fd = fs_step(fs_path_fd(h, d), name, (flags & OPEN_FLAGS) | O_CREAT |
 			     O_EXCL, mode);
 		fs_caller_leave(h, who);
 		err = fd < 0 ? fd : finish_create(h, d, name, fd, flags, e,
@@ -296,10 +296,10 @@ int fs_tmpfile(struct fs_host *h, u64 dir, u32 flags, u32 mode,
 	fd = fs_begin_dir(h, dir, "tmpfile", &d);
 	if (fd < 0)
 		return fd;
-	mode = fs_caller_mode(d->fd, mode & 07777, who->umask);
+	mode = fs_caller_mode(fs_path_fd(h, d), mode & 07777, who->umask);
 	err = fs_caller_enter(h, who);
 	if (!err) {
-		fd = fs_step(d->fd, ".", (flags & (O_ACCMODE | O_EXCL)) |
+		fd = fs_step(fs_path_fd(h, d), ".", (flags & (O_ACCMODE | O_EXCL)) |
 			     O_TMPFILE, mode);
 		fs_caller_leave(h, who);
 		err = fd < 0 ? fd : finish_create(h, NULL, NULL, fd, flags, e,
@@ -399,7 +399,7 @@ ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 	else if (off > INT64_MAX)
 		n = -EINVAL;
 	else if (kill_priv)
-		n = fs_kill_priv(h, f->node->fd);
+		n = fs_kill_priv(h, fs_path_fd(h, f->node));
 	if (!n)
 		n = write_all(fd, iov, nr, off, append ? RWF_APPEND : 0);
 	file_done(h, f);
@@ -515,15 +515,14 @@ static int dir_seek(struct fs_file *f, u64 off)
 	return lseek(f->fd, off, SEEK_SET) < 0 ? -errno : 0;
 }
 
-static int dir_run(struct fs_host *h, struct fs_file *f, fs_emit_fn emit,
-		   void *opaque)
+static int dir_run(struct fs_file *f, fs_emit_fn emit, void *opaque)
 {
 	int more = 1;
 
 	while (f->pos < f->len || (more = dir_fill(f)) > 0) {
 		const struct linux_dirent64 *d = (void *)(f->buf + f->pos);
 		struct fs_dirent out = {
-			.ino = fs_ino(h, f->node->id.dev, d->d_ino),
+			.ino = fs_ino(f->node, d->d_ino),
 			.next = d->d_off,
 			.type = d->d_type,
 			.len = strlen(d->d_name),
@@ -546,13 +545,13 @@ int fs_readdir(struct fs_host *h, u64 file, u64 off, fs_emit_fn emit,
 
 	if (!f)
 		return -EBADF;
-	if (!S_ISDIR(f->node->id.type)) {
+	if (!S_ISDIR(fs_type(f->node))) {
 		err = -ENOTDIR;
 	} else if (f->fd >= 0) {
 		pthread_mutex_lock(&f->lock);
 		err = dir_seek(f, off);
 		if (!err)
-			err = dir_run(h, f, emit, opaque);
+			err = dir_run(f, emit, opaque);
 		pthread_mutex_unlock(&f->lock);
 	} else if (!f->node->closed) {
 		err = -ESTALE;
@@ -593,7 +592,7 @@ void fs_files_save(struct fs_host *h, struct state_out *out)
 		if (!f)
 			continue;
 		state_put_u64(out, f->number);
-		state_put_u64(out, f->node->node);
+		state_put_u64(out, fs_pool_number(f->node));
 		state_put_u32(out, f->flags);
 	}
 	fs_unlock(h);

@@ -38,6 +38,8 @@
 #include "kvm/fs-inode.h"
 
 #define FDS_MIN 64U
+/* What struct fs_inode can count. */
+#define FDS_MAX 65536U
 #define WATCHES_MAX 4096U
 
 void fs_proc_name(char *name, int fd)
@@ -71,7 +73,7 @@ int fs_begin(struct fs_host *h, u64 node, bool change, struct fs_inode **out)
 
 static int check_dir(const struct fs_inode *in)
 {
-	if (!S_ISDIR(in->id.type))
+	if (!S_ISDIR(fs_type(in)))
 		return -ENOTDIR;
 	return in->closed ? -EACCES : 0;
 }
@@ -140,7 +142,7 @@ int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
 	       struct fs_entry *e)
 {
 	struct statx st;
-	int err = fs_stat_step(dir->fd, name, &st);
+	int err = fs_stat_step(fs_path_fd(h, dir), name, &st);
 
 	return err ? err : fs_enter(h, dir, name, &st, e);
 }
@@ -148,16 +150,23 @@ int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
 /* Two threads may do it at once: it is the same watch. */
 static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 {
-	char path[32];
+	char path[FS_PROC_NAME];
+	bool due;
 
-	if (h->edits_fd <= 0 || __atomic_load_n(&d->watched, __ATOMIC_RELAXED) ||
-	    __atomic_load_n(&h->nr_watches, __ATOMIC_RELAXED) >= WATCHES_MAX)
+	if (h->edits_fd <= 0)
 		return;
-	__atomic_add_fetch(&h->nr_watches, 1, __ATOMIC_RELAXED);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	pthread_mutex_lock(&h->lock);
+	due = !d->watched && h->nr_watches < WATCHES_MAX;
+	h->nr_watches += due;
+	fs_unlock(h);
+	if (!due)
+		return;
+	proc_path(path, fd);
 	inotify_add_watch(h->edits_fd, path, IN_CREATE | IN_DELETE |
 			  IN_MOVED_FROM | IN_MOVED_TO);
-	__atomic_store_n(&d->watched, true, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&h->lock);
+	d->watched = true;
+	fs_unlock(h);
 }
 
 int fs_lookup(struct fs_host *h, u64 dir, const char *name,
@@ -171,7 +180,7 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 	fd = fs_begin(h, dir, false, &d);
 	if (fd < 0)
 		return fd;
-	if (!S_ISDIR(d->id.type))
+	if (!S_ISDIR(fs_type(d)))
 		err = -ENOTDIR;
 	else if (d->closed)
 		err = -ENOENT;
@@ -192,9 +201,8 @@ int fs_getattr(struct fs_host *h, u64 node, struct fs_entry *e)
 		return -ESTALE;
 	err = fs_stat(h, in, &e->st);
 	e->node = node;
+	e->ino = fs_ino(in, e->st.stx_ino);
 	fs_done(h, in);
-	if (!err)
-		e->ino = fs_ino(h, fs_dev(&e->st), e->st.stx_ino);
 	return err;
 }
 
@@ -244,7 +252,7 @@ static int setattr(struct fs_host *h, const struct fs_inode *in, u64 file,
 		   const struct fs_setattr *s)
 {
 	char name[FS_PROC_NAME];
-	int fd = in->fd, err = 0;
+	int fd = fs_path_fd(h, in), err = 0;
 
 	fs_proc_name(name, fd);
 	if (s->mask & (STATX_UID | STATX_GID) &&
@@ -253,13 +261,13 @@ static int setattr(struct fs_host *h, const struct fs_inode *in, u64 file,
 		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (s->mask & STATX_MODE) {
-		if (S_ISLNK(in->id.type))
+		if (S_ISLNK(fs_type(in)))
 			return -EOPNOTSUPP;
 		if (fchmodat(h->proc_fd, name, s->mode & 07777, 0) < 0)
 			return -errno;
 	}
 	if (s->mask & STATX_SIZE) {
-		if (!S_ISREG(in->id.type))
+		if (!S_ISREG(fs_type(in)))
 			return -EINVAL;
 		err = set_size(h, fd, file, s);
 	}
@@ -289,9 +297,9 @@ int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size)
 
 	if (fd < 0)
 		return fd;
-	n = S_ISLNK(in->id.type) ? readlinkat(fd, "", buf, size) : -1;
+	n = S_ISLNK(fs_type(in)) ? readlinkat(fd, "", buf, size) : -1;
 	if (n < 0)
-		n = S_ISLNK(in->id.type) ? -errno : -EINVAL;
+		n = S_ISLNK(fs_type(in)) ? -errno : -EINVAL;
 	fs_done(h, in);
 	return n;
 }
@@ -349,12 +357,14 @@ int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
 
 int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags)
 {
-	struct fs_inode *d;
+	struct fs_inode *d, *in;
 	int fd = fs_begin_dir(h, dir, name, &d), err;
 
 	if (fd < 0)
 		return fd;
+	in = fs_keep(h, d, name);
 	err = unlinkat(fd, name, flags & AT_REMOVEDIR) < 0 ? -errno : 0;
+	fs_kept(h, in, !err);
 	fs_done(h, d);
 	return err;
 }
@@ -365,14 +375,14 @@ static void note_moved(struct fs_host *h, struct fs_inode *dir,
 {
 	struct statx st;
 
-	if (!fs_stat_step(dir->fd, name, &st))
+	if (!fs_stat_step(fs_path_fd(h, dir), name, &st))
 		fs_moved(h, dir, name, &st);
 }
 
 int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 	      const char *newname, unsigned int flags)
 {
-	struct fs_inode *d, *nd;
+	struct fs_inode *d, *nd, *in = NULL;
 	int fd, nfd, err;
 
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
@@ -385,8 +395,11 @@ int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 		fs_done(h, d);
 		return nfd;
 	}
+	if (!(flags & (RENAME_NOREPLACE | RENAME_EXCHANGE)))
+		in = fs_keep(h, nd, newname);
 	err = syscall(__NR_renameat2, fd, name, nfd, newname, flags) < 0 ?
 	      -errno : 0;
+	fs_kept(h, in, !err);
 	if (!err)
 		note_moved(h, nd, newname);
 	if (!err && flags & RENAME_EXCHANGE)
@@ -444,7 +457,7 @@ int fs_access(struct fs_host *h, u64 node, u32 mask)
 /* O_PATH has no file system to sync: this one is opened. */
 int fs_sync(struct fs_host *h)
 {
-	int fd = fs_step(h->root->fd, ".", O_RDONLY | O_DIRECTORY, 0), err;
+	int fd = fs_step(fs_path_fd(h, h->root), ".", O_RDONLY | O_DIRECTORY, 0), err;
 
 	if (fd < 0)
 		return fd;
@@ -579,7 +592,7 @@ static int open_root(const struct fs_opts *o, struct fs_host *h,
 int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 {
 	struct fs_host *h = calloc(1, sizeof(*h));
-	unsigned int max = MAX(o->max_fds, FDS_MIN);
+	unsigned int max = MIN(MAX(o->max_fds, FDS_MIN), FDS_MAX);
 	int err;
 
 	if (!h)

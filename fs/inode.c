@@ -12,7 +12,9 @@
  * What is opened again is checked to be the same file; one that the host moved
  * or removed meanwhile is -ESTALE, for which a guest looks the name up again.
  * Files in use, among them all that are open, keep their descriptor: they can
- * lose every name and are still there.
+ * lose every name and are still there. So can those whose name the guest takes
+ * away while it has a number for them: they get a descriptor first, which is kept
+ * as long as such ones have no more than half of what there may be.
  *
  * Confinement. The only ways to get at a file are fs_step() and fs_stat_step(),
  * one component at a time from a descriptor that came the same way, the first
@@ -34,8 +36,8 @@
  * it and changing its mode, owner and times. A single file of the kernel's own
  * that is mounted on a file is shared.
  *
- * What a guest can take: 4M numbers a share at most, of some 150 bytes and a name
- * each; directories up to DEPTH_MAX deep have a place.
+ * What a guest can take: 4M numbers a share at most, of 64 bytes and 4 of the hash
+ * each, and a name if it is a long one (fs/pool.c); directories up to DEPTH_MAX deep have a place.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,11 +52,12 @@
 #include "kvm/fs-inode.h"
 
 #define BUCKETS_MIN 256U
-#define PREFETCH_MAX 8192U
+#define PREFETCH_MAX 6144U
 /* Deeper than any path a program can name, and soon walked. */
 #define DEPTH_MAX 4096U
-#define INODES_STATE_VERSION 1
+#define INODES_STATE_VERSION 2
 #define STATE_CLOSED 1
+#define STATE_UNHASHED 2
 
 /* Not in every <linux/magic.h> */
 #define MAGIC_CONFIGFS 0x62656570
@@ -103,42 +106,70 @@ int fs_stat_fd(int fd, struct statx *st)
 		     st) < 0 ? -errno : 0;
 }
 
-u64 fs_dev(const struct statx *st)
+/* The lock is taken. Who shares no number with another file system has none. */
+static u16 device_index(struct fs_host *h, u64 dev)
 {
-	return (u64)st->stx_dev_major << 32 | st->stx_dev_minor;
+	unsigned int i;
+	u64 *more;
+
+	for (i = 0; i < h->nr_devices; i++) {
+		if (h->device[i] == dev)
+			return i;
+	}
+	if (i == FS_NO_DEVICE)
+		return i;
+	more = realloc(h->device, (i + 1) * sizeof(*more));
+	if (!more)
+		return FS_NO_DEVICE;
+	h->device = more;
+	more[h->nr_devices++] = dev;
+	return i;
 }
 
-static struct fs_id id_of(const struct statx *st)
+/* Takes the lock. */
+static struct fs_id id_of(struct fs_host *h, const struct statx *st)
 {
 	struct fs_id id = {
-		.dev = fs_dev(st), .ino = st->stx_ino,
-		.type = st->stx_mode & S_IFMT,
+		.ino = st->stx_ino, .type = (st->stx_mode & S_IFMT) >> 12,
 	};
 
 	if (st->stx_mask & STATX_BTIME)
 		id.btime = (u64)st->stx_btime.tv_sec * 1000000000ULL +
 			   st->stx_btime.tv_nsec;
+	pthread_mutex_lock(&h->lock);
+	id.dev = device_index(h, (u64)st->stx_dev_major << 32 |
+			      st->stx_dev_minor);
+	pthread_mutex_unlock(&h->lock);
 	return id;
 }
 
-static bool id_equal(const struct fs_id *a, const struct fs_id *b)
+static bool is_same(const struct fs_inode *in, const struct fs_id *id)
 {
-	return a->dev == b->dev && a->ino == b->ino &&
-	       a->btime == b->btime && a->type == b->type;
+	return in->dev == id->dev && in->ino == id->ino &&
+	       in->type == id->type && in->btime == id->btime;
 }
 
 /* On an overlay of the host a file that is written to is born again. */
 static bool inode_is(const struct fs_inode *in, const struct fs_id *id)
 {
-	return in->id.dev == id->dev && in->id.ino == id->ino &&
-	       in->id.type == id->type &&
-	       (in->fd >= 0 || in->id.btime == id->btime);
+	return in->dev == id->dev && in->ino == id->ino &&
+	       in->type == id->type && (in->path || in->btime == id->btime);
 }
 
-static u32 id_hash(const struct fs_host *h, const struct fs_id *id)
+static struct fs_inode *parent_of(const struct fs_host *h,
+				  const struct fs_inode *in)
 {
-	return (id->ino * 0x9e3779b97f4a7c15ULL + id->dev) >> 32 &
-	       (h->nr_buckets - 1);
+	return fs_pool_at(&h->nodes, in->parent);
+}
+
+u32 fs_type(const struct fs_inode *in)
+{
+	return (u32)in->type << 12;
+}
+
+int fs_path_fd(const struct fs_host *h, const struct fs_inode *in)
+{
+	return in->path ? h->path[in->path].fd : -1;
 }
 
 /* What the kernel makes up as one reads it is not shared. */
@@ -164,83 +195,108 @@ static bool is_kernels_own(int fd)
 
 /* The hash; all with the lock held. */
 
+static u32 *bucket_of(const struct fs_host *h, u16 dev, u64 ino)
+{
+	return &h->bucket[(ino * 0x9e3779b97f4a7c15ULL + dev) >> 32 &
+			  (h->nr_buckets - 1)];
+}
+
 static struct fs_inode *hash_find(struct fs_host *h, const struct fs_id *id)
 {
-	struct fs_inode *in = h->bucket[id_hash(h, id)];
+	u32 i = *bucket_of(h, id->dev, id->ino);
+	struct fs_inode *in;
 
-	while (in && !inode_is(in, id))
-		in = in->hash_next;
+	while ((in = fs_pool_at(&h->nodes, i)) && !inode_is(in, id))
+		i = in->hash_next;
 	return in;
 }
 
 static void hash_put(struct fs_host *h, struct fs_inode *in)
 {
-	struct fs_inode **b = &h->bucket[id_hash(h, &in->id)];
+	u32 *b = bucket_of(h, in->dev, in->ino);
 
 	in->hash_next = *b;
-	*b = in;
+	in->hash_prev = 0;
+	*b = fs_pool_index(in);
+	if (in->hash_next)
+		fs_pool_at(&h->nodes, in->hash_next)->hash_prev = *b;
 }
 
 static void hash_grow(struct fs_host *h)
 {
-	struct fs_inode **old = h->bucket, *in, *next;
-	u32 nr = h->nr_buckets;
-	struct fs_inode **new = calloc(nr * 2, sizeof(*new));
+	u32 nr = h->nr_buckets * 2, i = 0;
+	u32 *new = calloc(nr, sizeof(*new));
+	struct fs_inode *in;
 
 	/* Without memory chains are long, and that is all. */
 	if (!new)
 		return;
+	free(h->bucket);
 	h->bucket = new;
-	h->nr_buckets = nr * 2;
-	for (u32 i = 0; i < nr; i++) {
-		for (in = old[i]; in; in = next) {
-			next = in->hash_next;
+	h->nr_buckets = nr;
+	while ((in = fs_pool_next(&h->nodes, &i))) {
+		if (in->hashed)
 			hash_put(h, in);
-		}
 	}
-	free(old);
 }
 
+static void hash_del(struct fs_host *h, struct fs_inode *in)
+{
+	if (!in->hashed)
+		return;
+	if (in->hash_prev)
+		fs_pool_at(&h->nodes, in->hash_prev)->hash_next = in->hash_next;
+	else
+		*bucket_of(h, in->dev, in->ino) = in->hash_next;
+	if (in->hash_next)
+		fs_pool_at(&h->nodes, in->hash_next)->hash_prev = in->hash_prev;
+	in->hashed = false;
+	h->nr_hashed--;
+}
+
+/* What had the number before is not looked for any more: chains stay short. */
 static void hash_add(struct fs_host *h, struct fs_inode *in)
 {
-	if (h->nr_hashed >= h->nr_buckets)
+	struct fs_inode *was;
+	u32 i;
+
+	if (h->nr_hashed >= 2 * h->nr_buckets)
 		hash_grow(h);
+	for (i = *bucket_of(h, in->dev, in->ino); i; i = was->hash_next) {
+		was = fs_pool_at(&h->nodes, i);
+		if (was->dev == in->dev && was->ino == in->ino)
+			hash_del(h, was);
+	}
 	hash_put(h, in);
 	in->hashed = true;
 	h->nr_hashed++;
 }
 
-static void hash_del(struct fs_host *h, struct fs_inode *in)
-{
-	struct fs_inode **p = &h->bucket[id_hash(h, &in->id)];
-
-	if (!in->hashed)
-		return;
-	while (*p != in)
-		p = &(*p)->hash_next;
-	*p = in->hash_next;
-	in->hashed = false;
-	h->nr_hashed--;
-}
-
 /* Descriptors; all with the lock held. */
 
-static void lru_add(struct fs_host *h, struct fs_inode *in)
+static void lru_add(struct fs_host *h, const struct fs_inode *in)
 {
-	in->lru_prev = &h->lru;
-	in->lru_next = h->lru.lru_next;
-	in->lru_next->lru_prev = in;
-	h->lru.lru_next = in;
+	u16 ring = in->gone ? FS_PATH_GONE : FS_PATH_LRU, i = in->path;
+	struct fs_path *p = h->path;
+
+	h->nr_gone += in->gone;
+	p[i].prev = ring;
+	p[i].next = p[ring].next;
+	p[p[i].next].prev = i;
+	p[ring].next = i;
 }
 
-static void lru_del(struct fs_inode *in)
+static void lru_del(struct fs_host *h, const struct fs_inode *in)
 {
-	if (!in->lru_next)
+	struct fs_path *p = h->path;
+	u16 i = in->path;
+
+	if (!i || p[i].next == i)
 		return;
-	in->lru_prev->lru_next = in->lru_next;
-	in->lru_next->lru_prev = in->lru_prev;
-	in->lru_prev = NULL;
-	in->lru_next = NULL;
+	h->nr_gone -= in->gone;
+	p[p[i].prev].next = p[i].next;
+	p[p[i].next].prev = p[i].prev;
+	p[i].next = i;
 }
 
 void fs_close_later(struct fs_host *h, int fd)
@@ -265,29 +321,60 @@ void fs_unlock(struct fs_host *h)
 
 static void fd_close(struct fs_host *h, struct fs_inode *in)
 {
-	if (in->fd < 0)
+	struct fs_path *p = &h->path[in->path];
+
+	if (!in->path)
 		return;
-	lru_del(in);
-	fs_close_later(h, in->fd);
-	in->fd = -1;
+	lru_del(h, in);
+	fs_close_later(h, p->fd);
+	p->next = h->path_free;
+	h->path_free = in->path;
+	in->path = 0;
 	h->nr_inode_fds--;
+}
+
+/* One that can be opened again, if there is one. */
+static u16 fd_victim(const struct fs_host *h)
+{
+	u16 i = h->path[FS_PATH_LRU].prev;
+
+	if (i == FS_PATH_LRU || h->nr_gone > h->max_inode_fds / 2)
+		return h->nr_gone ? h->path[FS_PATH_GONE].prev : 0;
+	return i;
+}
+
+static void fd_put(struct fs_host *h, struct fs_inode *in, int fd)
+{
+	u16 i = h->path_free;
+
+	if (i)
+		h->path_free = h->path[i].next;
+	else
+		i = h->nr_paths++;
+	h->path[i] = (struct fs_path){
+		.fd = fd, .inode = fs_pool_index(in), .next = i,
+	};
+	in->path = i;
+	h->nr_inode_fds++;
 }
 
 static int fd_install(struct fs_host *h, struct fs_inode *in, int fd)
 {
-	if (in->fd >= 0) {
+	u16 victim;
+
+	if (in->path) {
 		fs_close_later(h, fd);
 		return 0;
 	}
 	while (h->nr_inode_fds >= h->max_inode_fds) {
-		if (h->lru.lru_prev == &h->lru) {
+		victim = fd_victim(h);
+		if (!victim) {
 			fs_close_later(h, fd);
 			return -ENFILE;
 		}
-		fd_close(h, h->lru.lru_prev);
+		fd_close(h, fs_pool_at(&h->nodes, h->path[victim].inode));
 	}
-	in->fd = fd;
-	h->nr_inode_fds++;
+	fd_put(h, in, fd);
 	if (!in->users)
 		lru_add(h, in);
 	return 0;
@@ -295,32 +382,79 @@ static int fd_install(struct fs_host *h, struct fs_inode *in, int fd)
 
 /* References; all with the lock held. */
 
+static const char *inode_name(const struct fs_inode *in)
+{
+	return in->far ? in->name.far : in->name.near;
+}
+
+static void name_free(struct fs_inode *in)
+{
+	if (in->far)
+		free(in->name.far);
+	in->far = false;
+}
+
+static bool name_set(struct fs_inode *in, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	char *far = NULL;
+
+	if (size > sizeof(in->name.near)) {
+		far = strdup(name);
+		if (!far)
+			return false;
+	}
+	name_free(in);
+	in->far = !!far;
+	if (far)
+		in->name.far = far;
+	else
+		memcpy(in->name.near, name, size);
+	return true;
+}
+
 /* Not by recursion: a guest decides how deep directories are. */
 static void inode_put(struct fs_host *h, struct fs_inode *in)
 {
 	struct fs_inode *parent;
 
 	for (; in && !--in->refs; in = parent) {
-		parent = in->parent;
+		parent = parent_of(h, in);
 		fd_close(h, in);
 		hash_del(h, in);
-		fs_table_del(&h->nodes, in->node);
-		free(in->name);
-		free(in);
+		name_free(in);
+		fs_pool_del(&h->nodes, in);
 	}
+}
+
+/* One more of @in->nlookup; so many that they cannot be counted are for ever. */
+static void inode_give(struct fs_host *h, struct fs_inode *in)
+{
+	if (in == h->root || in->nlookup == UINT32_MAX)
+		return;
+	if (!in->nlookup++)
+		in->refs++;
+}
+
+static void inode_forget(struct fs_host *h, struct fs_inode *in, u64 times)
+{
+	if (!in->nlookup || (in->nlookup == UINT32_MAX && times != UINT64_MAX))
+		return;
+	in->nlookup -= MIN(times, in->nlookup);
+	if (!in->nlookup)
+		inode_put(h, in);
 }
 
 void fs_hold(struct fs_host *h, struct fs_inode *in)
 {
-	(void)h;
 	in->refs++;
 	if (!in->users++)
-		lru_del(in);
+		lru_del(h, in);
 }
 
 void fs_drop(struct fs_host *h, struct fs_inode *in)
 {
-	if (!--in->users && in->fd >= 0)
+	if (!--in->users && in->path)
 		lru_add(h, in);
 	inode_put(h, in);
 }
@@ -330,7 +464,7 @@ struct fs_inode *fs_use(struct fs_host *h, u64 node)
 	struct fs_inode *in;
 
 	pthread_mutex_lock(&h->lock);
-	in = fs_table_get(&h->nodes, node);
+	in = fs_pool_get(&h->nodes, node);
 	if (in)
 		fs_hold(h, in);
 	fs_unlock(h);
@@ -348,17 +482,25 @@ void fs_done(struct fs_host *h, struct fs_inode *in)
  * From @dir up to what is just below @in, NULL if @dir is not below it. Return:
  * -ELOOP when that is too far to tell
  */
-static int find_below(struct fs_inode *dir, const struct fs_inode *in,
-		      struct fs_inode **below)
+static int find_below(struct fs_host *h, struct fs_inode *dir,
+		      const struct fs_inode *in, struct fs_inode **below)
 {
-	u32 up = 0;
+	u32 i = fs_pool_index(in), up = 0;
 
-	for (; dir && dir->parent != in; dir = dir->parent) {
+	for (; dir && dir->parent != i; dir = parent_of(h, dir)) {
 		if (++up > DEPTH_MAX)
 			return -ELOOP;
 	}
 	*below = dir;
 	return 0;
+}
+
+static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
+{
+	lru_del(h, in);
+	in->gone = gone;
+	if (in->path && !in->users)
+		lru_add(h, in);
 }
 
 /*
@@ -370,59 +512,54 @@ static int find_below(struct fs_inode *dir, const struct fs_inode *in,
 static void set_place(struct fs_host *h, struct fs_inode *in,
 		      struct fs_inode *dir, const char *name)
 {
-	struct fs_inode *old = in->parent, *below = NULL;
-	char *copy;
+	struct fs_inode *old = parent_of(h, in), *below = NULL;
 
 	if (in == h->root || in == dir)
 		return;
-	if (old == dir && in->name && !strcmp(in->name, name))
+	if (in->gone)
+		set_gone(h, in, false);
+	if (old == dir && !strcmp(inode_name(in), name))
 		return;
-	if (old != dir && find_below(dir, in, &below))
+	if (old != dir && find_below(h, dir, in, &below))
 		return;
-	copy = strdup(name);
-	if (!copy)
+	if (!name_set(in, name))
 		return;
-	free(in->name);
-	in->name = copy;
 	dir->refs++;
-	in->parent = dir;
+	in->parent = fs_pool_index(dir);
 	if (old)
 		inode_put(h, old);
 	if (!below)
 		return;
-	free(below->name);
-	below->name = NULL;
-	below->parent = NULL;
+	name_free(below);
+	below->parent = 0;
 	inode_put(h, in);
 }
 
-static struct fs_inode *inode_new(struct fs_host *h, const struct statx *st)
+static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id)
 {
-	struct fs_inode *in = calloc(1, sizeof(*in));
+	struct fs_inode *in = id->dev == FS_NO_DEVICE ? NULL :
+			      fs_pool_add(&h->nodes);
 
 	if (!in)
 		return NULL;
-	in->fd = -1;
-	in->id = id_of(st);
-	in->node = fs_table_add(&h->nodes, in);
-	if (!in->node) {
-		free(in);
-		return NULL;
-	}
+	in->ino = id->ino;
+	in->btime = id->btime;
+	in->dev = id->dev;
+	in->type = id->type;
 	hash_add(h, in);
 	return in;
 }
 
 /* Whether a directory that begins a file system is one that is not shared. */
-static bool entry_is_closed(const struct fs_inode *dir, const char *name,
-			    const struct statx *st)
+static bool entry_is_closed(const struct fs_host *h, const struct fs_inode *dir,
+			    const char *name, const struct fs_id *id)
 {
 	bool closed;
 	int fd;
 
-	if (!dir || !S_ISDIR(st->stx_mode) || fs_dev(st) == dir->id.dev)
+	if (!dir || id->type != S_IFDIR >> 12 || id->dev == dir->dev)
 		return false;
-	fd = fs_step(dir->fd, name, O_PATH | O_DIRECTORY, 0);
+	fd = fs_step(fs_path_fd(h, dir), name, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
 		return true;
 	closed = is_kernels_own(fd);
@@ -433,34 +570,32 @@ static bool entry_is_closed(const struct fs_inode *dir, const char *name,
 int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 	     const struct statx *st, struct fs_entry *e)
 {
-	bool closed = entry_is_closed(dir, name, st);
-	struct fs_id id = id_of(st);
+	struct fs_id id = id_of(h, st);
+	bool closed = entry_is_closed(h, dir, name, &id);
 	struct fs_inode *in;
 	int err = 0;
 
 	pthread_mutex_lock(&h->lock);
 	in = hash_find(h, &id);
 	if (!in) {
-		in = inode_new(h, st);
+		in = inode_new(h, &id);
 		if (in)
 			in->closed = closed;
 		else
 			err = -ENFILE;
 	}
 	if (in) {
-		if (in != h->root && !in->nlookup++)
-			in->refs++;
-		in->id.btime = id.btime;
+		inode_give(h, in);
+		in->btime = id.btime;
 		if (dir)
 			set_place(h, in, dir, name);
-		e->node = in->node;
+		e->node = fs_pool_number(in);
+		e->ino = fs_ino(in, id.ino);
 	}
 	fs_unlock(h);
-	if (err)
-		return err;
-	e->st = *st;
-	e->ino = fs_ino(h, id.dev, id.ino);
-	return 0;
+	if (!err)
+		e->st = *st;
+	return err;
 }
 
 bool fs_may_prefetch(struct fs_host *h)
@@ -476,7 +611,7 @@ bool fs_may_prefetch(struct fs_host *h)
 void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,
 	      const struct statx *st)
 {
-	struct fs_id id = id_of(st);
+	struct fs_id id = id_of(h, st);
 	struct fs_inode *in;
 
 	pthread_mutex_lock(&h->lock);
@@ -491,9 +626,9 @@ int fs_again(struct fs_host *h, u64 node)
 	struct fs_inode *in;
 
 	pthread_mutex_lock(&h->lock);
-	in = fs_table_get(&h->nodes, node);
-	if (in && in != h->root && !in->nlookup++)
-		in->refs++;
+	in = fs_pool_get(&h->nodes, node);
+	if (in)
+		inode_give(h, in);
 	fs_unlock(h);
 	return in ? 0 : -ESTALE;
 }
@@ -504,7 +639,7 @@ int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name)
 	int err = 0;
 
 	pthread_mutex_lock(&h->lock);
-	in = fs_table_get(&h->nodes, node);
+	in = fs_pool_get(&h->nodes, node);
 	if (!in)
 		err = -ESTALE;
 	else if (in == h->root)
@@ -512,8 +647,8 @@ int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name)
 	else if (!in->parent)
 		err = -ENOENT;
 	if (!err) {
-		*dir = in->parent->node;
-		memcpy(name, in->name, strlen(in->name) + 1);
+		*dir = fs_pool_number(parent_of(h, in));
+		memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
 	}
 	fs_unlock(h);
 	return err;
@@ -524,16 +659,14 @@ void fs_forget(struct fs_host *h, u64 node, u64 times)
 	struct fs_inode *in;
 
 	pthread_mutex_lock(&h->lock);
-	in = fs_table_get(&h->nodes, node);
-	if (in && in->nlookup) {
-		in->nlookup -= MIN(times, in->nlookup);
-		if (!in->nlookup)
-			inode_put(h, in);
-	}
+	in = fs_pool_get(&h->nodes, node);
+	if (in)
+		inode_forget(h, in, MIN(times, UINT32_MAX));
 	fs_unlock(h);
 }
 
-static int open_same(int dirfd, const char *name, const struct fs_id *id)
+static int open_same(struct fs_host *h, int dirfd, const char *name,
+		     const struct fs_inode *in)
 {
 	int fd = fs_step(dirfd, name, O_PATH, 0), err;
 	struct statx st;
@@ -542,9 +675,10 @@ static int open_same(int dirfd, const char *name, const struct fs_id *id)
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
 	err = fs_stat_fd(fd, &st);
-	now = id_of(&st);
-	if (!err && !id_equal(&now, id))
-		err = -ESTALE;
+	if (!err) {
+		now = id_of(h, &st);
+		err = is_same(in, &now) ? 0 : -ESTALE;
+	}
 	if (!err)
 		return fd;
 	close(fd);
@@ -560,20 +694,20 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	u32 up = 0;
 	int fd;
 
-	for (; in->parent && in->parent->fd < 0; in = in->parent) {
+	while ((parent = parent_of(h, in)) && !parent->path) {
+		in = parent;
 		if (++up > DEPTH_MAX)
 			return -ESTALE;
 	}
-	parent = in->parent;
 	if (!parent || parent->closed)
 		return -ESTALE;
-	memcpy(name, in->name, strlen(in->name) + 1);
+	memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
 	fs_hold(h, in);
 	fs_hold(h, parent);
 	fs_unlock(h);
-	fd = open_same(parent->fd, name, &in->id);
+	fd = open_same(h, fs_path_fd(h, parent), name, in);
 	/* Looked at here as well: state that was restored may say anything. */
-	if (fd >= 0 && S_ISDIR(in->id.type) && in->id.dev != parent->id.dev)
+	if (fd >= 0 && S_ISDIR(fs_type(in)) && in->dev != parent->dev)
 		closed = is_kernels_own(fd);
 	pthread_mutex_lock(&h->lock);
 	if (closed)
@@ -591,13 +725,13 @@ static int fd_locked(struct fs_host *h, struct fs_inode *in)
 	u32 steps = 0;
 	int err = 0;
 
-	while (!err && in->fd < 0) {
+	while (!err && !in->path) {
 		err = open_one(h, in);
 		/* Others may close what was just opened, but not for ever. */
 		if (!err && ++steps > 2 * DEPTH_MAX)
 			err = -ENFILE;
 	}
-	return err ? err : in->fd;
+	return err ? err : fs_path_fd(h, in);
 }
 
 int fs_fd(struct fs_host *h, struct fs_inode *in)
@@ -625,6 +759,44 @@ int fs_pin(struct fs_host *h, struct fs_inode *in, int fd)
 	return err;
 }
 
+/* Whatever becomes of the name, the guest's number is good as long as it has it. */
+struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
+			 const char *name)
+{
+	int fd = fs_step(fs_path_fd(h, dir), name, O_PATH, 0);
+	struct fs_inode *in;
+	struct statx st;
+	struct fs_id id;
+
+	if (fd < 0)
+		return NULL;
+	if (fs_stat_fd(fd, &st)) {
+		close(fd);
+		return NULL;
+	}
+	id = id_of(h, &st);
+	pthread_mutex_lock(&h->lock);
+	in = hash_find(h, &id);
+	if (in) {
+		fs_hold(h, in);
+		fd_install(h, in, fd);
+	} else {
+		fs_close_later(h, fd);
+	}
+	fs_unlock(h);
+	return in;
+}
+
+void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone)
+{
+	if (!in)
+		return;
+	pthread_mutex_lock(&h->lock);
+	in->gone |= gone;
+	fs_drop(h, in);
+	fs_unlock(h);
+}
+
 /* By its name: a file that is only looked at needs no descriptor. */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 {
@@ -634,13 +806,13 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	int fd, err;
 
 	pthread_mutex_lock(&h->lock);
-	parent = in->parent;
-	if (in->fd >= 0 || !parent) {
+	parent = parent_of(h, in);
+	if (in->path || !parent) {
 		fd = fd_locked(h, in);
 		fs_unlock(h);
 		return fd < 0 ? fd : fs_stat_fd(fd, st);
 	}
-	memcpy(name, in->name, strlen(in->name) + 1);
+	memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
 	fs_hold(h, parent);
 	fd = fd_locked(h, parent);
 	if (parent->closed)
@@ -652,176 +824,168 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 		return -ESTALE;
 	if (err)
 		return err;
-	now = id_of(st);
-	return id_equal(&now, &in->id) ? 0 : -ESTALE;
+	now = id_of(h, st);
+	return is_same(in, &now) ? 0 : -ESTALE;
 }
 
-u64 fs_ino(struct fs_host *h, u64 dev, u64 ino)
+u64 fs_ino(const struct fs_inode *in, u64 ino)
 {
-	unsigned int i;
-
-	pthread_mutex_lock(&h->lock);
-	for (i = 0; i < h->nr_devices && h->device[i] != dev; i++)
-		;
-	if (i == h->nr_devices && i < FS_DEVICES_MAX)
-		h->device[h->nr_devices++] = dev;
-	fs_unlock(h);
-	return ino ^ (u64)i << 56;
+	return ino ^ (u64)MIN(in->dev, 255) << 56;
 }
 
 int fs_inodes_init(struct fs_host *h, int root_fd)
 {
+	struct fs_id id;
 	struct statx st;
 	int err = fs_stat_fd(root_fd, &st);
 
 	if (err)
 		return err;
-	h->lru.lru_next = &h->lru;
-	h->lru.lru_prev = &h->lru;
 	h->nr_buckets = BUCKETS_MIN;
 	h->bucket = calloc(h->nr_buckets, sizeof(*h->bucket));
-	if (!h->bucket)
+	h->path = calloc(h->max_inode_fds + FS_PATHS, sizeof(*h->path));
+	if (!h->bucket || !h->path)
 		return -ENOMEM;
+	h->path[FS_PATH_GONE].next = FS_PATH_GONE;
+	h->path[FS_PATH_GONE].prev = FS_PATH_GONE;
+	h->nr_paths = FS_PATHS;
 	if (is_kernels_own(root_fd))
 		return -EINVAL;
-	h->root = inode_new(h, &st);
+	id = id_of(h, &st);
+	h->root = inode_new(h, &id);
 	if (!h->root)
 		return -ENOMEM;
 	/* In use for good, and never forgotten. */
 	h->root->refs = 1;
 	h->root->users = 1;
-	h->root->fd = root_fd;
-	h->nr_inode_fds = 1;
-	fs_ino(h, h->root->id.dev, 0);
+	fd_put(h, h->root, root_fd);
 	return 0;
 }
 
 void fs_inodes_forget_all(struct fs_host *h)
 {
 	struct fs_inode *in;
+	u32 i = 0;
 
 	pthread_mutex_lock(&h->lock);
-	for (u32 i = 0; i < h->nodes.nr; i++) {
-		in = h->nodes.slot[i].object;
-		if (!in || !in->nlookup)
-			continue;
-		in->nlookup = 0;
-		inode_put(h, in);
-	}
+	while ((in = fs_pool_next(&h->nodes, &i)))
+		inode_forget(h, in, UINT64_MAX);
 	fs_unlock(h);
 }
 
 /* Whoever still refers to whom, none of them is left. */
 void fs_inodes_free(struct fs_host *h)
 {
-	for (u32 i = 0; i < h->nodes.nr; i++) {
-		struct fs_inode *in = h->nodes.slot[i].object;
+	struct fs_inode *in;
+	u32 i = 0;
 
-		if (!in)
-			continue;
-		if (in->fd >= 0)
-			close(in->fd);
-		free(in->name);
-		free(in);
+	while ((in = fs_pool_next(&h->nodes, &i))) {
+		if (in->path)
+			close(fs_path_fd(h, in));
+		name_free(in);
 	}
-	fs_table_free(&h->nodes);
+	fs_pool_free(&h->nodes);
 	free(h->bucket);
+	free(h->path);
+	free(h->device);
 }
 
-static void inode_save(const struct fs_inode *in, struct state_out *out)
+static void inode_save(const struct fs_host *h, const struct fs_inode *in,
+		       struct state_out *out)
 {
-	size_t len = in->name ? strlen(in->name) : 0;
+	size_t len = in->parent ? strlen(inode_name(in)) : 0;
 
-	state_put_u64(out, in->node);
+	state_put_u64(out, fs_pool_number(in));
 	state_put_u64(out, in->nlookup);
-	state_put_u64(out, in->parent ? in->parent->node : 0);
-	state_put_u64(out, in->id.dev);
-	state_put_u64(out, in->id.ino);
-	state_put_u64(out, in->id.btime);
-	state_put_u16(out, in->id.type);
-	state_put_u8(out, in->closed ? STATE_CLOSED : 0);
+	state_put_u64(out, fs_pool_number(parent_of(h, in)));
+	state_put_u64(out, h->device[in->dev]);
+	state_put_u64(out, in->ino);
+	state_put_u64(out, in->btime);
+	state_put_u16(out, fs_type(in));
+	state_put_u8(out, (in->closed ? STATE_CLOSED : 0) |
+			  (in->hashed ? 0 : STATE_UNHASHED));
 	state_put_u8(out, len);
-	state_put(out, in->name, len);
+	state_put(out, inode_name(in), len);
 }
 
 /* The root is what the share is opened with, and is not saved. */
 void fs_inodes_save(struct fs_host *h, struct state_out *out)
 {
+	struct fs_inode *in;
+	u32 i = 1;
+
 	pthread_mutex_lock(&h->lock);
 	state_put_u32(out, INODES_STATE_VERSION);
 	state_put_u32(out, h->nodes.generation);
 	state_put_u32(out, h->nodes.used - 1);
-	for (u32 i = 1; i < h->nodes.nr; i++) {
-		if (h->nodes.slot[i].object)
-			inode_save(h->nodes.slot[i].object, out);
-	}
+	while ((in = fs_pool_next(&h->nodes, &i)))
+		inode_save(h, in, out);
 	fs_unlock(h);
 }
 
 /*
  * Parents may come behind their children: @parent is where they are noted, in
- * the order of slots, of which @last was the one before.
+ * the order of indices, of which @last was the one before.
  */
 static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 			 u32 *last)
 {
-	struct fs_inode *n = calloc(1, sizeof(*n));
-	u8 closed, len;
+	u64 number = state_get_u64(in), nlookup = state_get_u64(in);
+	char name[FS_NAME_MAX + 1] = "";
+	struct fs_inode tmp = { .nlookup = MIN(nlookup, UINT32_MAX) }, *n;
+	u16 type;
+	u8 flags, len;
 	int err;
 
-	if (!n)
-		return -ENOMEM;
-	n->fd = -1;
-	n->node = state_get_u64(in);
-	n->nlookup = state_get_u64(in);
 	*parent = state_get_u64(in);
-	n->id.dev = state_get_u64(in);
-	n->id.ino = state_get_u64(in);
-	n->id.btime = state_get_u64(in);
-	n->id.type = state_get_u16(in);
-	closed = state_get_u8(in);
+	tmp.dev = device_index(h, state_get_u64(in));
+	tmp.ino = state_get_u64(in);
+	tmp.btime = state_get_u64(in);
+	type = state_get_u16(in);
+	flags = state_get_u8(in);
 	len = state_get_u8(in);
-	n->closed = closed;
-	n->refs = !!n->nlookup;
-	n->name = len ? calloc(1, len + 1) : NULL;
-	if (n->name)
-		state_get(in, n->name, len);
-	err = in->err || closed > STATE_CLOSED || !len != !n->name ||
-	      !len != !*parent || (len && fs_name_check(n->name)) ||
-	      (u32)n->node <= *last ?
-	      -EPROTO : fs_table_put(&h->nodes, n->node, n);
-	if (err) {
-		free(n->name);
-		free(n);
+	state_get(in, name, len);
+	if (in->err || flags > (STATE_CLOSED | STATE_UNHASHED) ||
+	    !len != !*parent || (len && fs_name_check(name)) ||
+	    (u32)number <= *last || tmp.dev == FS_NO_DEVICE || type & ~S_IFMT)
+		return -EPROTO;
+	err = fs_pool_put(&h->nodes, number, &n);
+	if (err)
 		return err;
-	}
-	*last = n->node;
-	if (!hash_find(h, &n->id))
+	tmp.generation = n->generation;
+	tmp.live = true;
+	tmp.type = type >> 12;
+	tmp.closed = flags & STATE_CLOSED;
+	tmp.refs = !!tmp.nlookup;
+	*n = tmp;
+	*last = number;
+	if (len && !name_set(n, name))
+		return -ENOMEM;
+	if (!(flags & STATE_UNHASHED))
 		hash_add(h, n);
 	return 0;
 }
 
 static int inodes_link(struct fs_host *h, const u64 *parent)
 {
-	for (u32 i = 1, k = 0; i < h->nodes.nr; i++) {
-		struct fs_inode *n = h->nodes.slot[i].object;
-		struct fs_inode *p;
+	struct fs_inode *n, *p;
+	u32 i = 1;
 
-		if (!n)
-			continue;
-		p = parent[k] ? fs_table_get(&h->nodes, parent[k]) : NULL;
-		if (parent[k++] && !p)
+	while ((n = fs_pool_next(&h->nodes, &i))) {
+		p = fs_pool_get(&h->nodes, *parent);
+		if (*parent++ && !p)
 			return -EPROTO;
-		n->parent = p;
-		if (p)
-			p->refs++;
+		if (!p)
+			continue;
+		n->parent = fs_pool_index(p);
+		p->refs++;
 	}
 	return 0;
 }
 
 /*
  * That nobody would ever forget it, or a ring of parents: no state of ours.
- * @ends: by slot, what is known to be in no ring
+ * @ends: by index, what is known to be in no ring
  */
 static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n,
 			     bool *ends)
@@ -829,27 +993,26 @@ static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n,
 	const struct fs_inode *p;
 	u32 up = 0;
 
-	for (p = n; p && !ends[(u32)p->node - 1]; p = p->parent) {
+	for (p = n; p && !ends[fs_pool_index(p)]; p = parent_of(h, p)) {
 		if (++up > h->nodes.used)
 			return false;
 	}
-	for (p = n; p && !ends[(u32)p->node - 1]; p = p->parent)
-		ends[(u32)p->node - 1] = true;
+	for (p = n; p && !ends[fs_pool_index(p)]; p = parent_of(h, p))
+		ends[fs_pool_index(p)] = true;
 	return n->refs;
 }
 
 bool fs_inodes_sane(struct fs_host *h)
 {
+	struct fs_inode *in;
 	bool *ends, sane;
+	u32 i = 0;
 
 	pthread_mutex_lock(&h->lock);
 	ends = calloc(h->nodes.nr, sizeof(*ends));
 	sane = ends;
-	for (u32 i = 0; i < h->nodes.nr && sane; i++) {
-		if (h->nodes.slot[i].object)
-			sane = inode_has_reason(h, h->nodes.slot[i].object,
-						ends);
-	}
+	while (sane && (in = fs_pool_next(&h->nodes, &i)))
+		sane = inode_has_reason(h, in, ends);
 	fs_unlock(h);
 	free(ends);
 	return sane;
@@ -857,27 +1020,24 @@ bool fs_inodes_sane(struct fs_host *h)
 
 void fs_inodes_drop(struct fs_host *h)
 {
-	pthread_mutex_lock(&h->lock);
-	for (u32 i = 1; i < h->nodes.nr; i++) {
-		struct fs_inode *n = h->nodes.slot[i].object;
+	struct fs_inode *in;
+	u32 i = 1;
 
-		if (!n)
-			continue;
-		fd_close(h, n);
-		hash_del(h, n);
-		free(n->name);
-		free(n);
-		h->nodes.slot[i].object = NULL;
+	pthread_mutex_lock(&h->lock);
+	while ((in = fs_pool_next(&h->nodes, &i))) {
+		fd_close(h, in);
+		hash_del(h, in);
+		name_free(in);
+		fs_pool_del(&h->nodes, in);
 	}
-	h->nodes.used = 1;
 	h->root->refs = 1;
-	fs_table_settle(&h->nodes, h->nodes.generation);
+	fs_pool_settle(&h->nodes, h->nodes.generation);
 	fs_unlock(h);
 }
 
 int fs_inodes_restore(struct fs_host *h, struct state_in *in)
 {
-	u32 generation, nr, last = (u32)h->root->node;
+	u32 generation, nr, last = fs_pool_index(h->root);
 	u64 *parent;
 	int err = 0;
 
@@ -894,7 +1054,7 @@ int fs_inodes_restore(struct fs_host *h, struct state_in *in)
 		err = inode_restore(h, in, &parent[i], &last);
 	if (!err)
 		err = inodes_link(h, parent);
-	fs_table_settle(&h->nodes, generation);
+	fs_pool_settle(&h->nodes, generation);
 	fs_unlock(h);
 	free(parent);
 	return err;

@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include "kvm/fs.h"
 
-#define FS_DEVICES_MAX 255
 #define FS_CLOSING_MAX 64
 
 /**
@@ -37,44 +36,84 @@ struct fs_slot {
 /**
  * struct fs_id - what makes a file itself
  * @btime: in ns, 0 if not known
- * @type: S_IFMT of its mode; what has the same number and another type is what
+ * @dev: place in fs_host.device, FS_NO_DEVICE if there is no room there
+ * @type: S_IFMT of its mode >> 12; what has the same number and another type is what
  *	came after it
  */
 struct fs_id {
-	u64 dev;
 	u64 ino;
 	u64 btime;
-	u16 type;
+	u16 dev;
+	u8 type;
 };
+
+#define FS_NO_DEVICE 0xffff
 
 /**
  * struct fs_inode - a file that somebody has a number for
- * @parent, @name: where it was seen last; NULL for the root, and for what
- *	never had a name
- * @lru_prev, @lru_next: among those that are not in use and have @fd
- * @nlookup: how often the number was given out
+ * @ino, @btime, @dev, @type: as in struct fs_id
+ * @hash_next, @hash_prev: in the hash, while @hashed; of a free place the next one
+ * @parent: where it was seen last, 0 for the root, and for what never had a name
+ * @nlookup: how often the number was given out; one that is full stays
  * @refs: why this exists: children, users, and one for all of @nlookup
- * @users: @fd, if it is open, stays open
- * @fd: O_PATH, or -1 when it is not open now
+ * @users: the descriptor, if it is open, stays open
+ * @path: its descriptor among fs_host.path, 0 for none
  * @closed: a directory of a file system that is not shared
+ * @live: the place is taken
+ * @gone: the guest took the name away that it was seen by last: @path is all there is
  * @watched: it is told when a name comes or goes
+ * @far: @name is elsewhere
+ * @name: in @parent
  */
 struct fs_inode {
-	struct fs_inode *hash_next;
-	struct fs_inode *parent;
-	struct fs_inode *lru_prev;
-	struct fs_inode *lru_next;
-	char *name;
-	struct fs_id id;
-	u64 node;
-	u64 nlookup;
+	u64 ino;
+	u64 btime;
+	u32 hash_next;
+	u32 hash_prev;
+	u32 parent;
+	u32 generation;
+	u32 nlookup;
 	u32 refs;
-	u32 users;
-	int fd;
-	bool hashed;
-	bool closed;
-	bool watched;
+	u16 users;
+	u16 path;
+	u16 dev;
+	u8 type : 4, closed : 1;
+	u8 live : 1, hashed : 1, gone : 1, watched : 1, far : 1;
+	union {
+		char near[16];
+		char *far;
+	} name;
 };
+
+/**
+ * struct fs_pool - inodes, by index
+ * @nr: indices that were ever used, @used: inodes there are
+ * @free: the first that is free, 0 for none
+ * @generation: upper half of the number to come
+ */
+struct fs_pool {
+	struct fs_inode **chunk;
+	u32 nr;
+	u32 free;
+	u32 used;
+	u32 generation;
+};
+
+/**
+ * struct fs_path - a descriptor of an inode
+ * @fd: O_PATH
+ * @inode: whose
+ * @next, @prev: among those that may be closed, or itself
+ */
+struct fs_path {
+	int fd;
+	u32 inode;
+	u16 next;
+	u16 prev;
+};
+
+/* The rings of struct fs_path: what can be opened again, and what is gone */
+enum { FS_PATH_LRU, FS_PATH_GONE, FS_PATHS };
 
 /**
  * struct fs_file - an open file
@@ -98,7 +137,9 @@ struct fs_file {
  * struct fs_host - a share
  * @lock: guards all below it, and every inode; never held over I/O that can
  *	wait for anything but memory
- * @lru: ring of inodes whose descriptors may be closed, the last used first
+ * @path: descriptors, from FS_PATHS on; in front of these the rings of those that may
+ *	be closed, the last used first; @path_free: one that is free, or 0
+ * @nr_gone: of those that are gone, which are closed first only where there are many
  * @closing: descriptors that fs_unlock() closes: the last one of a file that has
  *	no name frees it, which takes as long as the disk likes
  */
@@ -111,16 +152,19 @@ struct fs_host {
 	unsigned int max_inode_fds;
 	unsigned int max_files;
 	pthread_mutex_t lock;
-	struct fs_table nodes;
+	struct fs_pool nodes;
 	struct fs_table files;
-	struct fs_inode **bucket;
+	u32 *bucket;
 	u32 nr_buckets;
 	u32 nr_hashed;
-	struct fs_inode lru;
+	struct fs_path *path;
+	u16 nr_paths;
+	u16 path_free;
+	unsigned int nr_gone;
 	unsigned int nr_inode_fds;
 	int closing[FS_CLOSING_MAX];
 	unsigned int nr_closing;
-	u64 device[FS_DEVICES_MAX];
+	u64 *device;
 	unsigned int nr_devices;
 	struct fs_inode *root;
 };
@@ -144,6 +188,23 @@ void *fs_table_get(const struct fs_table *t, u64 number);
 void fs_table_del(struct fs_table *t, u64 number);
 void fs_table_free(struct fs_table *t);
 
+/** fs_pool_at() - of an index that is below @p->nr; NULL of 0 */
+struct fs_inode *fs_pool_at(const struct fs_pool *p, u32 i);
+u32 fs_pool_index(const struct fs_inode *in);
+/** fs_pool_number() - 0 of NULL */
+u64 fs_pool_number(const struct fs_inode *in);
+/** fs_pool_add() - all zero but its number; NULL when there is no room */
+struct fs_inode *fs_pool_add(struct fs_pool *p);
+/** fs_pool_put() - with this very number; fs_pool_settle() follows the last */
+int fs_pool_put(struct fs_pool *p, u64 number, struct fs_inode **out);
+void fs_pool_settle(struct fs_pool *p, u32 generation);
+/** fs_pool_next() - the next one behind *@i, NULL at the end */
+struct fs_inode *fs_pool_next(const struct fs_pool *p, u32 *i);
+/** fs_pool_get() - Return: NULL for a number that is not in use */
+struct fs_inode *fs_pool_get(const struct fs_pool *p, u64 number);
+void fs_pool_del(struct fs_pool *p, struct fs_inode *in);
+void fs_pool_free(struct fs_pool *p);
+
 /** fs_unlock() - h->lock, which whoever has closed something gives back so */
 void fs_unlock(struct fs_host *h);
 /** fs_close_later() - with h->lock held: @fd is closed when it is not any more */
@@ -163,6 +224,14 @@ void fs_drop(struct fs_host *h, struct fs_inode *in);
 int fs_fd(struct fs_host *h, struct fs_inode *in);
 /** fs_pin() - @in is in use and what @fd has open: get a descriptor that way */
 int fs_pin(struct fs_host *h, struct fs_inode *in, int fd);
+/**
+ * fs_keep() - the inode of @name in @dir, which is about to go, with a descriptor
+ * Return: in use until fs_kept(); NULL if nobody has a number for it
+ */
+struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
+			 const char *name);
+/** fs_kept() - @in may be NULL; @gone: the name was taken away */
+void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone);
 /** fs_stat() - of an inode in use */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st);
 /**
@@ -174,10 +243,12 @@ int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 /** fs_moved() - what @st is of is now @name in @dir */
 void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,
 	      const struct statx *st);
-/** fs_ino() - an inode number that is unique in the share */
-u64 fs_ino(struct fs_host *h, u64 dev, u64 ino);
-/** fs_dev() - of a struct statx */
-u64 fs_dev(const struct statx *st);
+/** fs_ino() - an inode number that is unique in the share; no lock */
+u64 fs_ino(const struct fs_inode *in, u64 ino);
+/** fs_type() - S_IFMT of its mode; no lock */
+u32 fs_type(const struct fs_inode *in);
+/** fs_path_fd() - the descriptor of an inode in use, or -1; no lock */
+int fs_path_fd(const struct fs_host *h, const struct fs_inode *in);
 void fs_inodes_forget_all(struct fs_host *h);
 void fs_inodes_save(struct fs_host *h, struct state_out *out);
 /** fs_inodes_restore() - on failure fs_inodes_drop() is due */

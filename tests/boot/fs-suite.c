@@ -135,6 +135,40 @@ static void replaced_file_is_still_there(void)
 	close(fd);
 }
 
+static int links_of(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_NLINK,
+		     &st) ? -1 : (int)st.stx_nlink;
+}
+
+/* Held by a descriptor that nobody has told the file system of. */
+static void unlinked_path_is_still_there(void)
+{
+	int file, over, dir, link;
+	char buf[8];
+
+	put("f", "x");
+	put("over", "x");
+	put("new", "y");
+	EXPECT(!mkdir("d", 0755) && !symlink("target", "l"));
+	file = open("f", O_PATH);
+	over = open("over", O_PATH);
+	dir = open("d", O_PATH);
+	link = open("l", O_PATH | O_NOFOLLOW);
+	EXPECT(!unlink("f") && !rmdir("d") && !unlink("l"));
+	EXPECT(!rename("new", "over") && has("over", "y"));
+	EXPECT(links_of(file) == 0 && links_of(over) == 0);
+	EXPECT(links_of(dir) == 0 && links_of(link) == 0);
+	EXPECT(readlinkat(link, "", buf, sizeof(buf)) == 6);
+	EXPECT(openat(dir, "x", O_CREAT | O_RDWR, 0600) < 0 && errno == ENOENT);
+	close(file);
+	close(over);
+	close(dir);
+	close(link);
+}
+
 static void rename_keeps_the_inode(void)
 {
 	ino_t file, dir;
@@ -835,6 +869,7 @@ static const struct test {
 } tests[] = {
 #define T(name) { #name, name }
 	T(unlinked_file_is_still_there), T(replaced_file_is_still_there),
+	T(unlinked_path_is_still_there),
 	T(rename_keeps_the_inode), T(rename_flags_are_obeyed),
 	T(errors_are_the_usual_ones), T(tmpfile_gets_a_name_later),
 	T(xattrs_are_kept), T(acls_are_kept_and_inherited),

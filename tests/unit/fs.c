@@ -364,6 +364,99 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 	teardown(&r);
 }
 
+/* O_PATH descriptors, working directories: of these nobody tells the share. */
+TEST(fs_unlinked_file_is_there_while_it_has_a_number)
+{
+	struct fs_entry e;
+	struct rig r;
+	char buf[8];
+	u64 f, d, s, over, dir, two, file;
+
+	setup(&r);
+	put_file("f", "text");
+	put_file("over", "replaced");
+	put_file("two", "names");
+	put_file("by", "by");
+	EXPECT(!mkdir("d", 0755) && !mkdir("dir", 0755) && !mkdir("dir2", 0755));
+	EXPECT(!symlink("target", "s") && !link("two", "names"));
+	f = find(&r, FS_ROOT, "f");
+	d = find(&r, FS_ROOT, "d");
+	s = find(&r, FS_ROOT, "s");
+	over = find(&r, FS_ROOT, "over");
+	dir = find(&r, FS_ROOT, "dir");
+	two = find(&r, FS_ROOT, "two");
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f", 0));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "d", AT_REMOVEDIR));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "s", 0));
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "two", 0));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "by", FS_ROOT, "over", 0));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "dir2", FS_ROOT, "dir", 0));
+	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_nlink == 0);
+	EXPECT(!fs_open_file(r.h, f, O_RDONLY, &file, NULL));
+	EXPECT(get(&r, file, buf, 8) == 4 && !fs_release(r.h, file));
+	EXPECT(!fs_getattr(r.h, d, &e) && e.st.stx_nlink == 0);
+	EXPECT(fs_lookup(r.h, d, "x", &e) == -ENOENT);
+	EXPECT(fs_mknod(r.h, d, "x", S_IFDIR, 0, &me, &e) == -ENOENT);
+	EXPECT(fs_readlink(r.h, s, buf, 8) == 6);
+	EXPECT(!fs_getattr(r.h, over, &e) && e.st.stx_size == 8);
+	EXPECT(!fs_getattr(r.h, dir, &e) && e.st.stx_nlink == 0);
+	EXPECT(!fs_getattr(r.h, two, &e) && e.st.stx_nlink == 1);
+	EXPECT(find(&r, FS_ROOT, "names") == two && r.h->nr_gone == 5);
+	/* Two names of one file: neither is taken away. */
+	EXPECT(!link("names", "again"));
+	EXPECT(!fs_rename(r.h, FS_ROOT, "names", FS_ROOT, "again", 0));
+	EXPECT(fs_unlink(r.h, FS_ROOT, "none", 0) == -ENOENT);
+	EXPECT(fs_unlink(r.h, FS_ROOT, "over", AT_REMOVEDIR) == -ENOTDIR);
+	EXPECT(r.h->nr_gone == 5);
+	fs_forget(r.h, f, 1);
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE && r.h->nr_gone == 4);
+	fs_forget_all(r.h);
+	EXPECT(r.h->nr_gone == 0 && r.h->nr_inode_fds == 1);
+	teardown(&r);
+}
+
+/* Those without a name do not crowd out others, nor are crowded out by them. */
+TEST(fs_unlinked_files_take_a_bounded_number_of_descriptors)
+{
+	unsigned int before = open_files(), most = 0;
+	u64 node[400], first = 0;
+	struct fs_entry e;
+	struct statfs st;
+	struct rig r;
+	char name[16];
+
+	setup(&r);
+	fs_close(r.h);
+	rig_open(&r, false, 64);
+	for (int i = 0; i < 400; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		put_file(name, name);
+		node[i] = find(&r, FS_ROOT, name);
+		/* Half of them go, at first no more than have room. */
+		if (i >= 8 && i < 200)
+			continue;
+		EXPECT(!fs_unlink(r.h, FS_ROOT, name, 0));
+		most = MAX(most, open_files());
+	}
+	for (int i = 0; i < 400; i++) {
+		first += !fs_getattr(r.h, node[i], &e);
+		EXPECT(i < 8 || i >= 200 || !fs_statfs(r.h, node[i], &st));
+		most = MAX(most, open_files());
+	}
+	printf("# %u descriptors, %llu answer\n", most - before,
+	       (unsigned long long)first);
+	EXPECT(most - before <= 40);
+	EXPECT(first >= 192 + 16 && !fs_getattr(r.h, node[399], &e));
+	for (int i = 200; i < 400; i++)
+		fs_forget(r.h, node[i], 1);
+	EXPECT(r.h->nr_gone == 0);
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f8", 0));
+	for (int i = 9; i < 200; i++)
+		EXPECT(!fs_statfs(r.h, node[i], &st));
+	EXPECT(!fs_getattr(r.h, node[8], &e) && e.st.stx_nlink == 0);
+	teardown(&r);
+}
+
 #define WIDE 40
 #define DEEP 12
 
@@ -496,6 +589,161 @@ TEST(fs_depth_costs_nobody_time)
 	EXPECT(end.tv_sec - begin.tv_sec < 20);
 	EXPECT(find(&r, FS_ROOT, "d"));
 	fs_forget_all(r.h);
+	teardown(&r);
+}
+
+/* Up to as long as they may be: some are kept beside the inode. */
+TEST(fs_names_of_any_length_are_kept)
+{
+	char name[FS_NAME_MAX + 1], at[FS_NAME_MAX + 1];
+	struct fs_entry e;
+	struct rig r;
+	u64 f, d, dir;
+
+	setup(&r);
+	memset(name, 'n', sizeof(name));
+	for (int len = 1; len <= FS_NAME_MAX; len++) {
+		name[len] = 0;
+		EXPECT(!fs_mknod(r.h, FS_ROOT, name, S_IFDIR | 0755, 0, &me, &e));
+		d = e.node;
+		EXPECT(!fs_mknod(r.h, d, name, S_IFREG | 0644, 0, &me, &e));
+		f = e.node;
+		EXPECT(!fs_whereis(r.h, f, &dir, at) && dir == d);
+		EXPECT(!strcmp(at, name) && !fs_getattr(r.h, f, &e));
+		EXPECT(!fs_rename(r.h, d, name, FS_ROOT, "short", 0));
+		EXPECT(!fs_whereis(r.h, f, &dir, at) && dir == FS_ROOT);
+		EXPECT(!strcmp(at, "short") && !fs_getattr(r.h, f, &e));
+		EXPECT(!fs_unlink(r.h, FS_ROOT, name, AT_REMOVEDIR));
+		name[len] = 'n';
+	}
+	teardown(&r);
+}
+
+/* Who goes through a disk leaves a lot of them: in chunks, of which places are reused. */
+TEST(fs_inodes_are_small_and_many)
+{
+	static u64 node[5000];
+	struct statx st;
+	struct fs_entry e;
+	u64 file = 1ULL << 40;
+	struct rig r;
+	u32 most;
+
+	setup(&r);
+	EXPECT(sizeof(struct fs_inode) <= 64);
+	EXPECT(!fs_stat_step(AT_FDCWD, ".", &st));
+	for (int i = 0; i < 5000; i++) {
+		st.stx_ino = file + i;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		node[i] = e.node;
+	}
+	most = r.h->nodes.nr;
+	EXPECT(r.h->nodes.used == 5001 && most < 5001 + 8);
+	for (int i = 0; i < 5000; i += 2)
+		fs_forget(r.h, node[i], 1);
+	for (int i = 0; i < 5000; i += 2) {
+		EXPECT(fs_again(r.h, node[i]) == -ESTALE);
+		EXPECT(!fs_again(r.h, node[i + 1]));
+		EXPECT(fs_again(r.h, node[i + 1] + (1ULL << 32)) == -ESTALE);
+		st.stx_ino = file + i;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		EXPECT(e.node != node[i]);
+		st.stx_ino = file + i + 1;
+		EXPECT(!fs_enter(r.h, r.h->root, "f", &st, &e));
+		EXPECT(e.node == node[i + 1]);
+	}
+	EXPECT(r.h->nodes.used == 5001 && r.h->nodes.nr == most);
+	/* What begins a chunk is nobody's. */
+	for (u64 i = 0; i < 5000; i += 4096)
+		EXPECT(fs_again(r.h, i) == -ESTALE);
+	fs_forget_all(r.h);
+	EXPECT(r.h->nodes.used == 1);
+	teardown(&r);
+}
+
+/* It stays until all is forgotten, and no sooner. */
+TEST(fs_number_that_was_given_out_too_often_to_count_stays)
+{
+	struct fs_entry e;
+	struct rig r;
+	u64 f;
+
+	setup(&r);
+	put_file("f", "text");
+	f = find(&r, FS_ROOT, "f");
+	fs_pool_get(&r.h->nodes, f)->nlookup = UINT32_MAX - 1;
+	EXPECT(find(&r, FS_ROOT, "f") == f && find(&r, FS_ROOT, "f") == f);
+	fs_forget(r.h, f, UINT32_MAX);
+	fs_forget(r.h, f, UINT64_MAX);
+	EXPECT(!fs_getattr(r.h, f, &e));
+	fs_forget_all(r.h);
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE && r.h->nodes.used == 1);
+	teardown(&r);
+}
+
+/* Files that had one number after the other, and which the guest does not forget */
+TEST(fs_number_that_is_used_again_costs_nobody_time)
+{
+	struct timespec begin, end;
+	u64 first = 0, seen = 0;
+	struct statx st;
+	struct fs_entry e;
+	struct rig r;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
+	st.stx_mask |= STATX_BTIME;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (int i = 0; i < 100000; i++) {
+		st.stx_btime.tv_sec = i;
+		seen += !fs_enter(r.h, r.h->root, "f", &st, &e);
+		first = first ? first : e.node;
+	}
+	EXPECT(seen == 100000 && e.node != first);
+	EXPECT(r.h->nr_hashed == 2);
+	EXPECT(!fs_again(r.h, first) && !fs_again(r.h, e.node));
+	fs_forget(r.h, first, 2);
+	EXPECT(fs_again(r.h, first) == -ESTALE);
+	fs_forget_all(r.h);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	EXPECT(end.tv_sec - begin.tv_sec < 5);
+	EXPECT(r.h->nr_hashed == 1 && r.h->nodes.used == 1);
+	EXPECT(find(&r, FS_ROOT, "f"));
+	teardown(&r);
+}
+
+/* Which of them is the file is kept with them. */
+TEST(fs_number_that_is_used_again_is_restored)
+{
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct statx st, was;
+	struct fs_entry e;
+	struct rig r;
+	u64 f;
+
+	setup(&r);
+	put_file("f", "text");
+	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
+	was = st;
+	was.stx_btime.tv_sec++;
+	/* The slot of what was entered first is taken by what came last. */
+	EXPECT(!fs_enter(r.h, r.h->root, "x", &st, &e));
+	f = e.node;
+	EXPECT(!fs_enter(r.h, r.h->root, "f", &was, &e) && e.node != f);
+	fs_forget(r.h, f, 1);
+	f = find(&r, FS_ROOT, "f");
+	EXPECT((u32)f < (u32)e.node);
+	fs_save(r.h, &out);
+	fs_close(r.h);
+	rig_open(&r, false, 256);
+	in.buf = out.buf;
+	in.len = out.len;
+	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(r.h->nr_hashed == 2 && find(&r, FS_ROOT, "f") == f);
+	EXPECT(fs_getattr(r.h, e.node, &e) == -ESTALE);
+	state_out_free(&out);
 	teardown(&r);
 }
 
@@ -796,9 +1044,15 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_races_do_not_lead_outside), T(fs_readonly_changes_nothing),
 	  T(fs_numbers_are_checked), T(fs_identity_is_that_of_the_file),
 	  T(fs_unlinked_file_is_there_while_it_is_open),
+	  T(fs_unlinked_file_is_there_while_it_has_a_number),
+	  T(fs_unlinked_files_take_a_bounded_number_of_descriptors),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
+	  T(fs_names_of_any_length_are_kept), T(fs_inodes_are_small_and_many),
+	  T(fs_number_that_was_given_out_too_often_to_count_stays),
+	  T(fs_number_that_is_used_again_costs_nobody_time),
+	  T(fs_number_that_is_used_again_is_restored),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
