@@ -37,6 +37,8 @@ comma := ,
 relr := $(if $(filter y,$(have-relr)),-Wl$(comma)-z$(comma)pack-relative-relocs)
 # Code and constants share pages: two of padding less.
 link := -Wl,--gc-sections -Wl,-z,noseparate-code $(relr)
+# What is not in a guest's way is made as small as the compiler can.
+small := $(if $(filter y,$(have-oz)),-Oz,-Os)
 # Linked in, as clang does, they do not mind what the kselftest runner preloads.
 ifneq ($(have-sanitize),n)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
@@ -65,7 +67,7 @@ cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 # Nothing passes often through what is not in here: small is what counts there.
 hot-y := kvm-cpu.c mmio.c ioport.c gmem.c virtio/queue.c virtio/iov.c
-hot-y += virtio/blk.c virtio/net-path.c disk/raw.c disk/threads.c disk/uring.c
+hot-y += virtio/blk.c virtio/net-path.c disk/uring.c
 cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.
@@ -114,7 +116,7 @@ $(out)uapi/ready: scripts/uapi $(out)version $(wildcard $(tree)/include/uapi \
 # What lkvm puts into guests: freestanding, for every x86-64 there is.
 init-o := $(patsubst guest/%.c,$(out)init/%.o,$(sort $(wildcard guest/*.c))) \
 	$(out)init/tree.o
-INIT_CFLAGS := $(target-flags) -std=gnu11 -Os -g $(WARN) -Iinclude -Iguest \
+INIT_CFLAGS := $(target-flags) -std=gnu11 $(small) -g $(WARN) -Iinclude -Iguest \
 	$(UAPI) -MMD -MP -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse \
 	-ffunction-sections -fno-strict-aliasing
@@ -155,7 +157,7 @@ $(out)san/%.o: %.c $(out)flags $(uapi-ready)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -c -o $@ $<
 
-$(cold-o): CFLAGS_ALL := $(CFLAGS_ALL:-O2=-Os)
+$(cold-o): CFLAGS_ALL := $(CFLAGS_ALL:-O2=$(small))
 $(out)%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
