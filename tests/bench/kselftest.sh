@@ -33,6 +33,8 @@ bench_kselftest() {
 
 	part kselftest "collections of the kernel's tree, once"
 	cp -r "$dir/kselftest/install" install || die "no tests"
+	# It leaves a process behind that run_kselftest.sh waits for without end.
+	sed -i '/^pidfd:pidfd_setns_test$/d' install/kselftest-list.txt
 	collections=$(cut -d : -f 1 install/kselftest-list.txt | grep -vxE 'provoked|deaf' |
 		sort -u)
 	for c in $collections; do
