@@ -32,6 +32,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
 #include "kvm/types.h"
 
 static unsigned int failures;
@@ -147,6 +148,7 @@ static int links_of(int fd)
 static void unlinked_path_is_still_there(void)
 {
 	int file, over, dir, link;
+	struct statfs fs;
 	char buf[8];
 
 	put("f", "x");
@@ -161,7 +163,9 @@ static void unlinked_path_is_still_there(void)
 	EXPECT(!rename("new", "over") && has("over", "y"));
 	EXPECT(links_of(file) == 0 && links_of(over) == 0);
 	EXPECT(links_of(dir) == 0 && links_of(link) == 0);
-	EXPECT(readlinkat(link, "", buf, sizeof(buf)) == 6);
+	/* Linux' 9P client asks by name for all that is not open. */
+	if (statfs(".", &fs) || fs.f_type != V9FS_MAGIC)
+		EXPECT(readlinkat(link, "", buf, sizeof(buf)) == 6);
 	EXPECT(openat(dir, "x", O_CREAT | O_RDWR, 0600) < 0 && errno == ENOENT);
 	close(file);
 	close(over);
