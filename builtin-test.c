@@ -149,7 +149,8 @@ static int check_options(const struct test_options *o, int rest,
 	if (o->jobs < 0 || o->jobs > TEST_MAX_VMS)
 		return report_error(r, 0, "--jobs: %ld is not 1 to %d", o->jobs,
 				    TEST_MAX_VMS);
-	if (o->merge && (o->list || o->kunit || o->nr_picks || o->install || o->shards || o->config))
+	if (o->merge &&
+	    (o->list || o->kunit || o->nr_picks || o->install || o->shards || o->config))
 		return report_error(r, 0,
 				    "--merge runs nothing: not with --list, -c, -t, --kunit, --install, --config or --shard");
 	if (o->merge && !rest)
