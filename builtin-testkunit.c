@@ -283,6 +283,13 @@ static int list_tests(struct test_run *run, struct result *list, struct boot *b,
 	return ok ? 0 : report_error(r, ENOMEM, "test");
 }
 
+/* @end: how the kernel has; empty if as it should */
+static int no_tests(const struct test_run *run, const char *end, struct report *r)
+{
+	return report_error(r, 0, "--kunit: no test of %s: %s%shas the kernel CONFIG_KUNIT?",
+			    run->o.kunit, end, *end ? "; " : "");
+}
+
 /*
  * The rest of the tests, suite by suite or one by one; or they are only printed.
  * Return: 1 if they were, 0, or -errno
@@ -309,7 +316,9 @@ static int boot_rest(struct test_run *run, struct result *kunit, struct report *
 	result_empty(&list);
 	if (err >= 0 && any && b.end.status && run->o.list)
 		err = report_error(r, 0, "--kunit: list of tests: %s", b.end.text);
-	else if (err >= 0 && (!any || b.end.status) && kunit->first)
+	else if (err >= 0 && !any && !kunit->first)
+		err = no_tests(run, b.end.status ? b.end.text : "", r);
+	else if (err >= 0 && (!any || b.end.status))
 		keep_end(run, kunit, b.log, "list of tests", &b);
 	return err < 0 ? err : any && run->o.list;
 }
@@ -347,9 +356,5 @@ int test_kunit(struct test_run *run, struct report *r)
 	if (silent && kunit->first)
 		keep_silent(run, kunit);
 	kunit->kind = result_judge(kunit);
-	if (!err && !kunit->first)
-		err = report_error(r, 0,
-				   "--kunit: no test of %s: has the kernel CONFIG_KUNIT?",
-				   run->o.kunit);
-	return err;
+	return err || kunit->first ? err : no_tests(run, "", r);
 }
