@@ -123,6 +123,12 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	return v;
 }
 
+/* 0 is never */
+static u64 sooner(u64 a, u64 b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 static int loop_wait(u64 deadline)
 {
 	u64 now = now_ns();
@@ -184,8 +190,9 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
 		look = loop_panic(kvm, c, &words);
-		if (!look || (deadline && deadline < look))
-			look = deadline;
+		look = sooner(look, deadline);
+		if (g)
+			look = sooner(look, command_overdue(g, kvm));
 		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;

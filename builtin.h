@@ -421,6 +421,8 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @klogged: the guest's whole log has begun to come
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
+ * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
+ * @asked: when ^C was typed that the guest has not taken, 0 without
  * @init_time, @start_time, @end_time: when init greeted, and the command started
  *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
@@ -446,6 +448,8 @@ struct guest_command {
 	bool klogged;
 	unsigned int last_signal;
 	u64 last_time;
+	u64 overdue;
+	u64 asked;
 	u64 init_time;
 	u64 start_time;
 	u64 end_time;
@@ -467,6 +471,11 @@ void command_attach(struct guest_command *g, struct kvm *kvm);
 void command_resize(struct guest_command *g);
 /** command_signal() - we got @sig */
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
+/**
+ * command_overdue() - end a VM whose guest does not take a signal
+ * Return: when to look again; 0 if never
+ */
+u64 command_overdue(struct guest_command *g, struct kvm *kvm);
 /** command_cut() - the VM has ended, and its output is not waited for */
 void command_cut(struct guest_command *g, enum vm_end end, u32 code);
 /** command_wake() - the main thread is to call command_serve(); any thread */

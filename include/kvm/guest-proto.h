@@ -39,7 +39,7 @@ enum guest_frame_type {
 	GUEST_EOF,		/* both ways: the stream has ended */
 	GUEST_CREDIT,		/* both ways: le32, so many bytes more */
 	GUEST_WINSIZE,		/* to the guest: struct guest_winsize */
-	GUEST_SIGNAL,		/* to the guest: le32; forgets what does not run yet */
+	GUEST_SIGNAL,		/* to the guest: le32; forgets what does not run yet; and back */
 	GUEST_STARTED,		/* from the guest: the command runs */
 	GUEST_EXIT,		/* from the guest: struct guest_exit */
 	GUEST_ERROR,		/* from the guest: le32 status, then text */

@@ -92,6 +92,7 @@ int copy_run(const struct config *c)
 static char said[256];
 static size_t said_len;
 static u32 credit;
+static unsigned int answers;
 
 size_t port_room(const struct port *p)
 {
@@ -114,8 +115,20 @@ void port_commit(struct port *p, struct frame_of of, size_t len)
 void port_put(struct port *p, struct frame_of of, const void *d, size_t len)
 {
 	(void)p;
+	answers += of.type == GUEST_SIGNAL;
 	if (of.type == GUEST_CREDIT && of.stream == GUEST_TERMINAL && len == 4)
 		credit += get32(d);
+}
+
+TEST(a_signal_is_answered)
+{
+	const struct guest_frame f = {
+		.type = GUEST_SIGNAL, .len = htole32(4),
+	};
+	static struct relay r = { .child.gone = true };
+
+	relay_frame(&r, &f, (const u8 *)"\17\0\0");
+	EXPECT(answers == 1);
 }
 
 static struct config config;
@@ -278,7 +291,8 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	child_close(&r.child);
 }
 
-TEST_MAIN(T(what_is_below_is_mounted_later),
+TEST_MAIN(T(a_signal_is_answered),
+	  T(what_is_below_is_mounted_later),
 	  T(shares_are_so_many),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
