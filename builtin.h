@@ -710,8 +710,8 @@ struct run_parts {
 };
 
 /**
- * signals_block() - what the main thread hears of by a signalfd: INT, TERM, HUP and
- * WINCH. A write to who has gone is -EPIPE.
+ * signals_block() - what the main thread hears of by a signalfd: INT, TERM, WINCH,
+ * and HUP if that was not ignored. A write to who has gone is -EPIPE.
  */
 void signals_block(sigset_t *set);
 /** run_loop() - until the VM ends or a signal or the timeout ends it */
