@@ -223,9 +223,10 @@ int child_start(struct child *c, const struct config *cfg);
 /**
  * child_started() - does not wait
  * @what: on failure, the word that it is about; part of the config
+ * @status: then what lkvm is to return
  * Return: 0 when it runs, 1 if it is not known yet, or -errno
  */
-int child_started(struct child *c, const char **what);
+int child_started(struct child *c, const char **what, u32 *status);
 /** user_is_another() - than root, who runs the command */
 bool user_is_another(const struct config *c);
 /** users_known() - by the kernel: it has MULTIUSER */
@@ -301,7 +302,5 @@ void init_report(struct port *p, u16 session, int status);
 /** init_fail() - GUEST_ERROR of the first command; then the machine ends */
 void __attribute((noreturn)) init_fail(struct port *p, u32 status,
 				       const char *what, int err);
-/** start_status() - what lkvm is to return for a command that cannot be run */
-u32 start_status(int err);
 
 #endif

@@ -217,11 +217,12 @@ static void handle(struct sessions *s, const struct guest_frame *f,
 static bool session_starts(struct sessions *s, struct relay *r)
 {
 	const char *what;
+	u32 status;
 	const struct frame_of started = { GUEST_STARTED, 0, r->session };
-	int err = child_started(&r->child, &what);
+	int err = child_started(&r->child, &what, &status);
 
 	if (err < 0) {
-		session_fail(s, r->session, start_status(err), what, err);
+		session_fail(s, r->session, status, what, err);
 		return false;
 	}
 	if (!err) {

@@ -253,6 +253,36 @@ static bool kernel_lacks(void)
 	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
 }
 
+TEST(what_fails_before_the_command_is_not_its_own)
+{
+	static const struct {
+		char records[40];
+		u32 status;
+	} row[] = {
+		{ "arg=/bin/true\0cwd=/none", STATUS_ERROR },
+		{ "arg=/bin/true\0cwd=/dev/null", STATUS_ERROR },
+		{ "arg=/none", STATUS_NOT_FOUND },
+		{ "arg=/dev/null/x", STATUS_NOT_FOUND },
+		{ "arg=/dev", STATUS_CANNOT_RUN },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		struct child c;
+		const char *what;
+		u32 status = 0;
+		int err;
+
+		EXPECT(!parse(row[i].records, sizeof(row[i].records)));
+		EXPECT(!child_start(&c, &config));
+		do {
+			err = child_started(&c, &what, &status);
+		} while (err == 1);
+		EXPECT(err < 0 && status == row[i].status);
+		child_close(&c);
+		sys_wait4(c.pid, &c.status, 0);
+	}
+}
+
 TEST(a_kernel_without_terminals_and_users_runs_commands)
 {
 	static const char records[] =
@@ -264,6 +294,7 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	static struct port port = { .window = GUEST_PROTO_WINDOW };
 	static struct relay r = { .port = &port, .child.report = -1 };
 	const char *what;
+	u32 status;
 	int err;
 
 	EXPECT(!parse(records, sizeof(records)));
@@ -276,7 +307,7 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	EXPECT(r.child.no_terminal == -ENODEV);
 	relay_start(&r, GUEST_PROTO_WINDOW);
 	do {
-		err = child_started(&r.child, &what);
+		err = child_started(&r.child, &what, &status);
 	} while (err == 1);
 	EXPECT(!err);
 	relay_frame(&r, &data, (const u8 *)"ab\r");
@@ -297,4 +328,5 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
+	  T(what_fails_before_the_command_is_not_its_own),
 	  T(a_kernel_without_terminals_and_users_runs_commands))
