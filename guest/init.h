@@ -6,8 +6,9 @@
 #include "kvm/guest-proto.h"
 
 #define CONFIG_BYTES (GUEST_PROTO_CONFIG_MAX + 1)
-#define CONFIG_WORDS 4096
-#define CONFIG_LIST 64
+/* As many as there is room for: "arg=" and a NUL each */
+#define CONFIG_WORDS (CONFIG_BYTES / 5)
+#define CONFIG_LIST 256
 #define CONFIG_NETS 16
 #define PATH_BYTES 4096
 /* mknod()'s mode: a character device */
@@ -227,6 +228,8 @@ int child_start(struct child *c, const struct config *cfg);
  * Return: 0 when it runs, 1 if it is not known yet, or -errno
  */
 int child_started(struct child *c, const char **what, u32 *status);
+/** directory_is_covered() - the host has @cwd below what is the guest's own */
+bool directory_is_covered(const char *cwd);
 /** user_is_another() - than root, who runs the command */
 bool user_is_another(const struct config *c);
 /** users_known() - by the kernel: it has MULTIUSER */

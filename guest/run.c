@@ -267,6 +267,13 @@ static int enter_directory(const char *cwd)
 	return 0;
 }
 
+bool directory_is_covered(const char *cwd)
+{
+	return cwd && *cwd == '?' &&
+	       (text_after(cwd + 1, "/run/") || text_after(cwd + 1, "/dev/")) &&
+	       SYS(__NR_faccessat, -100, (long)cwd + 1, 0) == -ENOENT;
+}
+
 /* In the child, until it is the command. Return: -errno, and @f says more */
 static int child_become(const struct config *c, const int theirs[3], int slave,
 			struct failure *f)

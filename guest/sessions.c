@@ -139,6 +139,7 @@ static struct relay *session_new(struct sessions *s, u16 id)
 
 static void session_run(struct sessions *s, struct relay *r)
 {
+	struct notes n = { .len = 0 };
 	int err = 0;
 
 	if (r->session)
@@ -150,13 +151,13 @@ static void session_run(struct sessions *s, struct relay *r)
 		return;
 	}
 	relay_start(r, s->window);
-	if (r->child.no_terminal) {
-		struct notes n = { .len = 0 };
-
+	if (r->child.no_terminal)
 		note(&n, "no terminal, pipes instead: ",
 		     text_errno(-r->child.no_terminal), NULL);
-		send_notes(s->port, &n);
-	}
+	if (directory_is_covered(r->config->cwd))
+		note(&n, r->config->cwd + 1,
+		     " is not seen in the guest: the command is in /", NULL);
+	send_notes(s->port, &n);
 }
 
 /* Records of a command that is to be, @more of one that is known, or has failed */

@@ -18,9 +18,9 @@
 /* What a side may have under way on a stream before it is given more credit */
 #define GUEST_PROTO_WINDOW 0x10000U
 
-/* Commands at once, the first included; and most records of a further one */
+/* Commands at once, the first included; and most records: as much as Linux takes */
 #define GUEST_PROTO_SESSIONS 128
-#define GUEST_PROTO_CONFIG_MAX 0x1ffffU
+#define GUEST_PROTO_CONFIG_MAX 0x1fffffU
 /* Bits of struct guest_hello's features: commands behind the first */
 #define GUEST_CAN_EXEC 1
 

@@ -253,6 +253,37 @@ static bool kernel_lacks(void)
 	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
 }
 
+TEST(a_directory_that_is_covered_is_told_apart)
+{
+	EXPECT(directory_is_covered("?/run/none/x"));
+	EXPECT(directory_is_covered("?/dev/shm/none-such"));
+	EXPECT(!directory_is_covered("/run/none/x"));
+	EXPECT(!directory_is_covered("?/none/x") && !directory_is_covered(NULL));
+	EXPECT(!directory_is_covered("?/dev/"));
+}
+
+TEST(a_long_command_is_parsed)
+{
+	const unsigned int nr = 0x40000;
+	char *records = malloc(nr * 7);
+
+	for (unsigned int i = 0; i < nr; i++)
+		memcpy(records + i * 7, "arg=xx", 7);
+	EXPECT(!parse(records, nr * 7) && config.argc == nr);
+	free(records);
+}
+
+TEST(serial_ports_have_nodes)
+{
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(node); i++)
+		if (!strncmp(node[i].path, "dev/ttyS", 8))
+			found += node[i].major == 4 &&
+				 node[i].minor == 64 + node[i].path[8] - '0';
+	EXPECT(found == 2);
+}
+
 TEST(what_fails_before_the_command_is_not_its_own)
 {
 	static const struct {
@@ -328,5 +359,8 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
+	  T(a_directory_that_is_covered_is_told_apart),
+	  T(a_long_command_is_parsed),
+	  T(serial_ports_have_nodes),
 	  T(what_fails_before_the_command_is_not_its_own),
 	  T(a_kernel_without_terminals_and_users_runs_commands))
