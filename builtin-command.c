@@ -9,7 +9,8 @@
  * pipe /dev/null takes the place of ours, so that the other side sees it at once;
  * standard error stays, for what we have to say. While input comes from a terminal that
  * we are in front of, it is in raw mode: keys are the guest's business, but for
- * ^A. Signals that we get go to the command once it runs; before that, and with
+ * ^A. Where output goes elsewhere, as to a pager, the terminal stays as it is, and
+ * lines are read as long as nobody else wants keys of it. Signals that we get go to the command once it runs; before that, and with
  * a second one within a second, they end the machine. So does the key ^C before
  * there is a command, and then if the guest has not taken the one before. A
  * SIGTERM or SIGHUP that the guest's init has not taken for long ends it, too.
@@ -40,6 +41,7 @@
 #define TAKEN_NS 250000000ULL
 #define HEARD_NS 10000000000ULL
 #define KEY_INTERRUPT 3
+#define KEY_EOF 4
 /* A chain of the guest's may be as long as its memory. */
 #define DRAIN_NS 1000000000ULL
 
@@ -162,7 +164,8 @@ int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		return report_error(r, errno, "eventfd");
 	g->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g->opened = true;
-	if (tty)
+	g->lines = tty && kind[1] != STREAM_OURS_TTY;
+	if (tty && !g->lines)
 		terminal_raw();
 	command_resize(g);
 	return 0;
@@ -340,6 +343,17 @@ static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 	return n;
 }
 
+/* The end of lines is for the guest's terminal to make an end of. */
+static ssize_t bytes_read(const struct guest_command *g, u8 *d, size_t room)
+{
+	ssize_t n = read(g->in_fd, d, room);
+
+	if (n || !g->lines || !terminal_lines())
+		return n;
+	*d = KEY_EOF;
+	return 1;
+}
+
 /* What is typed before the command runs is kept for it. */
 static size_t typed_room(const struct guest_command *g)
 {
@@ -352,7 +366,7 @@ static size_t typed_room(const struct guest_command *g)
 static void typed_read(struct guest_command *g, struct kvm *kvm)
 {
 	u8 *d = g->typed + g->typed_len;
-	ssize_t n = read(g->in_fd, d, typed_room(g));
+	ssize_t n = bytes_read(g, d, typed_room(g));
 
 	if (n > 0)
 		g->typed_len += input_keys(g, kvm, d, n);
@@ -379,7 +393,7 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 	if (!room || g->typed_len)
 		return;
-	n = read(g->in_fd, d, room);
+	n = bytes_read(g, d, room);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
@@ -396,7 +410,7 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 static bool input_wanted(const struct guest_command *g)
 {
-	return g->in_fd >= 0 &&
+	return g->in_fd >= 0 && (!g->lines || terminal_lines()) &&
 	       (session_input_room(&g->port.main) || typed_room(g));
 }
 
@@ -477,7 +491,7 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		output_write(g, i);
 	streams_end(g);
 	typed_send(g);
-	if (p[1].fd >= 0 && p[1].revents) {
+	if (p[1].fd >= 0 && p[1].revents && input_wanted(g)) {
 		if (typed_room(g))
 			typed_read(g, kvm);
 		else

@@ -376,6 +376,8 @@ int console_open_log(struct console *c, int out_fd, struct report *r);
 /** terminal_raw() - stdin, if it is a terminal that we are in front of */
 void terminal_raw(void);
 void terminal_restore(void);
+/** terminal_lines() - stdin is a terminal that nobody has put in another mode */
+bool terminal_lines(void);
 
 enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
 
@@ -419,6 +421,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
+ * @lines: the terminal stays as it is, and is read while it gives lines
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
  * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
@@ -443,6 +446,7 @@ struct guest_command {
 	int null_fd;
 	bool opened;
 	bool escape;
+	bool lines;
 	u8 typed[256];
 	size_t typed_len;
 	bool klogged;
@@ -525,7 +529,7 @@ struct flow {
 /**
  * struct exec - a command in another process's VM
  * @flow: by enum guest_stream; @theirs: the ends for the VM
- * @tty: our terminal, -1 without; @keys: input comes from it
+ * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
  * @plain: what comes is made readable text; @shell: leaving it is no failure
  * @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
@@ -539,6 +543,7 @@ struct exec {
 	int signals;
 	int tty;
 	bool keys;
+	bool lines;
 	bool escape;
 	bool plain;
 	bool shell;

@@ -61,8 +61,9 @@ static const char *env_get(const struct config *c, const char *key)
 }
 
 /*
- * Lkvm makes its own terminal raw only if it reads from it. Where it does not,
- * that one turns ends of lines into what a screen wants, and ours must not.
+ * Lkvm makes its own terminal raw only if it reads from and writes to it. If not,
+ * that one turns ends of lines into what a screen wants and shows what is typed,
+ * and ours must not.
  */
 static void output_as_is(int fd)
 {
@@ -71,6 +72,7 @@ static void output_as_is(int fd)
 	if (sys_ioctl(fd, TCGETS, &t))
 		return;
 	t.c_oflag &= ~OPOST;
+	t.c_lflag &= ~ECHO;
 	sys_ioctl(fd, TCSETS, &t);
 }
 
@@ -94,7 +96,8 @@ static int open_terminal(struct child *c, const struct config *cfg)
 	c->slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
 	if (c->slave < 0)
 		return c->slave;
-	if (cfg->stream[GUEST_STDIN] != KIND_TTY)
+	if (cfg->stream[GUEST_STDIN] != KIND_TTY ||
+	    cfg->stream[GUEST_STDOUT] != KIND_TTY)
 		output_as_is(c->slave);
 	return 0;
 }

@@ -11,6 +11,8 @@
 #define output_write exec_output_write
 #define input_read exec_input_read
 #include "../../builtin-sessions.c"
+#undef output_write
+#undef input_read
 
 #include "tests/unit/test.h"
 
@@ -32,6 +34,13 @@ void terminal_raw(void)
 
 void terminal_restore(void)
 {
+}
+
+static bool lines;
+
+bool terminal_lines(void)
+{
+	return lines;
 }
 
 enum terminal_key terminal_key(bool *escape, u8 ch)
@@ -295,7 +304,36 @@ TEST(a_signal_that_is_taken_is_the_commands)
 	teardown(f);
 }
 
-TEST_MAIN(T(an_interrupt_key_ends_what_has_not_begun),
+/* As of a terminal: reading it gives no more after the end of a line. */
+TEST(lines_are_read_while_nobody_else_wants_keys)
+{
+	struct fixture *f = setup();
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK) && write(fd[1], "a\n", 2) == 2);
+	f->g.port.main.input = GUEST_TERMINAL;
+	f->g.kind[0] = STREAM_OURS_TTY;
+	f->g.in_fd = fd[0];
+	f->g.lines = true;
+	lines = false;
+	EXPECT(!input_wanted(&f->g));
+	lines = true;
+	EXPECT(input_wanted(&f->g));
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.port.main.credit == GUEST_PROTO_WINDOW - 2);
+	close(fd[1]);
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.in_fd == fd[0] && !f->g.port.main.input_ended);
+	EXPECT(f->g.port.tx[f->g.port.tx_len - 1] == KEY_EOF);
+	lines = false;
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.port.main.input_ended);
+	close(fd[0]);
+	teardown(f);
+}
+
+TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
+	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
