@@ -10,10 +10,12 @@
  * standard error stays, for what we have to say. While input comes from a terminal that
  * we are in front of, it is in raw mode: keys are the guest's business, but for
  * ^A. Where output goes elsewhere, as to a pager, the terminal stays as it is, and
- * lines are read as long as nobody else wants keys of it. Signals that we get go to the command once it runs; before that, and with
- * a second one within a second, they end the machine. So does the key ^C before
- * there is a command, and then if the guest has not taken the one before. A
- * SIGTERM or SIGHUP that the guest's init has not taken for long ends it, too.
+ * lines are read as long as nobody else wants keys of it.
+ *
+ * Signals that we get go to the command once it runs; before that, and with a second
+ * one within a second, they end the machine. So does the key ^C before there is a
+ * command, and then if the guest has not taken the one before. A SIGTERM or SIGHUP
+ * that the guest's init has not taken for long ends it, too.
  *
  * Nothing is read that the guest has no room for, and nothing is taken from it
  * that cannot be written: each side's writer waits for its own reader. Pieces of

@@ -6,8 +6,9 @@
  * piece of memory, with one end of a pipe for each stream. Bytes move between
  * these and our own streams here, so that what of ours blocks, blocks nobody but
  * us. All is as for lkvm run -- CMD: what of ours is a terminal is one terminal
- * in the guest, and raw while we read from it, if output goes there; signals go to the command, and the
- * second of a kind within a second ends us. The answer says how the command ended.
+ * in the guest, and raw while we read from it, if output goes there; signals go to
+ * the command, and the second of a kind within a second ends us. The answer says how
+ * the command ended.
  *
  * A stream ends where it comes from, and then where it goes; who does not want to
  * read any more is told to who writes by the pipe. In place of our own end of a pipe
