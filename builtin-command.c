@@ -9,8 +9,13 @@
  * pipe /dev/null takes the place of ours, so that the other side sees it at once;
  * standard error stays, for what we have to say. While input comes from a terminal that
  * we are in front of, it is in raw mode: keys are the guest's business, but for
- * ^A. Signals that we get go to the command once it runs; before that, and with
- * a second one within a second, they end the machine.
+ * ^A. Where output goes elsewhere, as to a pager, the terminal stays as it is, and
+ * lines are read as long as nobody else wants keys of it.
+ *
+ * Signals that we get go to the command once it runs; before that, and with a second
+ * one within a second, they end the machine. So does the key ^C before there is a
+ * command, and then if the guest has not taken the one before. A SIGTERM or SIGHUP
+ * that the guest's init has not taken for long ends it, too.
  *
  * Nothing is read that the guest has no room for, and nothing is taken from it
  * that cannot be written: each side's writer waits for its own reader. Pieces of
@@ -34,6 +39,11 @@
 #include "builtin.h"
 
 #define TWICE_NS 1000000000ULL
+/* A guest that lives takes a key within that; two at once say nothing. */
+#define TAKEN_NS 250000000ULL
+#define HEARD_NS 10000000000ULL
+#define KEY_INTERRUPT 3
+#define KEY_EOF 4
 /* A chain of the guest's may be as long as its memory. */
 #define DRAIN_NS 1000000000ULL
 
@@ -156,7 +166,8 @@ int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		return report_error(r, errno, "eventfd");
 	g->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g->opened = true;
-	if (tty)
+	g->lines = tty && kind[1] != STREAM_OURS_TTY;
+	if (tty && !g->lines)
 		terminal_raw();
 	command_resize(g);
 	return 0;
@@ -210,6 +221,14 @@ void command_resize(struct guest_command *g)
 		session_resize(&g->port.main, w.ws_row, w.ws_col);
 }
 
+static void command_end(struct guest_command *g, struct kvm *kvm,
+			unsigned int sig)
+{
+	if (kvm->end != VM_END_NONE)
+		command_cut(g, VM_END_USER, sig);
+	kvm_end(kvm, VM_END_USER, sig);
+}
+
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 {
 	u64 now = now_ns();
@@ -217,12 +236,26 @@ void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 
 	g->last_signal = sig;
 	g->last_time = now;
-	if (kvm->end != VM_END_NONE)
-		command_cut(g, VM_END_USER, sig);
-	else if (twice || g->port.main.state != SESSION_STARTED)
-		kvm_end(kvm, VM_END_USER, sig);
-	else
-		session_signal(&g->port.main, sig);
+	if (twice || kvm->end != VM_END_NONE ||
+	    g->port.main.state != SESSION_STARTED) {
+		command_end(g, kvm, sig);
+		return;
+	}
+	session_signal(&g->port.main, sig);
+	/* At a terminal somebody is there, who sends another. */
+	if (sig != SIGINT && !g->overdue)
+		g->overdue = now + HEARD_NS;
+}
+
+u64 command_overdue(struct guest_command *g, struct kvm *kvm)
+{
+	if (!g->port.main.unheard)
+		g->overdue = 0;
+	if (g->overdue && now_ns() >= g->overdue) {
+		g->overdue = 0;
+		command_end(g, kvm, g->last_signal);
+	}
+	return g->overdue;
 }
 
 void command_cut(struct guest_command *g, enum vm_end end, u32 code)
@@ -276,6 +309,19 @@ static void streams_end(struct guest_command *g)
 	}
 }
 
+/* ^C was typed. Return: whether that ends the VM, as the guest is not there */
+static bool key_ends(struct guest_command *g)
+{
+	u64 now = now_ns();
+
+	if (g->port.main.state < SESSION_STARTED)
+		return true;
+	if (g->asked && now - g->asked < TWICE_NS)
+		return now - g->asked >= TAKEN_NS;
+	g->asked = now;
+	return false;
+}
+
 /* Return: how many of the keys are for the guest; they are at @d. */
 static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 			 size_t len)
@@ -289,10 +335,25 @@ static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 			kvm_end(kvm, VM_END_USER, 0);
 			return 0;
 		}
+		if (key == KEY_SEND && d[i] == KEY_INTERRUPT && key_ends(g)) {
+			command_end(g, kvm, SIGINT);
+			return 0;
+		}
 		if (key == KEY_SEND)
 			d[n++] = d[i];
 	}
 	return n;
+}
+
+/* The end of lines is for the guest's terminal to make an end of. */
+static ssize_t bytes_read(const struct guest_command *g, u8 *d, size_t room)
+{
+	ssize_t n = read(g->in_fd, d, room);
+
+	if (n || !g->lines || !terminal_lines())
+		return n;
+	*d = KEY_EOF;
+	return 1;
 }
 
 /* What is typed before the command runs is kept for it. */
@@ -307,7 +368,7 @@ static size_t typed_room(const struct guest_command *g)
 static void typed_read(struct guest_command *g, struct kvm *kvm)
 {
 	u8 *d = g->typed + g->typed_len;
-	ssize_t n = read(g->in_fd, d, typed_room(g));
+	ssize_t n = bytes_read(g, d, typed_room(g));
 
 	if (n > 0)
 		g->typed_len += input_keys(g, kvm, d, n);
@@ -334,7 +395,7 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 	if (!room || g->typed_len)
 		return;
-	n = read(g->in_fd, d, room);
+	n = bytes_read(g, d, room);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n <= 0) {
@@ -351,7 +412,7 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 static bool input_wanted(const struct guest_command *g)
 {
-	return g->in_fd >= 0 &&
+	return g->in_fd >= 0 && (!g->lines || terminal_lines()) &&
 	       (session_input_room(&g->port.main) || typed_room(g));
 }
 
@@ -426,11 +487,13 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		command_wake(g);
 	}
 	command_times(g);
+	if (g->port.main.credit >= g->port.window)
+		g->asked = 0;
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
 		output_write(g, i);
 	streams_end(g);
 	typed_send(g);
-	if (p[1].fd >= 0 && p[1].revents) {
+	if (p[1].fd >= 0 && p[1].revents && input_wanted(g)) {
 		if (typed_room(g))
 			typed_read(g, kvm);
 		else

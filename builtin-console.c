@@ -30,13 +30,25 @@
 #define OVER_MAX SZ_1M
 
 static struct termios saved_termios;
+static tcflag_t raw_lflag;
 static sig_atomic_t termios_saved;
 
+/* Who has set it since then, as a pager does, wants it as it is. */
 void terminal_restore(void)
 {
-	if (termios_saved)
+	struct termios t;
+
+	if (termios_saved && !tcgetattr(STDIN_FILENO, &t) &&
+	    t.c_lflag == raw_lflag)
 		tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
 	termios_saved = 0;
+}
+
+bool terminal_lines(void)
+{
+	struct termios t;
+
+	return !tcgetattr(STDIN_FILENO, &t) && (t.c_lflag & ICANON);
 }
 
 static void fatal_signal(int sig)
@@ -62,6 +74,8 @@ void terminal_raw(void)
 	for (unsigned int i = 0; i < ARRAY_SIZE(fatal); i++)
 		signal(fatal[i], fatal_signal);
 	tcsetattr(STDIN_FILENO, TCSANOW, &t);
+	/* As the terminal has it */
+	raw_lflag = tcgetattr(STDIN_FILENO, &t) ? 0 : t.c_lflag;
 }
 
 static int open_common(struct console *c, struct report *r)

@@ -6,8 +6,9 @@
  * piece of memory, with one end of a pipe for each stream. Bytes move between
  * these and our own streams here, so that what of ours blocks, blocks nobody but
  * us. All is as for lkvm run -- CMD: what of ours is a terminal is one terminal
- * in the guest, and raw while we read from it; signals go to the command, and the
- * second of a kind within a second ends us. The answer says how the command ended.
+ * in the guest, and raw while we read from it, if output goes there; signals go to
+ * the command, and the second of a kind within a second ends us. The answer says how
+ * the command ended.
  *
  * A stream ends where it comes from, and then where it goes; who does not want to
  * read any more is told to who writes by the pipe. In place of our own end of a pipe
@@ -31,6 +32,7 @@
 
 #define TWICE_NS 1000000000ULL
 #define VALUES 16
+#define KEY_EOF 4
 
 enum { POLL_VM = 2 * GUEST_STREAMS, POLL_SIGNAL, POLL_NR };
 
@@ -115,6 +117,7 @@ static int exec_own_streams(struct exec *x, const enum stream_of_ours kind[3])
 		err = exec_open_stream(x, GUEST_TERMINAL, tty);
 	x->tty = tty;
 	x->keys = kind[0] == STREAM_OURS_TTY;
+	x->lines = x->keys && kind[1] != STREAM_OURS_TTY;
 	return err;
 }
 
@@ -189,8 +192,16 @@ static void flow_end(struct flow *f)
 
 static void flow_read(struct exec *x, struct flow *f)
 {
-	ssize_t n = read(f->from, f->buf, sizeof(f->buf));
+	bool lines = x->lines && f == &x->flow[GUEST_STDIN];
+	ssize_t n;
 
+	if (lines && !terminal_lines())
+		return;
+	n = read(f->from, f->buf, sizeof(f->buf));
+	if (lines && !n) {
+		f->buf[0] = KEY_EOF;
+		n = 1;
+	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	f->pos = 0;
@@ -303,7 +314,9 @@ static void flows_poll(struct exec *x, struct pollfd *p)
 		const struct flow *f = &x->flow[i];
 
 		p[2 * i] = (struct pollfd){
-			.fd = f->len ? -1 : f->from, .events = POLLIN,
+			.fd = f->len || (x->lines && i == GUEST_STDIN &&
+					 !terminal_lines()) ? -1 : f->from,
+			.events = POLLIN,
 		};
 		/* Who closes its input is seen without that we write. */
 		p[2 * i + 1] = (struct pollfd){
@@ -337,7 +350,7 @@ int exec_run(struct exec *x)
 	bool answered = false, open = true;
 	struct pollfd p[POLL_NR];
 
-	if (x->keys)
+	if (x->keys && !x->lines)
 		terminal_raw();
 	while ((!answered || open) && !x->left) {
 		flows_poll(x, p);

@@ -69,10 +69,25 @@ static bool env_given(const struct run_options *o, const char *name, size_t len)
 	return false;
 }
 
-static void put_env(struct state_out *s, const struct run_options *o)
+/* Of @p, who is another than we are; NULL for nobody, or one that is not known */
+static const char *env_value(const struct passwd *p, const char *name)
+{
+	if (p && !strcmp(name, "HOME"))
+		return p->pw_dir;
+	if (p && (!strcmp(name, "USER") || !strcmp(name, "LOGNAME")))
+		return p->pw_name;
+	/* Who is not to log in gets what init takes instead. */
+	if (p && !strcmp(name, "SHELL"))
+		return strstr(p->pw_shell, "/nologin") ||
+		       strstr(p->pw_shell, "/false") ? NULL : p->pw_shell;
+	return getenv(name);
+}
+
+static void put_env(struct state_out *s, const struct run_options *o,
+		    const struct passwd *p)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(env_names); i++) {
-		const char *v = getenv(env_names[i]);
+		const char *v = env_value(p, env_names[i]);
 
 		if (!v && !strcmp(env_names[i], "PATH"))
 			v = PATH_DEFAULT;
@@ -144,8 +159,9 @@ static const char *id_parse(const char *s, u32 *id)
 	return p > s && n < UINT32_MAX ? p : NULL;
 }
 
-/* "NAME", "UID" or "UID:GID" */
-static int put_user(struct state_out *s, const char *user, struct report *r)
+/* "NAME", whose entry is in *@of then, "UID" or "UID:GID" */
+static int put_user(struct state_out *s, const char *user,
+		    const struct passwd **of, struct report *r)
 {
 	FILE *f = fopen("/etc/passwd", "re");
 	const char *rest;
@@ -155,6 +171,7 @@ static int put_user(struct state_out *s, const char *user, struct report *r)
 	while (f && (p = fgetpwent(f)) && strcmp(p->pw_name, user))
 		;
 	if (f && p) {
+		*of = p;
 		record_number(s, "uid=", p->pw_uid);
 		record_number(s, "gid=", p->pw_gid);
 		fclose(f);
@@ -390,22 +407,27 @@ static const char *root_word(const struct run_options *o)
 int guest_records(struct state_out *s, const struct run_options *o,
 		  const enum stream_of_ours kind[3], struct report *r)
 {
+	const struct passwd *user = NULL;
 	mode_t mask = umask(0);
+	int err = 0;
 
 	umask(mask);
+	if (o->user)
+		err = put_user(s, o->user, &user, r);
+	else
+		put_own_ids(s);
 	record_number(s, "umask=", mask);
 	record_stream(s, "stdin=", kind[0]);
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);
 	put_size(s);
 	put_directory(s, o);
-	put_env(s, o);
+	put_env(s, o, user);
 	for (char **arg = o->command; arg && *arg; arg++)
 		record(s, "arg=", *arg);
-	if (o->user)
-		return put_user(s, o->user, r);
-	put_own_ids(s);
-	return 0;
+	if (!err && s->len >= GUEST_PROTO_CONFIG_MAX)
+		err = report_error(r, E2BIG, "the command and its environment");
+	return err;
 }
 
 static int put_config(struct state_out *s, const struct run_options *o,
@@ -423,8 +445,8 @@ static int put_config(struct state_out *s, const struct run_options *o,
 		record(s, "port=", "serial");
 	if (o->fail_on)
 		record(s, "klog=", "1");
-	err = guest_records(s, o, kind, r);
-	return err ? err : put_shares(s, o, r);
+	err = put_shares(s, o, r);
+	return err ? err : guest_records(s, o, kind, r);
 }
 
 int guest_archive(struct run_config *c, const struct run_options *o,

@@ -44,11 +44,15 @@ u64 now_ns(void)
 
 void signals_block(sigset_t *set)
 {
+	struct sigaction hup;
+
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(set);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
+	/* Who runs us by nohup(1) says so; SIGINT a shell ignores with each "&". */
+	if (!sigaction(SIGHUP, NULL, &hup) && hup.sa_handler != SIG_IGN)
+		sigaddset(set, SIGHUP);
 	sigaddset(set, SIGWINCH);
 	pthread_sigmask(SIG_BLOCK, set, NULL);
 }
@@ -123,6 +127,12 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	return v;
 }
 
+/* 0 is never */
+static u64 sooner(u64 a, u64 b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 static int loop_wait(u64 deadline)
 {
 	u64 now = now_ns();
@@ -138,11 +148,7 @@ static int loop_signals(struct report *r)
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGWINCH);
+	signals_block(&set);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? report_error(r, errno, "signalfd") : fd;
 }
@@ -184,8 +190,9 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
 		look = loop_panic(kvm, c, &words);
-		if (!look || (deadline && deadline < look))
-			look = deadline;
+		look = sooner(look, deadline);
+		if (g)
+			look = sooner(look, command_overdue(g, kvm));
 		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;

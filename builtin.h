@@ -376,6 +376,8 @@ int console_open_log(struct console *c, int out_fd, struct report *r);
 /** terminal_raw() - stdin, if it is a terminal that we are in front of */
 void terminal_raw(void);
 void terminal_restore(void);
+/** terminal_lines() - stdin is a terminal that nobody has put in another mode */
+bool terminal_lines(void);
 
 enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
 
@@ -419,8 +421,11 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
+ * @lines: the terminal stays as it is, and is read while it gives lines
  * @typed: at the terminal, before there was a command
  * @last_signal: what we got last, at @last_time
+ * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
+ * @asked: when ^C was typed that the guest has not taken, 0 without
  * @init_time, @start_time, @end_time: when init greeted, and the command started
  *	and ended, as now_ns(); 0 if that has not been
  * @cut, @cut_code: why output of a command that has ended was not waited for
@@ -441,11 +446,14 @@ struct guest_command {
 	int null_fd;
 	bool opened;
 	bool escape;
+	bool lines;
 	u8 typed[256];
 	size_t typed_len;
 	bool klogged;
 	unsigned int last_signal;
 	u64 last_time;
+	u64 overdue;
+	u64 asked;
 	u64 init_time;
 	u64 start_time;
 	u64 end_time;
@@ -467,6 +475,11 @@ void command_attach(struct guest_command *g, struct kvm *kvm);
 void command_resize(struct guest_command *g);
 /** command_signal() - we got @sig */
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
+/**
+ * command_overdue() - end a VM whose guest does not take a signal
+ * Return: when to look again; 0 if never
+ */
+u64 command_overdue(struct guest_command *g, struct kvm *kvm);
 /** command_cut() - the VM has ended, and its output is not waited for */
 void command_cut(struct guest_command *g, enum vm_end end, u32 code);
 /** command_wake() - the main thread is to call command_serve(); any thread */
@@ -516,7 +529,7 @@ struct flow {
 /**
  * struct exec - a command in another process's VM
  * @flow: by enum guest_stream; @theirs: the ends for the VM
- * @tty: our terminal, -1 without; @keys: input comes from it
+ * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
  * @plain: what comes is made readable text; @shell: leaving it is no failure
  * @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
@@ -530,6 +543,7 @@ struct exec {
 	int signals;
 	int tty;
 	bool keys;
+	bool lines;
 	bool escape;
 	bool plain;
 	bool shell;
@@ -701,8 +715,8 @@ struct run_parts {
 };
 
 /**
- * signals_block() - what the main thread hears of by a signalfd: INT, TERM, HUP and
- * WINCH. A write to who has gone is -EPIPE.
+ * signals_block() - what the main thread hears of by a signalfd: INT, TERM, WINCH,
+ * and HUP if that was not ignored. A write to who has gone is -EPIPE.
  */
 void signals_block(sigset_t *set);
 /** run_loop() - until the VM ends or a signal or the timeout ends it */

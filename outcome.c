@@ -62,6 +62,12 @@ static void of_silence(struct outcome *o, const struct outcome_facts *f)
 {
 	bool init = f->session->state == SESSION_SILENT;
 
+	/* A person at its shell has said so. */
+	if (f->shell && f->session->state == SESSION_STARTED &&
+	    (f->end == VM_END_POWEROFF || f->end == VM_END_RESET)) {
+		set(o, "exit", 0, "");
+		return;
+	}
 	set(o, "reset", STATUS_RESET, "");
 	snprintf(o->text, sizeof(o->text), "the guest %s before %s",
 		 end_word(f->end), init ? "lkvm's init was heard of" :

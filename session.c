@@ -255,6 +255,9 @@ static void handle(struct session_port *p)
 	case GUEST_NOTE:
 		handle_note(p, len);
 		break;
+	case GUEST_SIGNAL:
+		s->unheard = false;
+		break;
 	case GUEST_FORGET:
 		/* Unasked for, it means nothing. */
 		p->forgetting = p->tell_forget;
@@ -520,6 +523,7 @@ void session_signal(struct session *s, unsigned int sig)
 {
 	if (sig < 32)
 		s->signals |= BIT(sig);
+	s->unheard = true;
 }
 
 void session_resize(struct session *s, u16 rows, u16 cols)

@@ -65,12 +65,6 @@ void init_fail(struct port *p, u32 status, const char *what, int err)
 	wait_for_end();
 }
 
-u32 start_status(int err)
-{
-	return err == -ENOENT || err == -ENOTDIR ? STATUS_NOT_FOUND :
-						   STATUS_CANNOT_RUN;
-}
-
 /* So that none of what is opened becomes standard input, output or error. */
 static void fill_descriptors(void)
 {

@@ -6,8 +6,9 @@
 #include "kvm/guest-proto.h"
 
 #define CONFIG_BYTES (GUEST_PROTO_CONFIG_MAX + 1)
-#define CONFIG_WORDS 4096
-#define CONFIG_LIST 64
+/* As many as there is room for: "arg=" and a NUL each */
+#define CONFIG_WORDS (CONFIG_BYTES / 5)
+#define CONFIG_LIST 256
 #define CONFIG_NETS 16
 #define PATH_BYTES 4096
 /* mknod()'s mode: a character device */
@@ -223,9 +224,12 @@ int child_start(struct child *c, const struct config *cfg);
 /**
  * child_started() - does not wait
  * @what: on failure, the word that it is about; part of the config
+ * @status: then what lkvm is to return
  * Return: 0 when it runs, 1 if it is not known yet, or -errno
  */
-int child_started(struct child *c, const char **what);
+int child_started(struct child *c, const char **what, u32 *status);
+/** directory_is_covered() - the host has @cwd below what is the guest's own */
+bool directory_is_covered(const char *cwd);
 /** user_is_another() - than root, who runs the command */
 bool user_is_another(const struct config *c);
 /** users_known() - by the kernel: it has MULTIUSER */
@@ -301,7 +305,5 @@ void init_report(struct port *p, u16 session, int status);
 /** init_fail() - GUEST_ERROR of the first command; then the machine ends */
 void __attribute((noreturn)) init_fail(struct port *p, u32 status,
 				       const char *what, int err);
-/** start_status() - what lkvm is to return for a command that cannot be run */
-u32 start_status(int err);
 
 #endif

@@ -115,6 +115,7 @@ void relay_frame(struct relay *r, const struct guest_frame *f, const u8 *d)
 	case GUEST_SIGNAL:
 		if (len == 4 && !c->gone)
 			sys_kill(-c->pid, get32(d));
+		port_put(r->port, frame_of(r, GUEST_SIGNAL, 0), NULL, 0);
 		break;
 	}
 }

@@ -51,6 +51,9 @@ static const struct {
 	{ "dev/console", 0600, 5, 1 },
 	{ "dev/ptmx", 0666, 5, 2 },
 	{ "dev/kmsg", 0600, 1, 11 },
+	/* The console, and the port where there is no other */
+	{ "dev/ttyS0", 0600, 4, 64 },
+	{ "dev/ttyS1", 0600, 4, 65 },
 };
 
 static int mount_dir(const char *type, const char *path, unsigned long flags,

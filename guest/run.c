@@ -26,6 +26,13 @@ struct pair {
 	int theirs;
 };
 
+/** struct failure - -errno, and what it is of; @exec: the command itself */
+struct failure {
+	int err;
+	bool exec;
+	const char *what;
+};
+
 static void close_all(int *fd, unsigned int nr)
 {
 	for (unsigned int i = 0; i < nr; i++) {
@@ -54,8 +61,9 @@ static const char *env_get(const struct config *c, const char *key)
 }
 
 /*
- * Lkvm makes its own terminal raw only if it reads from it. Where it does not,
- * that one turns ends of lines into what a screen wants, and ours must not.
+ * Lkvm makes its own terminal raw only if it reads from and writes to it. If not,
+ * that one turns ends of lines into what a screen wants and shows what is typed,
+ * and ours must not.
  */
 static void output_as_is(int fd)
 {
@@ -64,6 +72,7 @@ static void output_as_is(int fd)
 	if (sys_ioctl(fd, TCGETS, &t))
 		return;
 	t.c_oflag &= ~OPOST;
+	t.c_lflag &= ~ECHO;
 	sys_ioctl(fd, TCSETS, &t);
 }
 
@@ -87,7 +96,8 @@ static int open_terminal(struct child *c, const struct config *cfg)
 	c->slave = sys_open(path, O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
 	if (c->slave < 0)
 		return c->slave;
-	if (cfg->stream[GUEST_STDIN] != KIND_TTY)
+	if (cfg->stream[GUEST_STDIN] != KIND_TTY ||
+	    cfg->stream[GUEST_STDOUT] != KIND_TTY)
 		output_as_is(c->slave);
 	return 0;
 }
@@ -260,9 +270,16 @@ static int enter_directory(const char *cwd)
 	return 0;
 }
 
-/* In the child, until it is the command. Return: -errno, and @what it is of */
+bool directory_is_covered(const char *cwd)
+{
+	return cwd && *cwd == '?' &&
+	       (text_after(cwd + 1, "/run/") || text_after(cwd + 1, "/dev/")) &&
+	       SYS(__NR_faccessat, -100, (long)cwd + 1, 0) == -ENOENT;
+}
+
+/* In the child, until it is the command. Return: -errno, and @f says more */
 static int child_become(const struct config *c, const int theirs[3], int slave,
-			const char **what)
+			struct failure *f)
 {
 	/* exec_file() may need one in front. */
 	static const char *argv[CONFIG_WORDS + 2];
@@ -279,7 +296,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 		else
 			sys_close(i);
 	}
-	*what = c->cwd ? c->cwd : "/";
+	f->what = c->cwd ? c->cwd : "/";
 	SYS(__NR_umask, c->umask);
 	err = become_user(c);
 	if (!err)
@@ -289,14 +306,15 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	reset_signals();
 	if (c->get || c->put)
 		sys_exit(copy_run(c));
+	f->exec = true;
 	if (c->argc) {
 		memcpy(argv + 1, c->argv, sizeof(*argv) * (c->argc + 1));
-		*what = c->argv[0];
+		f->what = c->argv[0];
 		return exec_search(env_get(c, "PATH="), argv + 1,
 				   (const char **)c->envp);
 	}
 	shell = shell_path(c);
-	*what = shell;
+	f->what = shell;
 	for (const char *s = shell; *s; s++)
 		if (*s == '/')
 			text_join(name, sizeof(name), "-", s + 1, NULL);
@@ -304,18 +322,13 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	return SYS(__NR_execve, (long)shell, (long)(argv + 1), (long)c->envp);
 }
 
-struct failure {
-	int err;
-	const char *what;
-};
-
 static void __attribute((noreturn)) child_main(const struct config *cfg,
 					       const int theirs[3], int slave,
 					       int report)
 {
-	struct failure f = { 0, NULL };
+	struct failure f = { 0, false, NULL };
 
-	f.err = child_become(cfg, theirs, slave, &f.what);
+	f.err = child_become(cfg, theirs, slave, &f);
 	sys_write(report, &f, sizeof(f));
 	sys_exit(127);
 }
@@ -349,7 +362,7 @@ int child_start(struct child *c, const struct config *cfg)
 	return err;
 }
 
-int child_started(struct child *c, const char **what)
+int child_started(struct child *c, const char **what, u32 *status)
 {
 	struct failure f;
 	long n = sys_read(c->report, &f, sizeof(f));
@@ -361,6 +374,10 @@ int child_started(struct child *c, const char **what)
 		return 0;
 	/* The words are in memory that we have as well. */
 	*what = f.what;
+	*status = STATUS_ERROR;
+	if (f.exec)
+		*status = f.err == -ENOENT || f.err == -ENOTDIR ?
+			  STATUS_NOT_FOUND : STATUS_CANNOT_RUN;
 	return f.err;
 }
 

@@ -139,6 +139,7 @@ static struct relay *session_new(struct sessions *s, u16 id)
 
 static void session_run(struct sessions *s, struct relay *r)
 {
+	struct notes n = { .len = 0 };
 	int err = 0;
 
 	if (r->session)
@@ -150,13 +151,13 @@ static void session_run(struct sessions *s, struct relay *r)
 		return;
 	}
 	relay_start(r, s->window);
-	if (r->child.no_terminal) {
-		struct notes n = { .len = 0 };
-
+	if (r->child.no_terminal)
 		note(&n, "no terminal, pipes instead: ",
 		     text_errno(-r->child.no_terminal), NULL);
-		send_notes(s->port, &n);
-	}
+	if (directory_is_covered(r->config->cwd))
+		note(&n, r->config->cwd + 1,
+		     " is not seen in the guest: the command is in /", NULL);
+	send_notes(s->port, &n);
 }
 
 /* Records of a command that is to be, @more of one that is known, or has failed */
@@ -217,11 +218,12 @@ static void handle(struct sessions *s, const struct guest_frame *f,
 static bool session_starts(struct sessions *s, struct relay *r)
 {
 	const char *what;
+	u32 status;
 	const struct frame_of started = { GUEST_STARTED, 0, r->session };
-	int err = child_started(&r->child, &what);
+	int err = child_started(&r->child, &what, &status);
 
 	if (err < 0) {
-		session_fail(s, r->session, start_status(err), what, err);
+		session_fail(s, r->session, status, what, err);
 		return false;
 	}
 	if (!err) {

@@ -18,9 +18,9 @@
 /* What a side may have under way on a stream before it is given more credit */
 #define GUEST_PROTO_WINDOW 0x10000U
 
-/* Commands at once, the first included; and most records of a further one */
+/* Commands at once, the first included; and most records: as much as Linux takes */
 #define GUEST_PROTO_SESSIONS 128
-#define GUEST_PROTO_CONFIG_MAX 0x1ffffU
+#define GUEST_PROTO_CONFIG_MAX 0x1fffffU
 /* Bits of struct guest_hello's features: commands behind the first */
 #define GUEST_CAN_EXEC 1
 
@@ -39,7 +39,7 @@ enum guest_frame_type {
 	GUEST_EOF,		/* both ways: the stream has ended */
 	GUEST_CREDIT,		/* both ways: le32, so many bytes more */
 	GUEST_WINSIZE,		/* to the guest: struct guest_winsize */
-	GUEST_SIGNAL,		/* to the guest: le32; forgets what does not run yet */
+	GUEST_SIGNAL,		/* to the guest: le32; forgets what does not run yet; and back */
 	GUEST_STARTED,		/* from the guest: the command runs */
 	GUEST_EXIT,		/* from the guest: struct guest_exit */
 	GUEST_ERROR,		/* from the guest: le32 status, then text */

@@ -56,6 +56,7 @@ struct session_ops {
  * @config, @config_len, @config_sent: its records, until the guest has them
  * @orphan: nobody is interested any more, it goes when it has ended
  * @credit: what the guest takes of input; @input_ended: it takes none any more
+ * @unheard: the guest has not said that it has passed on a signal
  */
 struct session {
 	struct session_port *port;
@@ -78,6 +79,7 @@ struct session {
 	u16 rows;
 	u16 cols;
 	u32 signals;
+	bool unheard;
 };
 
 /**

@@ -11,17 +11,21 @@
 #define output_write exec_output_write
 #define input_read exec_input_read
 #include "../../builtin-sessions.c"
+#undef output_write
+#undef input_read
 
 #include "tests/unit/test.h"
 
 static char answer[128];
+/* What a test lets pass without waiting */
+static u64 passed;
 
 u64 now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+	return t.tv_sec * 1000000000ULL + t.tv_nsec + passed;
 }
 
 void terminal_raw(void)
@@ -30,6 +34,13 @@ void terminal_raw(void)
 
 void terminal_restore(void)
 {
+}
+
+static bool lines;
+
+bool terminal_lines(void)
+{
+	return lines;
 }
 
 enum terminal_key terminal_key(bool *escape, u8 ch)
@@ -84,6 +95,10 @@ static struct fixture *setup(void)
 	port_init(&f->g.port, &ops, GUEST_STDIN);
 	f->g.port.main.state = SESSION_STARTED;
 	f->g.port.features = GUEST_CAN_EXEC;
+	f->g.port.window = GUEST_PROTO_WINDOW;
+	f->g.port.main.credit = GUEST_PROTO_WINDOW;
+	pthread_mutex_init(&f->kvm.end_lock, NULL);
+	f->kvm.end_fd = -1;
 	answer[0] = 0;
 	return f;
 }
@@ -213,7 +228,117 @@ TEST(a_command_that_runs_is_cut_off_at_the_end)
 	teardown(f);
 }
 
-TEST_MAIN(T(what_nobody_has_looked_at_is_output_at_the_end),
+/* Return: whether that has ended the VM; the guest gets the keys otherwise. */
+static bool typed(struct fixture *f, const char *keys, u64 later)
+{
+	u8 d[8];
+	size_t n = strlen(keys);
+
+	passed += later;
+	memcpy(d, keys, n);
+	n = input_keys(&f->g, &f->kvm, d, n);
+	if (n)
+		session_input(&f->g.port.main, d, n);
+	return f->kvm.end == VM_END_USER && f->kvm.end_code == SIGINT;
+}
+
+TEST(an_interrupt_key_ends_what_has_not_begun)
+{
+	struct fixture *f = setup();
+
+	f->g.port.main.state = SESSION_SILENT;
+	EXPECT(!typed(f, "abc", 0) && typed(f, "d\3", 0));
+	teardown(f);
+}
+
+TEST(interrupt_keys_that_are_not_taken_end_the_vm)
+{
+	struct fixture *f = setup();
+
+	EXPECT(!typed(f, "\3\3", 0) && !typed(f, "\3", TWICE_NS));
+	EXPECT(typed(f, "\3", TWICE_NS / 2));
+	teardown(f);
+}
+
+TEST(interrupt_keys_that_are_taken_end_nothing)
+{
+	static const struct pollfd none[COMMAND_POLL] = { 0 };
+	const __le32 taken = htole32(1);
+	struct fixture *f = setup();
+
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT(!typed(f, "\3", TWICE_NS / 2));
+		say(f, 0, GUEST_CREDIT, &taken, sizeof(taken));
+		port_run(&f->g.port);
+		f->g.port.tx_len = 0;
+		command_serve(&f->g, &f->kvm, none);
+		EXPECT(!f->g.asked && !typed(f, "a", 0));
+		f->g.port.main.credit++;
+	}
+	teardown(f);
+}
+
+TEST(a_signal_that_is_not_taken_ends_the_vm)
+{
+	struct fixture *f = setup();
+
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	EXPECT(command_overdue(&f->g, &f->kvm) && !f->kvm.end);
+	passed += HEARD_NS;
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	EXPECT(f->kvm.end == VM_END_USER && f->kvm.end_code == SIGTERM);
+	teardown(f);
+}
+
+TEST(a_signal_that_is_taken_is_the_commands)
+{
+	struct fixture *f = setup();
+
+	command_signal(&f->g, &f->kvm, SIGHUP);
+	say(f, 0, GUEST_SIGNAL, "", 0);
+	port_run(&f->g.port);
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	passed += HEARD_NS;
+	EXPECT(!command_overdue(&f->g, &f->kvm) && !f->kvm.end);
+	teardown(f);
+}
+
+/* As of a terminal: reading it gives no more after the end of a line. */
+TEST(lines_are_read_while_nobody_else_wants_keys)
+{
+	struct fixture *f = setup();
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK) && write(fd[1], "a\n", 2) == 2);
+	f->g.port.main.input = GUEST_TERMINAL;
+	f->g.kind[0] = STREAM_OURS_TTY;
+	f->g.in_fd = fd[0];
+	f->g.lines = true;
+	lines = false;
+	EXPECT(!input_wanted(&f->g));
+	lines = true;
+	EXPECT(input_wanted(&f->g));
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.port.main.credit == GUEST_PROTO_WINDOW - 2);
+	close(fd[1]);
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.in_fd == fd[0] && !f->g.port.main.input_ended);
+	EXPECT(f->g.port.tx[f->g.port.tx_len - 1] == KEY_EOF);
+	lines = false;
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.port.main.input_ended);
+	close(fd[0]);
+	teardown(f);
+}
+
+TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
+	  T(an_interrupt_key_ends_what_has_not_begun),
+	  T(interrupt_keys_that_are_not_taken_end_the_vm),
+	  T(interrupt_keys_that_are_taken_end_nothing),
+	  T(a_signal_that_is_not_taken_ends_the_vm),
+	  T(a_signal_that_is_taken_is_the_commands),
+	  T(what_nobody_has_looked_at_is_output_at_the_end),
 	  T(a_command_that_has_ended_is_answered_at_the_end),
 	  T(a_client_that_does_not_read_is_told_of_no_success),
 	  T(a_command_that_ended_without_a_look_is_answered_late),

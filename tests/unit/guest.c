@@ -92,6 +92,7 @@ int copy_run(const struct config *c)
 static char said[256];
 static size_t said_len;
 static u32 credit;
+static unsigned int answers;
 
 size_t port_room(const struct port *p)
 {
@@ -114,8 +115,20 @@ void port_commit(struct port *p, struct frame_of of, size_t len)
 void port_put(struct port *p, struct frame_of of, const void *d, size_t len)
 {
 	(void)p;
+	answers += of.type == GUEST_SIGNAL;
 	if (of.type == GUEST_CREDIT && of.stream == GUEST_TERMINAL && len == 4)
 		credit += get32(d);
+}
+
+TEST(a_signal_is_answered)
+{
+	const struct guest_frame f = {
+		.type = GUEST_SIGNAL, .len = htole32(4),
+	};
+	static struct relay r = { .child.gone = true };
+
+	relay_frame(&r, &f, (const u8 *)"\17\0\0");
+	EXPECT(answers == 1);
 }
 
 static struct config config;
@@ -240,6 +253,67 @@ static bool kernel_lacks(void)
 	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
 }
 
+TEST(a_directory_that_is_covered_is_told_apart)
+{
+	EXPECT(directory_is_covered("?/run/none/x"));
+	EXPECT(directory_is_covered("?/dev/shm/none-such"));
+	EXPECT(!directory_is_covered("/run/none/x"));
+	EXPECT(!directory_is_covered("?/none/x") && !directory_is_covered(NULL));
+	EXPECT(!directory_is_covered("?/dev/"));
+}
+
+TEST(a_long_command_is_parsed)
+{
+	const unsigned int nr = 0x40000;
+	char *records = malloc(nr * 7);
+
+	for (unsigned int i = 0; i < nr; i++)
+		memcpy(records + i * 7, "arg=xx", 7);
+	EXPECT(!parse(records, nr * 7) && config.argc == nr);
+	free(records);
+}
+
+TEST(serial_ports_have_nodes)
+{
+	unsigned int found = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(node); i++)
+		if (!strncmp(node[i].path, "dev/ttyS", 8))
+			found += node[i].major == 4 &&
+				 node[i].minor == 64 + node[i].path[8] - '0';
+	EXPECT(found == 2);
+}
+
+TEST(what_fails_before_the_command_is_not_its_own)
+{
+	static const struct {
+		char records[40];
+		u32 status;
+	} row[] = {
+		{ "arg=/bin/true\0cwd=/none", STATUS_ERROR },
+		{ "arg=/bin/true\0cwd=/dev/null", STATUS_ERROR },
+		{ "arg=/none", STATUS_NOT_FOUND },
+		{ "arg=/dev/null/x", STATUS_NOT_FOUND },
+		{ "arg=/dev", STATUS_CANNOT_RUN },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		struct child c;
+		const char *what;
+		u32 status = 0;
+		int err;
+
+		EXPECT(!parse(row[i].records, sizeof(row[i].records)));
+		EXPECT(!child_start(&c, &config));
+		do {
+			err = child_started(&c, &what, &status);
+		} while (err == 1);
+		EXPECT(err < 0 && status == row[i].status);
+		child_close(&c);
+		sys_wait4(c.pid, &c.status, 0);
+	}
+}
+
 TEST(a_kernel_without_terminals_and_users_runs_commands)
 {
 	static const char records[] =
@@ -251,6 +325,7 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	static struct port port = { .window = GUEST_PROTO_WINDOW };
 	static struct relay r = { .port = &port, .child.report = -1 };
 	const char *what;
+	u32 status;
 	int err;
 
 	EXPECT(!parse(records, sizeof(records)));
@@ -263,7 +338,7 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	EXPECT(r.child.no_terminal == -ENODEV);
 	relay_start(&r, GUEST_PROTO_WINDOW);
 	do {
-		err = child_started(&r.child, &what);
+		err = child_started(&r.child, &what, &status);
 	} while (err == 1);
 	EXPECT(!err);
 	relay_frame(&r, &data, (const u8 *)"ab\r");
@@ -278,9 +353,14 @@ TEST(a_kernel_without_terminals_and_users_runs_commands)
 	child_close(&r.child);
 }
 
-TEST_MAIN(T(what_is_below_is_mounted_later),
+TEST_MAIN(T(a_signal_is_answered),
+	  T(what_is_below_is_mounted_later),
 	  T(shares_are_so_many),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
+	  T(a_directory_that_is_covered_is_told_apart),
+	  T(a_long_command_is_parsed),
+	  T(serial_ports_have_nodes),
+	  T(what_fails_before_the_command_is_not_its_own),
 	  T(a_kernel_without_terminals_and_users_runs_commands))

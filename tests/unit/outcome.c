@@ -279,6 +279,30 @@ TEST(without_a_command_an_orderly_end_is_success)
 	}
 }
 
+TEST(a_shell_may_end_the_machine)
+{
+	static const struct {
+		enum vm_end end;
+		enum session_state state;
+		int status;
+	} row[] = {
+		{ VM_END_POWEROFF, SESSION_STARTED, 0 },
+		{ VM_END_RESET, SESSION_STARTED, 0 },
+		{ VM_END_TRIPLE_FAULT, SESSION_STARTED, 102 },
+		{ VM_END_DEBUG_EXIT, SESSION_STARTED, 102 },
+		{ VM_END_POWEROFF, SESSION_READY, 102 },
+		{ VM_END_RESET, SESSION_SILENT, 102 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		struct facts *f = facts(row[i].end, true, row[i].state, 0);
+
+		f->f.shell = true;
+		EXPECT(judged(f, row[i].status ? "reset" : "exit",
+			      row[i].status, row[i].status));
+	}
+}
+
 TEST(panic_timeout_error_and_signal)
 {
 	struct facts *f = facts(VM_END_RESET, true, SESSION_STARTED, 0);
@@ -388,6 +412,7 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(what_cannot_run_says_why),
 	  T(silence_is_no_success),
 	  T(without_a_command_an_orderly_end_is_success),
+	  T(a_shell_may_end_the_machine),
 	  T(panic_timeout_error_and_signal),
 	  T(splats_count_only_if_asked_for),
 	  T(bisect_folds_what_is_bad))

@@ -437,7 +437,9 @@ TEST(signals_and_sizes_are_sent_once)
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_SIGNAL && le(d) == 2);
 	session_resize(&f->p.main, 24, 80);
-	EXPECT(!sent(f, &h));
+	EXPECT(!sent(f, &h) && f->p.main.unheard);
+	frame(f, GUEST_SIGNAL, 0, NULL, 0);
+	EXPECT(!f->p.main.unheard && !session_over(&f->p.main));
 	teardown(f);
 }
 
