@@ -151,6 +151,11 @@ static void unlinked_path_is_still_there(void)
 	struct statfs fs;
 	char buf[8];
 
+	/* Linux' 9P client asks by name for what is not open. */
+	if (!statfs(".", &fs) && fs.f_type == V9FS_MAGIC) {
+		printf("# no names that are gone here\n");
+		return;
+	}
 	put("f", "x");
 	put("over", "x");
 	put("new", "y");
@@ -163,9 +168,7 @@ static void unlinked_path_is_still_there(void)
 	EXPECT(!rename("new", "over") && has("over", "y"));
 	EXPECT(links_of(file) == 0 && links_of(over) == 0);
 	EXPECT(links_of(dir) == 0 && links_of(link) == 0);
-	/* Linux' 9P client asks by name for all that is not open. */
-	if (statfs(".", &fs) || fs.f_type != V9FS_MAGIC)
-		EXPECT(readlinkat(link, "", buf, sizeof(buf)) == 6);
+	EXPECT(readlinkat(link, "", buf, sizeof(buf)) == 6);
 	EXPECT(openat(dir, "x", O_CREAT | O_RDWR, 0600) < 0 && errno == ENOENT);
 	close(file);
 	close(over);
