@@ -30,15 +30,28 @@ const char *const stream_kinds[] = {
 	[STREAM_PTY] = "pty",
 };
 
+/* Return: bytes that can be had; the page cache, full after a build, is among them */
+static u64 mem_available(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	struct sysinfo si;
+	char line[128];
+
+	while (f && !kib && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %llu", &kib) != 1)
+			kib = 0;
+	if (f)
+		fclose(f);
+	if (kib)
+		return kib * 1024;
+	return sysinfo(&si) < 0 ? 0 : (u64)si.freeram * si.mem_unit;
+}
+
 static u64 default_mem(void)
 {
-	struct sysinfo si;
-	u64 mem;
+	u64 mem = MIN(MAX(mem_available() / 4, 256 * SZ_1M), 2048 * SZ_1M);
 
-	if (sysinfo(&si) < 0)
-		return 256 * SZ_1M;
-	mem = (u64)si.freeram * si.mem_unit / 4;
-	mem = MIN(MAX(mem, 256 * SZ_1M), 2048 * SZ_1M);
 	return mem & ~(SZ_1M - 1);
 }
 

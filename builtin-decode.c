@@ -42,10 +42,15 @@ struct frame {
 	const char *end;
 };
 
+/* kbuild has links of its own: arch/x86_64/boot/bzImage */
 bool image_build_dir(const char *kernel, char *dir, size_t size)
 {
-	size_t len = strlen(kernel);
+	char real[DISCOVER_PATH];
+	size_t len;
 
+	if (realpath(kernel, real))
+		kernel = real;
+	len = strlen(kernel);
 	for (unsigned int i = 0; arch_images[i]; i++) {
 		size_t n = strlen(arch_images[i]);
 

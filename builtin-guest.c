@@ -10,9 +10,10 @@
  *
  * Modules come from the build directory that the kernel is of, else from
  * /lib/modules of its release. A kernel that is known not to have what the port
- * needs talks over a serial port, and the user is told. Main thread, before the
- * VM is made.
+ * needs talks over a serial port. The user is told of that, and of each driver that
+ * is missing, but where the guest's init does. Main thread, before the VM is made.
  */
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/kconfig.h"
 #include "kvm/modules.h"
 
 static const char *const env_names[] = {
@@ -237,10 +239,42 @@ static bool modules_dir(const struct run_config *c, char *dir, size_t size)
 	return *release && is_there(dir, "modules.dep");
 }
 
-/* @name: room for all of them, and NULL; @p9: instead of virtio-fs */
-static void modules_wanted(const struct machine *m, bool root_disk, bool p9,
-			   const char **name)
+/*
+ * Drivers, and what they are configured by; the first ones are what the port needs.
+ * @init_says: the guest's init misses it by itself
+ */
+#define DRIVERS_OF_PORT 3
+static const struct {
+	const char *name;
+	const char *option;
+	bool init_says;
+} drivers[] = {
+	{ "virtio_pci", "VIRTIO_PCI", false },
+	{ "virtio_mmio", "VIRTIO_MMIO", false },
+	{ "virtio_console", "VIRTIO_CONSOLE", false },
+	{ "virtiofs", "VIRTIO_FS", true },
+	{ "virtio_blk", "VIRTIO_BLK", false },
+	{ "virtio_net", "VIRTIO_NET", true },
+	{ "virtio_rng", "HW_RANDOM_VIRTIO", false },
+	{ "virtio_balloon", "VIRTIO_BALLOON", false },
+	{ "vmw_vsock_virtio_transport", "VIRTIO_VSOCKETS", false },
+};
+
+#define MODULES_WANTED 20
+
+static unsigned int count_9p(const struct machine *m)
 {
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < m->nr_shares; i++)
+		n += m->share[i].p9;
+	return n;
+}
+
+static void modules_wanted(const struct machine *m, bool root_disk,
+			   const char *name[MODULES_WANTED])
+{
+	const unsigned int nr_9p = count_9p(m);
 	const struct {
 		const char *name;
 		bool wanted;
@@ -248,9 +282,9 @@ static void modules_wanted(const struct machine *m, bool root_disk, bool p9,
 		{ "virtio_pci", m->transport == TRANSPORT_PCI },
 		{ "virtio_mmio", m->transport == TRANSPORT_MMIO },
 		{ "virtio_console", true },
-		{ "virtiofs", !root_disk && !p9 },
-		{ "9pnet_virtio", !root_disk && p9 },
-		{ "9p", !root_disk && p9 },
+		{ "virtiofs", m->nr_shares > nr_9p },
+		{ "9pnet_virtio", nr_9p },
+		{ "9p", nr_9p },
 		{ "overlay", !root_disk },
 		{ "virtio_blk", m->nr_disks },
 		{ "crc32c_generic", root_disk },
@@ -263,29 +297,12 @@ static void modules_wanted(const struct machine *m, bool root_disk, bool p9,
 	};
 	unsigned int n = 0;
 
+	static_assert(ARRAY_SIZE(row) < MODULES_WANTED, "and NULL");
+
 	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
 		if (row[i].wanted)
 			name[n++] = row[i].name;
 	name[n] = NULL;
-}
-
-/* The virtio port needs a bus and a driver. */
-static void choose_control(struct run_config *c, const struct run_options *o,
-			   const struct modules *m)
-{
-	for (unsigned int i = 0; m->known && i < m->nr_missing; i++) {
-		const char *name = m->missing[i];
-
-		if (o->control || (strcmp(name, "virtio_pci") &&
-				   strcmp(name, "virtio_mmio") &&
-				   strcmp(name, "virtio_console")))
-			continue;
-		fprintf(stderr,
-			"lkvm: the kernel has no %s: the command's streams go over ttyS1, slowly\n",
-			name);
-		c->machine.control = CONTROL_SERIAL;
-		return;
-	}
 }
 
 static bool is_missing(const struct modules *m, const char *name)
@@ -297,6 +314,49 @@ static bool is_missing(const struct modules *m, const char *name)
 	return false;
 }
 
+/* Whether the build in @dir is to have @option as a module */
+static bool is_modular(const char *dir, const char *option)
+{
+	char line[DISCOVER_PATH + 64], want[64];
+	bool found = false;
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s/.config", dir);
+	snprintf(want, sizeof(want), "CONFIG_%s=m\n", option);
+	f = fopen(line, "re");
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strcmp(line, want);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* The virtio port needs a bus and a driver. */
+static void say_missing(struct run_config *c, const struct run_options *o,
+			const struct modules *m, const char *dir)
+{
+	enum machine_control *control = &c->machine.control;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(drivers); i++) {
+		struct kconfig_option k = { "", "", "" };
+		bool port = i < DRIVERS_OF_PORT, modular;
+
+		if (!is_missing(m, drivers[i].name) ||
+		    (port && (o->control || *control == CONTROL_SERIAL)))
+			continue;
+		modular = is_modular(dir, drivers[i].option);
+		if (drivers[i].init_says && !modular)
+			continue;
+		snprintf(k.name, sizeof(k.name), "%s", drivers[i].option);
+		fprintf(stderr, "lkvm: the kernel has no %s (%s%s): %s\n",
+			drivers[i].name, modular ? "make modules: CONFIG_" : "CONFIG_",
+			k.name, port ? "the command's streams go over ttyS1, slowly" :
+			kconfig_cost(&k));
+		if (port)
+			*control = CONTROL_SERIAL;
+	}
+}
+
 /*
  * A kernel that is known to have 9P and no virtio-fs gets what the guest's init
  * mounts by that. Of one that nothing is known of virtio-fs is expected.
@@ -306,14 +366,16 @@ static int find_modules(struct modules *m, struct run_config *c,
 			struct report *r)
 {
 	struct modules other = { .nr = 0 };
-	const char *name[16];
+	struct machine by_9p = c->machine;
+	const char *name[MODULES_WANTED];
 	int err;
 
-	modules_wanted(&c->machine, o->root_disk, false, name);
+	modules_wanted(&c->machine, o->root_disk, name);
 	err = modules_resolve(m, dir, name, r);
 	if (err || !is_missing(m, "virtiofs"))
 		return err;
-	modules_wanted(&c->machine, o->root_disk, true, name);
+	shares_by_9p(&by_9p, o);
+	modules_wanted(&by_9p, o->root_disk, name);
 	err = modules_resolve(&other, dir, name, r);
 	if (err || is_missing(&other, "9pnet_virtio") ||
 	    is_missing(&other, "9p")) {
@@ -322,7 +384,7 @@ static int find_modules(struct modules *m, struct run_config *c,
 	}
 	modules_free(m);
 	*m = other;
-	shares_by_9p(&c->machine, o);
+	c->machine = by_9p;
 	return 0;
 }
 
@@ -357,7 +419,7 @@ static int put_modules(struct state_out *s, struct run_config *c,
 		return 0;
 	err = find_modules(&m, c, o, dir, r);
 	if (!err)
-		choose_control(c, o, &m);
+		say_missing(c, o, &m, dir);
 	initramfs_dir(&c->archive, GUEST_PROTO_DIR "/modules", 0700);
 	for (unsigned int i = 0; i < m.nr && !err; i++)
 		err = put_module(s, &c->archive, m.path[i], r);

@@ -94,18 +94,21 @@ static unsigned int missing_append(FILE *f, const char *config)
 
 static int config_fix(const char *path, const char *config, struct report *r)
 {
-	char temp[DISCOVER_PATH + 16];
+	char temp[DISCOVER_PATH + 16], real[DISCOVER_PATH];
 	unsigned int n;
 	FILE *f;
 	int err = 0;
 
-	snprintf(temp, sizeof(temp), "%s.lkvm", path);
+	/* What is behind a link is replaced, and not the link. */
+	if (!realpath(path, real))
+		return report_error(r, errno, "config %s", path);
+	snprintf(temp, sizeof(temp), "%s.lkvm", real);
 	f = fopen(temp, "we");
 	if (!f)
 		return report_error(r, errno, "config %s", temp);
 	fputs(config, f);
 	n = missing_append(f, config);
-	if (ferror(f) | fclose(f) || rename(temp, path) < 0)
+	if (ferror(f) | fclose(f) || rename(temp, real) < 0)
 		err = report_error(r, errno, "config %s", path);
 	if (err)
 		unlink(temp);
@@ -115,14 +118,37 @@ static int config_fix(const char *path, const char *config, struct report *r)
 	return err;
 }
 
-/* That of the build we are in. Return: 0 or -errno with a report */
+static int find_kernel(struct discover *d, struct report *r)
+{
+	struct utsname u;
+	int err;
+
+	uname(&u);
+	*d = (struct discover){
+		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
+		.here = ".", .boot = "/boot", .release = u.release,
+	};
+	err = discover_kernel(d, r);
+	d->release = NULL;
+	return err;
+}
+
+/*
+ * That of the build whose kernel is run, or, if none is built yet, of where we are.
+ * Return: 0 or -errno with a report
+ */
 static int config_find(char *path, size_t size, struct report *r)
 {
-	const char *output = getenv("KBUILD_OUTPUT");
+	struct report none = { "" };
+	struct discover d;
 
-	snprintf(path, size, "%s/.config", output && *output ? output : ".");
-	return access(path, R_OK) ?
-	       report_error(r, errno, "config %s", path) : 0;
+	if (find_kernel(&d, &none) || !d.build[0])
+		snprintf(d.build, sizeof(d.build), "%s",
+			 d.output && *d.output ? d.output : ".");
+	if (snprintf(path, size, "%s/.config", d.build) < (int)size &&
+	    !access(path, R_OK))
+		return 0;
+	return report_error(r, errno, "config %s", path);
 }
 
 static int fail(const struct report *r)
@@ -196,10 +222,12 @@ static bool check_program(const char *name, const char *cost)
 	return false;
 }
 
-static void check_config(const struct discover *d)
+/* Return: how many options are missing, as far as that is known */
+static unsigned int check_config(const struct discover *d)
 {
 	char path[DISCOVER_PATH + 64], release[128] = "";
 	struct report r = { "" };
+	unsigned int missing;
 	char *config;
 
 	if (d->build[0]) {
@@ -211,17 +239,17 @@ static void check_config(const struct discover *d)
 	config = read_text(path, &r);
 	if (!config) {
 		printf("unknown  %s\n", r.msg);
-		return;
+		return 0;
 	}
 	printf("config   %s\n", path);
-	missing_print(config);
+	missing = missing_print(config);
 	free(config);
+	return missing;
 }
 
 int cmd_check(int argc, char **argv)
 {
 	struct report r = { "" };
-	struct utsname u;
 	struct discover d;
 	bool ok;
 
@@ -229,22 +257,16 @@ int cmd_check(int argc, char **argv)
 		report_error(&r, 0, "unexpected argument %s", argv[1]);
 		return fail(&r);
 	}
-	uname(&u);
-	d = (struct discover){
-		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
-		.here = ".", .boot = "/boot", .release = u.release,
-	};
 	ok = check_path("/dev/kvm", R_OK | W_OK,
 			"nothing can be run; join group kvm, or load a kvm module");
 	check_path("/dev/vhost-net", R_OK | W_OK, "no -n tap,vhost");
 	check_path("/dev/vhost-vsock", R_OK | W_OK, "no --vsock CID,vhost");
 	check_path("/dev/net/tun", R_OK | W_OK, "no -n tap");
 	check_program("passt", "no -n user");
-	if (discover_kernel(&d, &r)) {
+	if (find_kernel(&d, &r)) {
 		printf("missing  %s\n", r.msg);
 		return STATUS_MISSING;
 	}
 	printf("kernel   %s\n", d.kernel);
-	check_config(&d);
-	return ok ? 0 : STATUS_MISSING;
+	return check_config(&d) || !ok ? STATUS_MISSING : 0;
 }

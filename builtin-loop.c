@@ -2,13 +2,15 @@
 /*
  * The event loop of lkvm run.
  *
- * Theory of operation: the main thread polls the VM's end, the console's
- * output, stdin, a signalfd, the control socket and the timeout. poll(2), not epoll, since stdin
- * may be a plain file. While the guest has no room for input stdin is not
- * read, until the device says that there is. While the reader of stdout is slow
- * its readiness is waited for. A kernel that says that it has panicked may finish
- * what it prints, for a bounded time. A command's streams are builtin-command.c's; what
- * it has said before the VM ended is written, as long as somebody reads.
+ * Theory of operation: the main thread polls the VM's end, the console's output,
+ * stdin, a signalfd, the control socket, the timeout and edits on the host. poll(2),
+ * not epoll, since stdin may be a plain file. While the guest has no room for input
+ * stdin is not read, until the device says that there is. While the reader of stdout
+ * is slow its readiness is waited for. A kernel that says that it has panicked may
+ * finish what it prints, for a bounded time. Of names that change all the time, as in
+ * a build, the guest is told now and then. A command's streams are
+ * builtin-command.c's; what it has said before the VM ended is written, as long as
+ * somebody reads.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,6 +25,8 @@
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS 50000000ULL
 #define PANIC_MAX_NS 500000000ULL
+/* How long a guest that has forgotten names is not asked to do so again */
+#define EDITS_QUIET_NS 300000000ULL
 
 /**
  * struct last_words - of a kernel that has told of its panic, and runs on
@@ -100,6 +104,24 @@ static void edits_hear(int fd, struct session_port *p)
 	port_forget(p);
 }
 
+/* Of two times, of which 0 is never */
+static u64 sooner(u64 a, u64 b)
+{
+	return a && (!b || a < b) ? a : b;
+}
+
+/* What is to be polled until @quiet, -1 if nothing; @look: when to look again */
+static int edits_poll(const struct kvm *kvm, const struct guest_command *g,
+		      u64 quiet, u64 *look)
+{
+	if (!g || g->port.forgetting || kvm->edits_fd <= 0)
+		return -1;
+	if (now_ns() >= quiet)
+		return kvm->edits_fd;
+	*look = sooner(*look, quiet);
+	return -1;
+}
+
 /*
  * A kernel tells of its panic before it has printed all of it. It ends when it is
  * silent, if it does not end itself before. Return: when to look again; 0 if never
@@ -125,12 +147,6 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	if (now >= v)
 		kvm_end(kvm, VM_END_RESET, 0);
 	return v;
-}
-
-/* 0 is never */
-static u64 sooner(u64 a, u64 b)
-{
-	return !a || (b && b < a) ? b : a;
 }
 
 static int loop_wait(u64 deadline)
@@ -174,7 +190,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	struct last_words words = { 0 };
 	unsigned int nr = 7;
 	bool blocked = false;
-	u64 look;
+	u64 look, quiet = 0;
 	int err = 0;
 
 	p[2].fd = loop_signals(r);
@@ -185,14 +201,12 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		p[0].fd = kvm->end == VM_END_NONE ? kvm->end_fd : -1;
 		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
 		p[4].fd = blocked ? c->out_fd : -1;
-		p[6].fd = g && !g->port.forgetting && kvm->edits_fd > 0 ?
-			  kvm->edits_fd : -1;
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
-		look = loop_panic(kvm, c, &words);
-		look = sooner(look, deadline);
+		look = sooner(loop_panic(kvm, c, &words), deadline);
 		if (g)
 			look = sooner(look, command_overdue(g, kvm));
+		p[6].fd = edits_poll(kvm, g, quiet, &look);
 		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
@@ -208,6 +222,8 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		console_feed(c, kvm);
 		if (g && p[6].fd >= 0 && p[6].revents)
 			edits_hear(p[6].fd, &g->port);
+		if (g && g->port.forgetting)
+			quiet = now_ns() + EDITS_QUIET_NS;
 		if (g)
 			command_serve(g, kvm, p + 7);
 		if (!deadline || now_ns() < deadline)

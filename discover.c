@@ -8,8 +8,9 @@
  * "source" to its tree, so that those in or beside the tree are found by it. Of
  * several images the newest counts, and of two of the same age the one that is
  * named first. Outside of any tree it is the running kernel's image, else the
- * newest installed one that can be read. $KBUILD_OUTPUT is binding: without an
- * image there, none from elsewhere takes its place.
+ * newest installed one that can be read. $KBUILD_OUTPUT is binding, and so is a
+ * tree: without an image there, as after a build that failed, none from elsewhere
+ * takes its place.
  *
  * Reads directories and the beginnings of files, changes nothing. No state.
  */
@@ -112,7 +113,8 @@ static bool is_tree(const char *dir)
 
 static bool is_output(const char *dir)
 {
-	return has(dir, "include/config/auto.conf") || has(dir, "source");
+	return has(dir, "include/config/auto.conf") ||
+	       (has(dir, "source/Kbuild") && has(dir, "source/MAINTAINERS"));
 }
 
 int discover_in(struct discover *d, const char *dir)
@@ -130,22 +132,27 @@ int discover_in(struct discover *d, const char *dir)
 	return best.st_ino ? 0 : -ENOENT;
 }
 
-/* From here upwards, the first directory that is of a kernel build */
-static int look_up(struct discover *d)
+/*
+ * From here upwards, the first directory that is of a kernel build. Return: 0; 1 if
+ * there is none; -ENOENT with a report if it has no image
+ */
+static int look_up(struct discover *d, struct report *r)
 {
 	char dir[DISCOVER_PATH];
 	char *slash;
 
 	if (!realpath(d->here, dir))
-		return -ENOENT;
-	for (;;) {
-		if (is_tree(dir) || is_output(dir))
-			return discover_in(d, dir);
+		return 1;
+	while (!is_tree(dir) && !is_output(dir)) {
 		slash = strrchr(dir, '/');
 		if (!slash || slash == dir)
-			return -ENOENT;
+			return 1;
 		*slash = 0;
 	}
+	if (!discover_in(d, dir))
+		return 0;
+	report_error(r, 0, "no kernel: no -k, and none is built in %s", dir);
+	return -ENOENT;
 }
 
 static int look_installed(struct discover *d)
@@ -186,10 +193,12 @@ int discover_kernel(struct discover *d, struct report *r)
 				     d->images[0], d->output);
 		return err;
 	}
-	if (!look_up(d) || !look_installed(d))
+	err = look_up(d, r);
+	if (err <= 0)
+		return err;
+	if (!look_installed(d))
 		return 0;
-	report_error(r, 0,
-		     "no kernel: no -k, none built here and none in %s that can be read",
+	report_error(r, 0, "no kernel: no -k, and none in %s that can be read",
 		     d->boot);
 	return -ENOENT;
 }

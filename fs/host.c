@@ -147,26 +147,42 @@ int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
 	return err ? err : fs_enter(h, dir, name, &st, e);
 }
 
-/* Two threads may do it at once: it is the same watch. */
+/*
+ * Two threads may do it at once: it is the same watch. One outlives what is known of
+ * its directory, and is found again: they are numbered upwards, so that new ones show.
+ */
 static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 {
 	char path[FS_PROC_NAME];
-	bool due;
+	bool due, full, say;
+	int wd = -1;
 
 	if (h->edits_fd <= 0)
 		return;
 	pthread_mutex_lock(&h->lock);
-	due = !d->watched && h->nr_watches < WATCHES_MAX;
-	h->nr_watches += due;
+	due = !d->watched;
+	full = h->nr_watches == WATCHES_MAX;
 	fs_unlock(h);
 	if (!due)
 		return;
 	proc_path(path, fd);
-	inotify_add_watch(h->edits_fd, path, IN_CREATE | IN_DELETE |
-			  IN_MOVED_FROM | IN_MOVED_TO);
+	errno = ENOSPC;
+	if (!full)
+		wd = inotify_add_watch(h->edits_fd, path, IN_CREATE | IN_DELETE |
+				       IN_MOVED_FROM | IN_MOVED_TO);
 	pthread_mutex_lock(&h->lock);
-	d->watched = true;
+	d->watched = wd >= 0;
+	if (wd > h->last_watch) {
+		h->last_watch = wd;
+		h->nr_watches++;
+	}
+	/* What cannot be read cannot be watched either. */
+	say = wd < 0 && errno != EACCES && !h->watch_failed;
+	h->watch_failed |= say;
 	fs_unlock(h);
+	if (say)
+		vm_log(h->log, "some edits on the host are seen late: inotify: %s",
+		       strerror(errno));
 }
 
 int fs_lookup(struct fs_host *h, u64 dir, const char *name,
@@ -601,6 +617,7 @@ int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 	h->proc_fd = -1;
 	h->readonly = o->readonly;
 	h->edits_fd = o->edits_fd;
+	h->log = o->log;
 	h->as_caller = may_be_caller();
 	h->max_inode_fds = max / 2;
 	h->max_files = max / 2 - 8;

@@ -26,7 +26,7 @@ struct discover {
 };
 
 /**
- * discover_kernel() - the kernel that was built last, or an installed one
+ * discover_kernel() - the kernel that was built last; outside of any tree, an installed one
  * Return: 0; -ENOENT with a report when there is none that can be read.
  */
 int discover_kernel(struct discover *d, struct report *r);

@@ -29,11 +29,13 @@ struct fs_host;
  * @max_fds: descriptors that may be used, at least 64
  * @edits_fd: of inotify, if above 0: hears when a name comes or goes in a directory in
  *	which one was looked up; stays the caller's
+ * @log: is told, once, if it does not; may be NULL; stays the caller's
  */
 struct fs_opts {
 	const char *path;
 	int fd;
 	int edits_fd;
+	const struct vm_log *log;
 	bool has_fd;
 	bool readonly;
 	unsigned int max_fds;

@@ -195,9 +195,27 @@ TEST(build_directory_is_told_by_the_path)
 				sizeof(dir)));
 }
 
+/* As kbuild makes it */
+TEST(build_directory_is_told_by_a_link_to_the_image)
+{
+	char top[] = "/tmp/link.XXXXXX", dir[64], path[64], cmd[256], want[64];
+
+	EXPECT(mkdtemp(top));
+	snprintf(cmd, sizeof(cmd),
+		 "cd %s && mkdir -p arch/x86/boot arch/x86_64/boot && cd arch && >x86/boot/bzImage && ln -s ../../x86/boot/bzImage x86_64/boot",
+		 top);
+	EXPECT(!system(cmd));
+	snprintf(path, sizeof(path), "%s/arch/x86_64/boot/bzImage", top);
+	snprintf(want, sizeof(want), "%s/", top);
+	EXPECT(image_build_dir(path, dir, sizeof(dir)) && !strcmp(dir, want));
+	snprintf(cmd, sizeof(cmd), "rm -r %s", top);
+	EXPECT(!system(cmd));
+}
+
 TEST_MAIN(T(decode_shows_what_the_script_made),
 	  T(decode_gives_the_script_addresses_and_nothing_else),
 	  T(decode_does_not_start_what_is_not_needed),
 	  T(decode_shows_the_report_when_the_script_fails),
 	  T(decode_says_what_is_missing),
-	  T(build_directory_is_told_by_the_path))
+	  T(build_directory_is_told_by_the_path),
+	  T(build_directory_is_told_by_a_link_to_the_image))

@@ -143,6 +143,39 @@ TEST(kbuild_output_is_binding)
 	teardown(&f);
 }
 
+/* Return: whether there is none in the tree, and @f says so of @dir */
+static bool refuses(struct fixture *f, const char *here, const char *dir)
+{
+	char path[128];
+
+	f->r.msg[0] = 0;
+	snprintf(path, sizeof(path), "%s/%s", f->top, here);
+	f->d.here = path;
+	return discover_kernel(&f->d, &f->r) == -ENOENT && strstr(f->r.msg, dir);
+}
+
+TEST(a_tree_without_an_image_is_binding)
+{
+	struct fixture f;
+	char dir[128];
+
+	setup(&f);
+	put_file(&f, "boot/vmlinuz-6.1.0", 1);
+	EXPECT(refuses(&f, "tree", "/tree"));
+	EXPECT(refuses(&f, "tree/tools/kvm", "/tree"));
+	shell("mkdir -p out/dir && ln -s ../tree out/source", f.top);
+	EXPECT(refuses(&f, "out/dir", "/out"));
+	shell("rm out/source && mkdir -p out/include/config", f.top);
+	put_file(&f, "out/include/config/auto.conf", 1);
+	EXPECT(refuses(&f, "out", "/out"));
+	/* What is called so need not be of a kernel. */
+	shell("rm -r out && mkdir -p out/source", f.top);
+	snprintf(dir, sizeof(dir), "%s/out/source", f.top);
+	f.d.here = dir;
+	EXPECT(finds(&f, "boot/vmlinuz-6.1.0"));
+	teardown(&f);
+}
+
 TEST(running_kernel_comes_before_newer_ones)
 {
 	struct fixture f;
@@ -197,5 +230,6 @@ TEST_MAIN(T(newest_image_of_the_tree_is_taken),
 	  T(tree_is_looked_for_upwards),
 	  T(output_directories_are_found_by_their_link),
 	  T(kbuild_output_is_binding),
+	  T(a_tree_without_an_image_is_binding),
 	  T(running_kernel_comes_before_newer_ones),
 	  T(release_is_in_the_image))

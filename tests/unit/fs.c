@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include "kvm/fs.h"
@@ -747,6 +748,59 @@ TEST(fs_number_that_is_used_again_is_restored)
 	teardown(&r);
 }
 
+/* Look up @dir and a name in it, and forget them. Return: whether edits there are heard */
+static bool is_heard(struct rig *r, const char *dir)
+{
+	struct fs_entry e = { .node = 0 }, in;
+	char name[32], events[1024];
+	ssize_t n;
+
+	if (fs_lookup(r->h, FS_ROOT, dir, &e) ||
+	    fs_lookup(r->h, e.node, "none", &in) != -ENOENT)
+		return false;
+	fs_forget(r->h, e.node, 1);
+	while (read(r->h->edits_fd, events, sizeof(events)) > 0)
+		;
+	snprintf(name, sizeof(name), "%s/new", dir);
+	put_file(name, "");
+	n = read(r->h->edits_fd, events, sizeof(events));
+	unlink(name);
+	return n > 0;
+}
+
+static void count_lines(void *opaque, const char *line)
+{
+	(void)line;
+	++*(unsigned int *)opaque;
+}
+
+TEST(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times)
+{
+	unsigned int lines = 0;
+	const struct vm_log log = { count_lines, &lines };
+	struct fs_opts o = { .max_fds = 256, .log = &log };
+	struct report why = { "" };
+	struct rig r;
+
+	setup(&r);
+	fs_close(r.h);
+	o.path = r.share;
+	o.edits_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	EXPECT(!fs_open(&r.h, &o, &why));
+	EXPECT(!mkdir("a", 0755) && !mkdir("b", 0755) && !mkdir("c", 0755));
+	for (unsigned int i = 0; i < 4200; i++)
+		EXPECT(is_heard(&r, "a"));
+	EXPECT(is_heard(&r, "b") && !lines);
+	/* One that could not be watched is tried again. */
+	r.h->edits_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	EXPECT(find(&r, FS_ROOT, "c") && !is_heard(&r, "c") && !is_heard(&r, "c"));
+	close(r.h->edits_fd);
+	r.h->edits_fd = o.edits_fd;
+	EXPECT(is_heard(&r, "c") && lines == 1);
+	close(o.edits_fd);
+	teardown(&r);
+}
+
 TEST(fs_special_files_are_seen_and_not_opened)
 {
 	struct fs_entry e;
@@ -1053,6 +1107,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_number_that_was_given_out_too_often_to_count_stays),
 	  T(fs_number_that_is_used_again_costs_nobody_time),
 	  T(fs_number_that_is_used_again_is_restored),
+	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),

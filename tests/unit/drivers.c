@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which drivers a guest is given, and what is said of those that are missing.
+ */
+#include <fcntl.h>
+
+#include "../../builtin-guest.c"
+
+#include "tests/unit/test.h"
+
+bool image_build_dir(const char *kernel, char *dir, size_t size)
+{
+	(void)kernel;
+	(void)dir;
+	(void)size;
+	return false;
+}
+
+bool share_is_mounted(const struct run_options *o, unsigned int i)
+{
+	(void)o;
+	(void)i;
+	return true;
+}
+
+void shares_by_9p(struct machine *m, const struct run_options *o)
+{
+	(void)o;
+	for (unsigned int i = 0; i < m->nr_shares; i++)
+		m->share[i].p9 = true;
+}
+
+/** struct fixture - a build directory @dir, and what was @said */
+static struct {
+	char dir[64];
+	char said[4096];
+	struct run_config c;
+	struct run_options o;
+	struct modules m;
+} f;
+
+static void setup(void)
+{
+	memset(&f, 0, sizeof(f));
+	snprintf(f.dir, sizeof(f.dir), "/tmp/drivers.XXXXXX");
+	if (!mkdtemp(f.dir))
+		exit(1);
+	f.c.machine.transport = TRANSPORT_PCI;
+	f.c.machine.control = CONTROL_VIRTIO;
+}
+
+static void put_text(const char *name, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", f.dir, name);
+	file = fopen(path, "we");
+	if (!file || fputs(text, file) < 0)
+		printf("# cannot write %s\n", path);
+	if (file)
+		fclose(file);
+}
+
+/* Whether the modules that @f wants are @want, each with a blank behind it */
+static bool finds(const char *want)
+{
+	char names[1024] = "", path[128];
+	struct report r = { "" };
+	int err, fd, old = dup(2);
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/said", f.dir);
+	fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+	modules_free(&f.m);
+	err = find_modules(&f.m, &f.c, &f.o, f.dir, &r);
+	dup2(fd, 2);
+	say_missing(&f.c, &f.o, &f.m, f.dir);
+	dup2(old, 2);
+	close(old);
+	n = pread(fd, f.said, sizeof(f.said) - 1, 0);
+	f.said[MAX(n, 0)] = 0;
+	close(fd);
+	for (unsigned int i = 0; i < f.m.nr; i++) {
+		size_t len = strlen(names);
+
+		snprintf(names + len, sizeof(names) - len, "%s ",
+			 strrchr(f.m.path[i], '/') + 1);
+	}
+	printf("# %s\n", names);
+	return !err && !strcmp(names, want);
+}
+
+static void teardown(void)
+{
+	char line[128];
+
+	modules_free(&f.m);
+	snprintf(line, sizeof(line), "rm -r %s", f.dir);
+	if (system(line))
+		printf("# %s stays\n", f.dir);
+}
+
+TEST(drivers_of_shares_follow_what_is_shared)
+{
+	struct machine *m = &f.c.machine;
+
+	setup();
+	put_text("modules.builtin", "k/virtio_pci.ko\nk/virtio_console.ko\nk/virtio_blk.ko\n");
+	put_text("modules.dep", "k/virtiofs.ko:\nk/9p.ko:\nk/9pnet_virtio.ko:\nk/overlay.ko:\n");
+	m->nr_shares = 1;
+	EXPECT(finds("virtiofs.ko overlay.ko "));
+	m->share[1].p9 = true;
+	m->nr_shares = 2;
+	EXPECT(finds("virtiofs.ko 9pnet_virtio.ko 9p.ko overlay.ko "));
+	f.o.root_disk = true;
+	m->nr_disks = 1;
+	EXPECT(finds("virtiofs.ko 9pnet_virtio.ko 9p.ko "));
+	m->nr_shares = 0;
+	EXPECT(finds(""));
+	/* Where there is nothing but 9P all is by that. */
+	m->nr_shares = 1;
+	put_text("modules.dep", "k/9p.ko:\nk/9pnet_virtio.ko:\n");
+	EXPECT(finds("9pnet_virtio.ko 9p.ko ") && m->share[0].p9 && !f.said[0]);
+	teardown();
+}
+
+TEST(drivers_that_are_missing_are_named)
+{
+	struct machine *m = &f.c.machine;
+
+	setup();
+	put_text("modules.builtin", "k/virtio_pci.ko\nk/virtio_console.ko\n");
+	put_text("modules.dep", "");
+	m->nr_disks = 1;
+	m->nr_nets = 1;
+	EXPECT(finds(""));
+	EXPECT(!strcmp(f.said,
+		       "lkvm: the kernel has no virtio_blk (CONFIG_VIRTIO_BLK): no disks\n"));
+	m->nr_disks = 0;
+	m->rng = true;
+	m->balloon = true;
+	m->vsock.cid = 3;
+	EXPECT(finds("") && m->control == CONTROL_VIRTIO);
+	EXPECT(strstr(f.said, "no virtio_rng (CONFIG_HW_RANDOM_VIRTIO): no --rng\n"));
+	EXPECT(strstr(f.said, "(CONFIG_VIRTIO_BALLOON): no --balloon"));
+	EXPECT(strstr(f.said, "(CONFIG_VIRTIO_VSOCKETS): no --vsock\n"));
+	EXPECT(!strstr(f.said, "virtio_net") && !strstr(f.said, "virtio_blk"));
+	teardown();
+}
+
+TEST(modules_that_were_not_built_are_told_from_what_is_not_configured)
+{
+	struct machine *m = &f.c.machine;
+
+	setup();
+	put_text("modules.builtin", "k/virtio_pci.ko\n");
+	put_text(".config", "CONFIG_A=m\nCONFIG_VIRTIO_CONSOLE=m\nCONFIG_VIRTIO_FS=m\n");
+	m->nr_shares = 1;
+	EXPECT(finds("") && m->control == CONTROL_SERIAL);
+	EXPECT(strstr(f.said, "no virtio_console (make modules: CONFIG_VIRTIO_CONSOLE): the c"));
+	EXPECT(strstr(f.said, "no virtiofs (make modules: CONFIG_VIRTIO_FS): no directories"));
+	put_text(".config", "CONFIG_VIRTIO_CONSOLE=y\n# CONFIG_VIRTIO_FS is not set\n");
+	m->control = CONTROL_VIRTIO;
+	EXPECT(finds("") && m->control == CONTROL_SERIAL);
+	EXPECT(strstr(f.said, "no virtio_console (CONFIG_VIRTIO_CONSOLE): the command's"));
+	EXPECT(strstr(f.said, "ttyS1, slowly\n") && !strstr(f.said, "virtiofs"));
+	teardown();
+}
+
+TEST_MAIN(T(drivers_of_shares_follow_what_is_shared),
+	  T(drivers_that_are_missing_are_named),
+	  T(modules_that_were_not_built_are_told_from_what_is_not_configured))

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The event loop, with nobody at the console and a guest that answers at once.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+
+#include "../../builtin-loop.c"
+
+#include "tests/unit/test.h"
+
+/** struct fixture - @told: how often the guest was to forget names; @until: the end */
+static struct {
+	struct guest_command g;
+	struct kvm kvm;
+	char dir[32];
+	char name[48];
+	unsigned int told;
+	u64 until;
+} f;
+
+static void edit(void)
+{
+	close(open(f.name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	unlink(f.name);
+}
+
+void command_resize(struct guest_command *g)
+{
+	(void)g;
+}
+
+void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
+{
+	(void)g;
+	(void)kvm;
+	(void)sig;
+}
+
+void command_cut(struct guest_command *g, enum vm_end end, u32 code)
+{
+	(void)g;
+	(void)end;
+	(void)code;
+}
+
+unsigned int command_poll(const struct guest_command *g,
+			  struct pollfd p[COMMAND_POLL])
+{
+	(void)g;
+	p[0] = (struct pollfd){ .fd = -1 };
+	return 1;
+}
+
+/* The host goes on making and removing a file, which would wake the loop. */
+void command_serve(struct guest_command *g, struct kvm *kvm,
+		   const struct pollfd p[COMMAND_POLL])
+{
+	(void)p;
+	f.told += g->port.forgetting;
+	g->port.forgetting = false;
+	edit();
+	if (now_ns() >= f.until)
+		kvm->end = VM_END_USER;
+}
+
+int console_input(struct console *c)
+{
+	(void)c;
+	return 0;
+}
+
+int console_drain(struct console *c)
+{
+	(void)c;
+	return 0;
+}
+
+void console_feed(struct console *c, struct kvm *kvm)
+{
+	(void)c;
+	(void)kvm;
+}
+
+int control_server_fd(const struct control_server *s)
+{
+	(void)s;
+	return -1;
+}
+
+void control_server_run(struct control_server *s)
+{
+	(void)s;
+}
+
+void control_serve(struct vm_control *v)
+{
+	(void)v;
+}
+
+TEST(names_that_change_all_the_time_are_told_of_now_and_then)
+{
+	struct console c = { .eof = true, .wake_fd = -1 };
+	struct vm_control control = { .server = NULL };
+	const struct run_parts parts = {
+		.console = &c, .command = &f.g, .control = &control,
+		.timeout = 60,
+	};
+	struct report r = { "" };
+
+	pthread_mutex_init(&c.lock, NULL);
+	snprintf(f.dir, sizeof(f.dir), "/tmp/loop.XXXXXX");
+	if (!mkdtemp(f.dir))
+		exit(1);
+	snprintf(f.name, sizeof(f.name), "%s/file", f.dir);
+	f.kvm.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	f.kvm.edits_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	EXPECT(inotify_add_watch(f.kvm.edits_fd, f.dir, IN_CREATE) >= 0);
+	edit();
+	f.until = now_ns() + 1000000000;
+	EXPECT(!run_loop(&f.kvm, &parts, &r));
+	printf("# told %u times\n", f.told);
+	/* Each time within a second, on a busy machine too */
+	EXPECT(f.told >= 2 && f.told <= 6);
+	close(f.kvm.edits_fd);
+	close(f.kvm.end_fd);
+	rmdir(f.dir);
+}
+
+TEST_MAIN(T(names_that_change_all_the_time_are_told_of_now_and_then))
