@@ -316,9 +316,10 @@ void console_feed(struct console *c, struct kvm *kvm)
 	c->in_len -= n;
 }
 
-void console_flush(struct console *c, struct kvm *kvm)
+void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 {
 	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
+	u64 now, end = now_ns() + total_ms * 1000000ULL;
 	int ret;
 
 	do {
@@ -329,7 +330,10 @@ void console_flush(struct console *c, struct kvm *kvm)
 			ret = -EAGAIN;
 		}
 		c->stuck = ret == -EAGAIN;
-	} while (c->stuck && poll(&p, 1, 2000) > 0);
+		now = now_ns();
+	} while (c->stuck && now < end &&
+		 (p.fd < 0 ||
+		  poll(&p, 1, MIN((end - now) / 1000000 + 1, 2000)) > 0));
 }
 
 void console_shut(struct console *c)

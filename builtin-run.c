@@ -23,6 +23,9 @@
 #include "kvm/arch.h"
 
 #define TAIL_LINES 40
+/* What is left of the output has this long, after an end that the guest chose or not */
+#define FINISH_MS 30000
+#define CUT_MS 1000
 
 static void log_emit(void *opaque, const char *line)
 {
@@ -138,14 +141,18 @@ struct run {
 	struct run_times t;
 };
 
-/* Who reads slowly gets all that the guest sent, if the guest chose the end. */
+/*
+ * Who reads slowly gets all that the guest sent, if the guest chose the end; but
+ * what is in its rings may be more than anybody can read.
+ */
 static void finish_output(struct kvm *kvm, struct console *c)
 {
 	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
+	unsigned int total_ms = chosen ? FINISH_MS : CUT_MS;
 
-	console_flush(c, kvm);
+	console_flush(c, kvm, total_ms);
 	if (kvm->ports)
-		virtio_console_flush(kvm->ports, chosen ? 2000 : 100);
+		virtio_console_flush(kvm->ports, chosen ? 2000 : 100, total_ms);
 }
 
 static void run_judge(struct outcome *out, const struct run *run,

@@ -398,8 +398,11 @@ int console_drain(struct console *c);
 int console_input(struct console *c);
 /** console_feed() - offer waiting input to the guest, and room for output */
 void console_feed(struct console *c, struct kvm *kvm);
-/** console_flush() - vCPUs are halted: what the guest sent is passed on */
-void console_flush(struct console *c, struct kvm *kvm);
+/**
+ * console_flush() - vCPUs are halted: what the guest sent is passed on
+ * @total_ms: how long at most: a guest's chains may be as long as its memory
+ */
+void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms);
 /** console_shut() - vCPUs are not held back any more */
 void console_shut(struct console *c);
 /** console_close() - the rest goes out, the terminal is as it was */

@@ -941,43 +941,53 @@ static bool console_busy(struct console *c)
 	return false;
 }
 
+static u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
 /* A driver that has reset the device has stopped the thread, not the bytes. */
-static void port_drain(struct console *c, struct port *p, int patience_ms)
+static void port_drain(struct console *c, struct port *p, u64 end,
+		       unsigned int patience_ms)
 {
 	struct pollfd poll_out[STREAM_POLL];
+	u64 now;
 
 	while (p->opts.stream && p->out_len) {
 		stream_push(c, p);
-		if (!p->out_len)
+		now = now_ms();
+		if (!p->out_len || now >= end)
 			break;
 		stream_poll(p->opts.stream, poll_out, false, true);
-		if (poll(poll_out, STREAM_POLL, patience_ms) <= 0)
+		if (poll(poll_out, STREAM_POLL, MIN(end - now, patience_ms)) <= 0)
 			break;
 		stream_polled(p->opts.stream, poll_out);
 	}
 }
 
-bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms)
+bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
+			  unsigned int total_ms)
 {
 	struct console *c = dev->priv;
-	struct timespec until;
-	u64 seen;
+	u64 end = now_ms() + total_ms, until, seen;
+	struct timespec t;
 	int err = 0;
 	bool busy;
 
 	pthread_mutex_lock(&c->lock);
 	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
-		port_drain(c, &c->port[i], patience_ms);
-	while ((busy = console_busy(c)) && c->running && !err) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += patience_ms / 1000;
-		until.tv_nsec += patience_ms % 1000 * 1000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		port_drain(c, &c->port[i], end, patience_ms);
+	while ((busy = console_busy(c)) && c->running && !err &&
+	       now_ms() < end) {
+		until = MIN(now_ms() + patience_ms, end);
+		t.tv_sec = until / 1000;
+		t.tv_nsec = until % 1000 * 1000000;
 		seen = c->nr_moved;
 		while (seen == c->nr_moved && !err)
-			err = pthread_cond_timedwait(&c->moved, &c->lock,
-						     &until);
+			err = pthread_cond_timedwait(&c->moved, &c->lock, &t);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return !busy;

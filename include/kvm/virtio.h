@@ -372,10 +372,12 @@ void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows);
 /**
  * virtio_console_flush() - let streams take what the guest has sent
  * @patience_ms: how long without a byte moving is too long
+ * @total_ms: how long is too long in any case
  *
  * Context: the main thread, vCPUs stopped, the device not paused yet.
  * Return: whether all is gone.
  */
-bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms);
+bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
+			  unsigned int total_ms);
 
 #endif
