@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/stream.h"
 
 /* What a pause may put aside: beyond, what the guest prints is lost. */
 #define OVER_MAX SZ_1M
@@ -234,7 +235,7 @@ int console_drain(struct console *c)
 			return -EAGAIN;
 		n = p.fd < 0 ? (ssize_t)len : write(p.fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
+			return -EAGAIN;
 		if (n < 0 && errno != EPIPE && !c->lost)
 			c->lost = errno;
 		if (n < 0)
@@ -242,6 +243,23 @@ int console_drain(struct console *c)
 		budget -= MIN(budget, (size_t)n);
 		console_gone(c, out, n);
 	}
+}
+
+/* One with room for a byte can be written to, and holds up who writes two. */
+int terminal_writer(int fd)
+{
+	bool socket;
+	int own = isatty(fd) ? stream_reopen(fd, O_WRONLY, &socket) : -1;
+
+	return own < 0 ? fd : own;
+}
+
+void terminal_unread(int own)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (isatty(STDERR_FILENO) && isatty(own) && !poll(&p, 1, 100))
+		dup2(own, STDERR_FILENO);
 }
 
 enum terminal_key terminal_key(bool *escape, u8 ch)

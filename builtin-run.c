@@ -395,10 +395,14 @@ static int run_prepare(struct run *run, struct report *r)
 		decoder_open(&run->decoder, run->config.machine.kernel);
 	run->console.log.wanted = run->o.fail_on;
 	if (!run->has_command && !run->o.log)
-		return console_open(&run->console, r);
-	err = console_open_log(&run->console, run->log_fd, r);
+		err = console_open(&run->console, r);
+	else
+		err = console_open_log(&run->console, run->log_fd, r);
 	if (!err && run->has_command)
 		err = command_open(&run->command, run->kind, &run->console, r);
+	run->console.out_fd = terminal_writer(run->console.out_fd);
+	for (unsigned int i = GUEST_STDOUT; run->has_command && i < GUEST_STREAMS; i++)
+		run->command.fd[i] = terminal_writer(run->command.fd[i]);
 	return err;
 }
 
@@ -461,6 +465,8 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	control_ended(&run.control, &out);
 	console_close(&run.console);
 	command_close(&run.command);
+	terminal_unread(run.has_command ? run.command.fd[GUEST_STDERR] :
+					  run.console.out_fd);
 	tail_print(&run, &out);
 	decoder_close(&run.decoder);
 	detached = run.control.up_fd >= 0;

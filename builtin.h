@@ -377,6 +377,14 @@ int console_open_log(struct console *c, int out_fd, struct report *r);
 void terminal_raw(void);
 void terminal_restore(void);
 
+/**
+ * terminal_writer() - a way to write to @fd that never waits, if it is a terminal
+ * Return: a descriptor of our own, whose O_NONBLOCK nobody shares; else @fd
+ */
+int terminal_writer(int fd);
+/** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
+void terminal_unread(int own);
+
 enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
 
 /** terminal_key() - what a key typed at a terminal is to do */

@@ -189,11 +189,10 @@ static int remove_later(struct stream *s, struct report *r)
 	return err ? report_error(r, err, "port %s: sh", s->name) : 0;
 }
 
-static int reopen(int fd, int mode, bool *socket)
+int stream_reopen(int fd, int mode, bool *socket)
 {
 	char path[32];
 	struct stat st;
-	int n;
 
 	if (fstat(fd, &st) < 0)
 		return -1;
@@ -201,23 +200,23 @@ static int reopen(int fd, int mode, bool *socket)
 	if (*socket || S_ISREG(st.st_mode))
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return n;
+	return open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 static int open_fd(struct stream *s, struct report *r)
 {
 	bool same = s->opts.in_fd == s->opts.out_fd;
 
-	s->in_fd = reopen(s->opts.in_fd, same ? O_RDWR : O_RDONLY,
-			  &s->in_socket);
+	s->in_fd = stream_reopen(s->opts.in_fd, same ? O_RDWR : O_RDONLY,
+				 &s->in_socket);
 	if (s->in_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.in_fd);
 	s->out_fd = s->in_fd;
 	s->out_socket = s->in_socket;
 	if (!same)
-		s->out_fd = reopen(s->opts.out_fd, O_WRONLY, &s->out_socket);
+		s->out_fd = stream_reopen(s->opts.out_fd, O_WRONLY,
+					  &s->out_socket);
 	if (s->out_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.out_fd);
