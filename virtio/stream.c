@@ -26,8 +26,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "kvm/stream.h"
+#include "kvm/thread.h"
 #include "kvm/unix.h"
 
 #define CHILD_PATIENCE_MS 2000
@@ -130,25 +129,14 @@ static int spawn_shell(struct stream *s, const char *command, int child_in,
 		(char *)s->opts.arg, NULL,
 	};
 	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, pipe;
 	int err;
 
-	sigemptyset(&none);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, child_in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, child_out, STDOUT_FILENO);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	err = posix_spawn(&s->pid, "/bin/sh", &files, &attr, argv, environ);
+	err = process_spawn(&s->pid, "/bin/sh", &files, argv);
 	if (err)
 		s->pid = 0;
-	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return err;
 }
