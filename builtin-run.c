@@ -7,7 +7,8 @@
  * one line on stderr. Every step reports its own failure; this file prints
  * it. SIGUSR1 kicks vCPUs and does nothing by itself. A file that shrinks
  * under a private mapping of guest memory raises SIGBUS in whoever touches
- * it: the page is replaced by zeroes.
+ * it: the page is replaced by zeroes. Any other SIGBUS ends us as SIGQUIT does,
+ * with the terminal as it was.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +48,9 @@ static void bus_signal(int sig, siginfo_t *si, void *ctx)
 	    mmap((void *)page, 4096, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
 		return;
+	terminal_restore();
 	signal(sig, SIG_DFL);
+	raise(sig);
 }
 
 static void signals_init(void)
@@ -57,10 +60,14 @@ static void signals_init(void)
 		.sa_sigaction = bus_signal,
 		.sa_flags = SA_SIGINFO,
 	};
+	struct sigaction quit;
 	sigset_t set;
 
 	sigaction(SIGUSR1, &kick, NULL);
 	sigaction(SIGBUS, &bus, NULL);
+	/* Not for us if we run behind a shell's back */
+	if (!sigaction(SIGQUIT, NULL, &quit) && quit.sa_handler != SIG_IGN)
+		sigaction(SIGQUIT, &bus, NULL);
 	signals_block(&set);
 }
 
