@@ -186,13 +186,17 @@ static void run_judge(struct outcome *out, const struct run *run,
 }
 
 /* What could not be written down was no success, whatever the guest says. */
-static void run_lost(struct outcome *out, const struct run *run)
+static void run_lost(struct outcome *out, const struct run *run,
+		     const struct kvm *kvm)
 {
 	const struct guest_command *g = &run->command;
+	const char *port;
 	char text[128];
+	int err;
 
 	if (out->status)
 		return;
+	err = kvm->ports ? virtio_console_lost(kvm->ports, &port) : 0;
 	if (run->has_command && g->lost)
 		snprintf(text, sizeof(text), "%s: %s",
 			 g->lost_stream == GUEST_STDERR ? "stderr" : "stdout",
@@ -201,6 +205,8 @@ static void run_lost(struct outcome *out, const struct run *run)
 		snprintf(text, sizeof(text), "%s: %s",
 			 run->o.log ? run->o.log : "stdout",
 			 strerror(run->console.lost));
+	else if (err)
+		snprintf(text, sizeof(text), "port %s: %s", port, strerror(err));
 	else
 		return;
 	outcome_error(out, text);
@@ -268,7 +274,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	run->t.end = now_ns();
 	if (!err) {
 		run_judge(out, run, kvm);
-		run_lost(out, run);
+		run_lost(out, run, kvm);
 	}
 	run->control.kvm = NULL;
 	console_close(c);

@@ -878,6 +878,7 @@ TEST(stream_files_are_written_and_read)
 {
 	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
 	struct stream_opts s = { .kind = STREAM_FILE, .arg = path };
+	const char *name;
 	struct fixture f;
 	int fd;
 
@@ -891,6 +892,15 @@ TEST(stream_files_are_written_and_read)
 	close(fd);
 	teardown(&f);
 
+	s.arg = "/dev/full";
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(says(&f, "lost"));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000) && told_open(&f, 0));
+	f.dev.class->deactivate(&f.dev);
+	EXPECT(virtio_console_lost(&f.dev, &name) == ENOSPC);
+	teardown(&f);
+
+	s.arg = path;
 	s.kind = STREAM_READ;
 	EXPECT(setup_stream(&f, &s));
 	EXPECT(told_open(&f, 1) && says(&f, "dropped"));
