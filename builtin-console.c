@@ -96,14 +96,24 @@ int console_open_log(struct console *c, int out_fd, struct report *r)
 	return open_common(c, r);
 }
 
-void console_wake(void *opaque)
+static void console_signal(struct console *c)
 {
-	struct console *c = opaque;
 	u64 one = 1;
 
 	/* A full counter means that main has yet to look: as good. */
 	if (write(c->wake_fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+/* There may be output that was not offered, too: console_feed() asks for it. */
+void console_wake(void *opaque)
+{
+	struct console *c = opaque;
+
+	pthread_mutex_lock(&c->lock);
+	c->refused = true;
+	pthread_mutex_unlock(&c->lock);
+	console_signal(c);
 }
 
 /* Return: how many bytes found room. */
@@ -114,7 +124,7 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 	klog_feed(&c->log, d, n);
 	memcpy(c->buf + c->len, d, n);
 	if (!c->len)
-		console_wake(c);
+		console_signal(c);
 	c->len += n;
 	return n;
 }

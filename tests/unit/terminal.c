@@ -59,6 +59,17 @@ TEST(terminal_that_is_not_read_holds_nobody_up)
 	close(master);
 }
 
+TEST(output_that_was_not_offered_is_asked_for_once)
+{
+	static struct console c;
+
+	EXPECT(!console_open_log(&c, -1, NULL));
+	EXPECT(!console_has_room(&c));
+	console_wake(&c);
+	EXPECT(console_has_room(&c) && !console_has_room(&c));
+	console_close(&c);
+}
+
 TEST(no_terminal_is_left_as_it_is)
 {
 	int fd[2];
@@ -70,4 +81,5 @@ TEST(no_terminal_is_left_as_it_is)
 }
 
 TEST_MAIN(T(terminal_that_is_not_read_holds_nobody_up),
+	  T(output_that_was_not_offered_is_asked_for_once),
 	  T(no_terminal_is_left_as_it_is))
