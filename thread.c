@@ -4,9 +4,10 @@
  *
  * Theory of operation: signals are for the main thread, which has those that end
  * us blocked and reads them; a program that it starts has none blocked, and none
- * ignored. SIGUSR1 is for vCPUs. Any other thread has them blocked from its first instruction on, but for
- * those that its own accesses raise: guest memory may be of a file that has
- * shrunk, and a SIGBUS that is blocked is the end of the process.
+ * ignored. SIGUSR1 is for vCPUs. Any other thread has signals blocked from its
+ * first instruction on, but for those that its own accesses raise: guest memory
+ * may be of a file that has shrunk, and a SIGBUS that is blocked is the end of the
+ * process.
  *
  * A thread names itself, since naming another one goes by a path in /proc,
  * which is closed to a sealed process.
