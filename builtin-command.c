@@ -20,7 +20,7 @@
  * Nothing is read that the guest has no room for, and nothing is taken from it
  * that cannot be written: each side's writer waits for its own reader. Pieces of
  * at most PIPE_BUF bytes go to a pipe that poll(2) found writable, so that no
- * write blocks.
+ * write blocks. Terminals are opened again for that: see terminal_writer().
  *
  * The main thread; but bytes of a serial port come on a vCPU, which waits until
  * there is room. Lock: @lock, for that wait; taken before the session's own.

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/stream.h"
 
 /* What a pause may put aside: beyond, what the guest prints is lost. */
 #define OVER_MAX SZ_1M
@@ -109,14 +110,24 @@ int console_open_log(struct console *c, int out_fd, struct report *r)
 	return open_common(c, r);
 }
 
-void console_wake(void *opaque)
+static void console_signal(struct console *c)
 {
-	struct console *c = opaque;
 	u64 one = 1;
 
 	/* A full counter means that main has yet to look: as good. */
 	if (write(c->wake_fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+/* There may be output that was not offered, too: console_feed() asks for it. */
+void console_wake(void *opaque)
+{
+	struct console *c = opaque;
+
+	pthread_mutex_lock(&c->lock);
+	c->refused = true;
+	pthread_mutex_unlock(&c->lock);
+	console_signal(c);
 }
 
 /* Return: how many bytes found room. */
@@ -127,7 +138,7 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 	klog_feed(&c->log, d, n);
 	memcpy(c->buf + c->len, d, n);
 	if (!c->len)
-		console_wake(c);
+		console_signal(c);
 	c->len += n;
 	return n;
 }
@@ -248,7 +259,7 @@ int console_drain(struct console *c)
 			return -EAGAIN;
 		n = p.fd < 0 ? (ssize_t)len : write(p.fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
+			return -EAGAIN;
 		if (n < 0 && errno != EPIPE && !c->lost)
 			c->lost = errno;
 		if (n < 0)
@@ -256,6 +267,23 @@ int console_drain(struct console *c)
 		budget -= MIN(budget, (size_t)n);
 		console_gone(c, out, n);
 	}
+}
+
+/* One with room for a byte can be written to, and holds up who writes two. */
+int terminal_writer(int fd)
+{
+	bool socket;
+	int own = isatty(fd) ? stream_reopen(fd, O_WRONLY, &socket) : -1;
+
+	return own < 0 ? fd : own;
+}
+
+void terminal_unread(int own)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (isatty(STDERR_FILENO) && isatty(own) && !poll(&p, 1, 100))
+		dup2(own, STDERR_FILENO);
 }
 
 enum terminal_key terminal_key(bool *escape, u8 ch)
@@ -330,9 +358,10 @@ void console_feed(struct console *c, struct kvm *kvm)
 	c->in_len -= n;
 }
 
-void console_flush(struct console *c, struct kvm *kvm)
+void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 {
 	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
+	u64 now, end = now_ns() + total_ms * 1000000ULL;
 	int ret;
 
 	do {
@@ -343,7 +372,10 @@ void console_flush(struct console *c, struct kvm *kvm)
 			ret = -EAGAIN;
 		}
 		c->stuck = ret == -EAGAIN;
-	} while (c->stuck && poll(&p, 1, 2000) > 0);
+		now = now_ns();
+	} while (c->stuck && now < end &&
+		 (p.fd < 0 ||
+		  poll(&p, 1, MIN((end - now) / 1000000 + 1, 2000)) > 0));
 }
 
 void console_shut(struct console *c)

@@ -163,6 +163,7 @@ static void vm_reset(struct control_call *call)
 	struct kvm *kvm = control_kvm(call);
 	struct vm_control *v = call->vm;
 	struct report r = { "" };
+	bool running;
 
 	if (!kvm)
 		return;
@@ -172,10 +173,17 @@ static void vm_reset(struct control_call *call)
 			       v->config->machine.name);
 		return;
 	}
+	running = !kvm_pause(kvm);
 	if (kvm_reset(kvm, &r)) {
 		control_refuse(call, "failed", NULL, "%s", r.msg);
 		return;
 	}
+	/* All that the last guest printed has passed, and the next has not begun. */
+	pthread_mutex_lock(&v->console->lock);
+	klog_forget(&v->console->log);
+	pthread_mutex_unlock(&v->console->lock);
+	if (running)
+		kvm_resume(kvm);
 	control_event(v->server, "reset", NULL);
 }
 

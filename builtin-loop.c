@@ -130,8 +130,10 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 {
 	u64 now = now_ns(), passed, v;
 
-	if (!kvm->panicked || kvm->end != VM_END_NONE)
+	if (!kvm->panicked || kvm->end != VM_END_NONE) {
+		w->begin = 0;
 		return 0;
+	}
 	pthread_mutex_lock(&c->lock);
 	passed = c->log.total;
 	pthread_mutex_unlock(&c->lock);

@@ -7,7 +7,8 @@
  * one line on stderr. Every step reports its own failure; this file prints
  * it. SIGUSR1 kicks vCPUs and does nothing by itself. A file that shrinks
  * under a private mapping of guest memory raises SIGBUS in whoever touches
- * it: the page is replaced by zeroes.
+ * it: the page is replaced by zeroes. Any other SIGBUS ends us as SIGQUIT does,
+ * with the terminal as it was.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,9 @@
 #include "kvm/arch.h"
 
 #define TAIL_LINES 40
+/* What is left of the output has this long, after an end that the guest chose or not */
+#define FINISH_MS 30000
+#define CUT_MS 1000
 
 static void log_emit(void *opaque, const char *line)
 {
@@ -44,7 +48,9 @@ static void bus_signal(int sig, siginfo_t *si, void *ctx)
 	    mmap((void *)page, 4096, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
 		return;
+	terminal_restore();
 	signal(sig, SIG_DFL);
+	raise(sig);
 }
 
 static void signals_init(void)
@@ -54,10 +60,14 @@ static void signals_init(void)
 		.sa_sigaction = bus_signal,
 		.sa_flags = SA_SIGINFO,
 	};
+	struct sigaction quit;
 	sigset_t set;
 
 	sigaction(SIGUSR1, &kick, NULL);
 	sigaction(SIGBUS, &bus, NULL);
+	/* Not for us if we run behind a shell's back */
+	if (!sigaction(SIGQUIT, NULL, &quit) && quit.sa_handler != SIG_IGN)
+		sigaction(SIGQUIT, &bus, NULL);
 	signals_block(&set);
 }
 
@@ -138,14 +148,18 @@ struct run {
 	struct run_times t;
 };
 
-/* Who reads slowly gets all that the guest sent, if the guest chose the end. */
+/*
+ * Who reads slowly gets all that the guest sent, if the guest chose the end; but
+ * what is in its rings may be more than anybody can read.
+ */
 static void finish_output(struct kvm *kvm, struct console *c)
 {
 	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
+	unsigned int total_ms = chosen ? FINISH_MS : CUT_MS;
 
-	console_flush(c, kvm);
+	console_flush(c, kvm, total_ms);
 	if (kvm->ports)
-		virtio_console_flush(kvm->ports, chosen ? 2000 : 100);
+		virtio_console_flush(kvm->ports, chosen ? 2000 : 100, total_ms);
 }
 
 static void run_judge(struct outcome *out, const struct run *run,
@@ -172,13 +186,17 @@ static void run_judge(struct outcome *out, const struct run *run,
 }
 
 /* What could not be written down was no success, whatever the guest says. */
-static void run_lost(struct outcome *out, const struct run *run)
+static void run_lost(struct outcome *out, const struct run *run,
+		     const struct kvm *kvm)
 {
 	const struct guest_command *g = &run->command;
+	const char *port;
 	char text[128];
+	int err;
 
 	if (out->status)
 		return;
+	err = kvm->ports ? virtio_console_lost(kvm->ports, &port) : 0;
 	if (run->has_command && g->lost)
 		snprintf(text, sizeof(text), "%s: %s",
 			 g->lost_stream == GUEST_STDERR ? "stderr" : "stdout",
@@ -187,6 +205,8 @@ static void run_lost(struct outcome *out, const struct run *run)
 		snprintf(text, sizeof(text), "%s: %s",
 			 run->o.log ? run->o.log : "stdout",
 			 strerror(run->console.lost));
+	else if (err)
+		snprintf(text, sizeof(text), "port %s: %s", port, strerror(err));
 	else
 		return;
 	outcome_error(out, text);
@@ -254,7 +274,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	run->t.end = now_ns();
 	if (!err) {
 		run_judge(out, run, kvm);
-		run_lost(out, run);
+		run_lost(out, run, kvm);
 	}
 	run->control.kvm = NULL;
 	console_close(c);
@@ -388,10 +408,14 @@ static int run_prepare(struct run *run, struct report *r)
 		decoder_open(&run->decoder, run->config.machine.kernel);
 	run->console.log.wanted = run->o.fail_on;
 	if (!run->has_command && !run->o.log)
-		return console_open(&run->console, r);
-	err = console_open_log(&run->console, run->log_fd, r);
+		err = console_open(&run->console, r);
+	else
+		err = console_open_log(&run->console, run->log_fd, r);
 	if (!err && run->has_command)
 		err = command_open(&run->command, run->kind, &run->console, r);
+	run->console.out_fd = terminal_writer(run->console.out_fd);
+	for (unsigned int i = GUEST_STDOUT; run->has_command && i < GUEST_STREAMS; i++)
+		run->command.fd[i] = terminal_writer(run->command.fd[i]);
 	return err;
 }
 
@@ -454,6 +478,8 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	control_ended(&run.control, &out);
 	console_close(&run.console);
 	command_close(&run.command);
+	terminal_unread(run.has_command ? run.command.fd[GUEST_STDERR] :
+					  run.console.out_fd);
 	tail_print(&run, &out);
 	decoder_close(&run.decoder);
 	detached = run.control.up_fd >= 0;

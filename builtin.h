@@ -379,6 +379,14 @@ void terminal_restore(void);
 /** terminal_lines() - stdin is a terminal that nobody has put in another mode */
 bool terminal_lines(void);
 
+/**
+ * terminal_writer() - a way to write to @fd that never waits, if it is a terminal
+ * Return: a descriptor of our own, whose O_NONBLOCK nobody shares; else @fd
+ */
+int terminal_writer(int fd);
+/** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
+void terminal_unread(int own);
+
 enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
 
 /** terminal_key() - what a key typed at a terminal is to do */
@@ -400,8 +408,11 @@ int console_drain(struct console *c);
 int console_input(struct console *c);
 /** console_feed() - offer waiting input to the guest, and room for output */
 void console_feed(struct console *c, struct kvm *kvm);
-/** console_flush() - vCPUs are halted: what the guest sent is passed on */
-void console_flush(struct console *c, struct kvm *kvm);
+/**
+ * console_flush() - vCPUs are halted: what the guest sent is passed on
+ * @total_ms: how long at most: a guest's chains may be as long as its memory
+ */
+void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms);
 /** console_shut() - vCPUs are not held back any more */
 void console_shut(struct console *c);
 /** console_close() - the rest goes out, the terminal is as it was */

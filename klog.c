@@ -155,6 +155,13 @@ void klog_again(struct klog *k)
 	k->reporting = false;
 }
 
+void klog_forget(struct klog *k)
+{
+	klog_again(k);
+	k->panicked = false;
+	k->splats = 0;
+}
+
 void klog_scan(struct klog *k, const void *data, size_t len)
 {
 	const u8 *d = data;

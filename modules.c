@@ -17,7 +17,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include <unistd.h>
 
 #include "kvm/modules.h"
+#include "kvm/thread.h"
 
 #define DEPTH_MAX 32
 /* Behind a module's name, and behind a word of modules.dep */
@@ -268,10 +268,8 @@ static const char *const *unpacker(const char *path)
 static void *unpack(int fd, const char *const *argv, size_t *len)
 {
 	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
 	int p[2], status = -1, err;
 	void *d = NULL;
-	sigset_t set;
 	pid_t pid;
 
 	if (pipe2(p, O_CLOEXEC) < 0)
@@ -279,16 +277,7 @@ static void *unpack(int fd, const char *const *argv, size_t *len)
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, fd, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, p[1], STDOUT_FILENO);
-	posix_spawnattr_init(&attr);
-	sigemptyset(&set);
-	posix_spawnattr_setsigmask(&attr, &set);
-	sigaddset(&set, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attr, &set);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	err = posix_spawnp(&pid, argv[0], &files, &attr, (char *const *)argv,
-			   environ);
-	posix_spawnattr_destroy(&attr);
+	err = process_spawn(&pid, argv[0], &files, (char *const *)argv);
 	posix_spawn_file_actions_destroy(&files);
 	close(p[1]);
 	if (!err)

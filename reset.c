@@ -55,6 +55,10 @@ int kvm_reset(struct kvm *kvm, struct report *r)
 	pthread_mutex_lock(&kvm->lock);
 	err = reset_all(kvm, r);
 	pthread_mutex_unlock(&kvm->lock);
+	/* A panic of the last guest's is none of the next one's. */
+	pthread_mutex_lock(&kvm->end_lock);
+	kvm->panicked = kvm->panicked && err;
+	pthread_mutex_unlock(&kvm->end_lock);
 	if (err)
 		kvm_end_error(kvm, "%s", r->msg);
 	else if (running)

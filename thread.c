@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads.
+ * Threads, and programs that are started.
  *
- * Theory of operation: signals are for the main thread, and SIGUSR1 for vCPUs.
- * Any other thread has them blocked from its first instruction on, but for
- * those that its own accesses raise: guest memory may be of a file that has
- * shrunk, and a SIGBUS that is blocked is the end of the process.
+ * Theory of operation: signals are for the main thread, which has those that end
+ * us blocked and reads them; a program that it starts has none blocked, and none
+ * ignored. SIGUSR1 is for vCPUs. Any other thread has signals blocked from its
+ * first instruction on, but for those that its own accesses raise: guest memory
+ * may be of a file that has shrunk, and a SIGBUS that is blocked is the end of the
+ * process.
  *
  * A thread names itself, since naming another one goes by a path in /proc,
  * which is closed to a sealed process.
@@ -21,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "kvm/thread.h"
 
@@ -77,4 +80,24 @@ void thread_batch(void)
 	const struct sched_param none = { 0 };
 
 	sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
+int process_spawn(pid_t *pid, const char *file,
+		  const posix_spawn_file_actions_t *files, char *const argv[])
+{
+	posix_spawnattr_t attr;
+	sigset_t none, pipe;
+	int err;
+
+	sigemptyset(&none);
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
+				 POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &pipe);
+	err = posix_spawnp(pid, file, files, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	return err;
 }

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "kvm/net.h"
+#include "kvm/thread.h"
 
 #define PASST_FD 3
 #define PASST_MTU 65520
@@ -102,8 +103,8 @@ static int spawn(const struct args *a, int fd, int said, pid_t *pid)
 	if (!err)
 		err = posix_spawn_file_actions_adddup2(&acts, fd, PASST_FD);
 	if (!err)
-		err = posix_spawnp(pid, "passt", &acts, NULL,
-				   (char *const *)a->argv, environ);
+		err = process_spawn(pid, "passt", &acts,
+				    (char *const *)a->argv);
 	posix_spawn_file_actions_destroy(&acts);
 	return err;
 }

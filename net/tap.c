@@ -23,7 +23,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +31,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/if.h>
@@ -39,6 +40,7 @@
 
 #include "kvm/net.h"
 #include "kvm/net-uso.h"
+#include "kvm/thread.h"
 
 #define TUN_DEVICE "/dev/net/tun"
 
@@ -298,18 +300,42 @@ static int tap_bring_up(struct tap *t, struct report *r)
 	return err;
 }
 
+/* Whoever wants to end us ends @pid first, and is heard by the main loop. */
+static int script_wait(pid_t pid)
+{
+	static const struct timespec second = { .tv_sec = 1 };
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
+	sigset_t set, old;
+	int status = 0, sig, got = 0;
+
+	sigemptyset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
+		sigaddset(&set, ends[i]);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	while (!waitpid(pid, &status, WNOHANG)) {
+		sig = sigtimedwait(&set, NULL, &second);
+		if (sig > 0 && sig != SIGCHLD) {
+			got = sig;
+			kill(pid, sig);
+		}
+	}
+	if (got)
+		raise(got);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return status;
+}
+
 static int tap_script(struct tap *t, const char *script, struct report *r)
 {
 	char *const argv[] = { (char *)script, t->ifname, NULL };
+	int err, status;
 	pid_t pid;
-	int err, status = 0;
 
-	err = posix_spawnp(&pid, script, NULL, NULL, argv, environ);
+	err = process_spawn(&pid, script, NULL, argv);
 	if (err)
 		return report_error(r, err, "tap %s: script %s", t->ifname,
 				    script);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	status = script_wait(pid);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return report_error(r, 0, "tap %s: script %s failed, status %d",
 				    t->ifname, script,

@@ -82,6 +82,7 @@ enum {
  * @tx_done: bytes taken of the chain at the head of transmitq
  * @more: transmitq was left with chains that are not waiting for room
  * @starved: input was offered that found no receive buffer
+ * @lost: a positive errno: what the stream did not take is lost
  * @out: a ring of PORT_OUT bytes for the stream, @in: PORT_IN bytes from it
  */
 struct port {
@@ -94,6 +95,7 @@ struct port {
 	bool more;
 	bool starved;
 	u32 tx_done;
+	int lost;
 	u8 *out;
 	u32 out_pos;
 	u32 out_len;
@@ -119,6 +121,11 @@ struct console {
 	u16 rows;
 	struct port port[CONSOLE_MAX_PORTS];
 };
+
+static const char *port_name(const struct port *p)
+{
+	return p->opts.name ? p->opts.name : "0";
+}
 
 static struct virtqueue *port_rx(struct console *c, const struct port *p)
 {
@@ -454,6 +461,16 @@ out_unlock:
 
 /* The thread. It holds the lock but while it waits, reads or writes. */
 
+/* Who does not want to read more is no error; a full disk is. */
+static void port_lost(struct console *c, struct port *p, int err)
+{
+	if (err == EPIPE || err == ECONNRESET || p->lost)
+		return;
+	p->lost = err;
+	vm_log(c->dev->log, "port %s: output is lost: %s", port_name(p),
+	       strerror(err));
+}
+
 static void stream_push(struct console *c, struct port *p)
 {
 	while (p->out_len) {
@@ -466,8 +483,10 @@ static void stream_push(struct console *c, struct port *p)
 		pthread_mutex_lock(&c->lock);
 		if (n == -EAGAIN)
 			break;
-		if (n < 0)
+		if (n < 0) {
+			port_lost(c, p, -n);
 			n = p->out_len;
+		}
 		p->out_pos = (p->out_pos + n) % PORT_OUT;
 		p->out_len -= n;
 		console_moved(c);
@@ -941,46 +960,68 @@ static bool console_busy(struct console *c)
 	return false;
 }
 
+static u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
 /* A driver that has reset the device has stopped the thread, not the bytes. */
-static void port_drain(struct console *c, struct port *p, int patience_ms)
+static void port_drain(struct console *c, struct port *p, u64 end,
+		       unsigned int patience_ms)
 {
 	struct pollfd poll_out[STREAM_POLL];
+	u64 now;
 
 	while (p->opts.stream && p->out_len) {
 		stream_push(c, p);
-		if (!p->out_len)
+		now = now_ms();
+		if (!p->out_len || now >= end)
 			break;
 		stream_poll(p->opts.stream, poll_out, false, true);
-		if (poll(poll_out, STREAM_POLL, patience_ms) <= 0)
+		if (poll(poll_out, STREAM_POLL, MIN(end - now, patience_ms)) <= 0)
 			break;
 		stream_polled(p->opts.stream, poll_out);
 	}
 }
 
-bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms)
+bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
+			  unsigned int total_ms)
 {
 	struct console *c = dev->priv;
-	struct timespec until;
-	u64 seen;
+	u64 end = now_ms() + total_ms, until, seen;
+	struct timespec t;
 	int err = 0;
 	bool busy;
 
 	pthread_mutex_lock(&c->lock);
 	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
-		port_drain(c, &c->port[i], patience_ms);
-	while ((busy = console_busy(c)) && c->running && !err) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += patience_ms / 1000;
-		until.tv_nsec += patience_ms % 1000 * 1000000;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		port_drain(c, &c->port[i], end, patience_ms);
+	while ((busy = console_busy(c)) && c->running && !err &&
+	       now_ms() < end) {
+		until = MIN(now_ms() + patience_ms, end);
+		t.tv_sec = until / 1000;
+		t.tv_nsec = until % 1000 * 1000000;
 		seen = c->nr_moved;
 		while (seen == c->nr_moved && !err)
-			err = pthread_cond_timedwait(&c->moved, &c->lock,
-						     &until);
+			err = pthread_cond_timedwait(&c->moved, &c->lock, &t);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return !busy;
+}
+
+int virtio_console_lost(struct virtio_device *dev, const char **name)
+{
+	struct console *c = dev->priv;
+
+	for (unsigned int i = 0; i < c->nr_ports; i++) {
+		*name = port_name(&c->port[i]);
+		if (c->port[i].lost)
+			return c->port[i].lost;
+	}
+	return 0;
 }
 
 const struct virtio_class virtio_console_class = {

@@ -26,8 +26,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "kvm/stream.h"
+#include "kvm/thread.h"
 #include "kvm/unix.h"
 
 #define CHILD_PATIENCE_MS 2000
@@ -130,25 +129,14 @@ static int spawn_shell(struct stream *s, const char *command, int child_in,
 		(char *)s->opts.arg, NULL,
 	};
 	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, pipe;
 	int err;
 
-	sigemptyset(&none);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, child_in, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&files, child_out, STDOUT_FILENO);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
-				 POSIX_SPAWN_SETSIGDEF);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &pipe);
-	err = posix_spawn(&s->pid, "/bin/sh", &files, &attr, argv, environ);
+	err = process_spawn(&s->pid, "/bin/sh", &files, argv);
 	if (err)
 		s->pid = 0;
-	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return err;
 }
@@ -189,11 +177,10 @@ static int remove_later(struct stream *s, struct report *r)
 	return err ? report_error(r, err, "port %s: sh", s->name) : 0;
 }
 
-static int reopen(int fd, int mode, bool *socket)
+int stream_reopen(int fd, int mode, bool *socket)
 {
 	char path[32];
 	struct stat st;
-	int n;
 
 	if (fstat(fd, &st) < 0)
 		return -1;
@@ -201,23 +188,23 @@ static int reopen(int fd, int mode, bool *socket)
 	if (*socket || S_ISREG(st.st_mode))
 		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	return n;
+	return open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 static int open_fd(struct stream *s, struct report *r)
 {
 	bool same = s->opts.in_fd == s->opts.out_fd;
 
-	s->in_fd = reopen(s->opts.in_fd, same ? O_RDWR : O_RDONLY,
-			  &s->in_socket);
+	s->in_fd = stream_reopen(s->opts.in_fd, same ? O_RDWR : O_RDONLY,
+				 &s->in_socket);
 	if (s->in_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.in_fd);
 	s->out_fd = s->in_fd;
 	s->out_socket = s->in_socket;
 	if (!same)
-		s->out_fd = reopen(s->opts.out_fd, O_WRONLY, &s->out_socket);
+		s->out_fd = stream_reopen(s->opts.out_fd, O_WRONLY,
+					  &s->out_socket);
 	if (s->out_fd < 0)
 		return report_error(r, errno, "port %s: descriptor %d",
 				    s->name, s->opts.out_fd);

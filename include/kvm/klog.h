@@ -51,6 +51,8 @@ void klog_feed(struct klog *k, const void *d, size_t len);
 void klog_scan(struct klog *k, const void *d, size_t len);
 /** klog_again() - what was fed comes once more, and more of it than before */
 void klog_again(struct klog *k);
+/** klog_forget() - another kernel begins, whatever the last one complained of */
+void klog_forget(struct klog *k);
 /** klog_splat() - the kind that @name names; 0 for none */
 u32 klog_splat(const char *name);
 /**

@@ -92,4 +92,13 @@ ssize_t stream_read(struct stream *s, void *d, size_t len);
  */
 ssize_t stream_write(struct stream *s, const void *d, size_t len);
 
+/**
+ * stream_reopen() - a descriptor of our own for what @fd is, which does not block
+ * @mode: O_RDONLY, O_WRONLY or O_RDWR
+ * @socket: cannot be opened again, and is a duplicate; nor can a regular file
+ *
+ * Return: the descriptor; -1 with errno.
+ */
+int stream_reopen(int fd, int mode, bool *socket);
+
 #endif

@@ -3,6 +3,7 @@
 #define KVM__THREAD_H
 
 #include <pthread.h>
+#include <spawn.h>
 
 #define THREAD_NAME_MAX 16
 
@@ -24,5 +25,14 @@ int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
  * the CPU is idle. Not being allowed to is no error.
  */
 void thread_batch(void);
+
+/**
+ * process_spawn() - posix_spawnp() of a program that hears signals
+ *
+ * Context: the main thread, which hears none while it waits.
+ * Return: 0 with *@pid; a positive errno.
+ */
+int process_spawn(pid_t *pid, const char *file,
+		  const posix_spawn_file_actions_t *files, char *const argv[]);
 
 #endif

@@ -372,10 +372,19 @@ void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows);
 /**
  * virtio_console_flush() - let streams take what the guest has sent
  * @patience_ms: how long without a byte moving is too long
+ * @total_ms: how long is too long in any case
  *
  * Context: the main thread, vCPUs stopped, the device not paused yet.
  * Return: whether all is gone.
  */
-bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms);
+bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
+			  unsigned int total_ms);
+/**
+ * virtio_console_lost() - whether a stream could not take what a guest sent
+ *
+ * Context: the main thread, the device paused.
+ * Return: 0; a positive errno and *@name, the port's.
+ */
+int virtio_console_lost(struct virtio_device *dev, const char **name);
 
 #endif

@@ -768,7 +768,7 @@ TEST(stream_with_a_slow_reader_loses_nothing)
 	}
 	EXPECT((u16)(f.avail[1] - used_idx(&f, 1)) == QUEUE_SIZE);
 	EXPECT(sent <= 0x10000 + 0x10000 + 0x8000 * (QUEUE_SIZE + 1));
-	EXPECT(!virtio_console_flush(&f.dev, 50));
+	EXPECT(!virtio_console_flush(&f.dev, 50, 10000));
 	while (got < sent && (n = read(fd[0], d, sizeof(d))) > 0) {
 		for (ssize_t i = 0; i < n; i++, got++) {
 			u32 at = got % 0x8000;
@@ -779,7 +779,7 @@ TEST(stream_with_a_slow_reader_loses_nothing)
 	}
 	EXPECT(got == sent && want == sent && !sum);
 	EXPECT(wait_used(&f, 1, f.avail[1]));
-	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
 	close(fd[0]);
 	teardown(&f);
 }
@@ -820,9 +820,9 @@ TEST(stream_gets_what_was_taken_before_a_reset)
 	f.dev.class->deactivate(&f.dev);
 	f.dev.class->reset(&f.dev);
 	/* A reader that stands still is not waited for without end. */
-	EXPECT(!virtio_console_flush(&f.dev, 50));
+	EXPECT(!virtio_console_flush(&f.dev, 50, 10000));
 	EXPECT(!pthread_create(&reader, NULL, count_bytes, &fd[0]));
-	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
 	teardown(&f);
 	pthread_join(reader, &got);
 	EXPECT((size_t)got == taken);
@@ -849,7 +849,7 @@ TEST(stream_without_a_reader_drops)
 		send_chain(&f, 0x8000);
 		EXPECT(wait_used(&f, 1, f.avail[1]));
 	}
-	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
 	EXPECT(write(other[1], "still", 5) == 5 && hears(&f, "still"));
 	close(other[1]);
 	EXPECT(told_open(&f, 0));
@@ -878,6 +878,7 @@ TEST(stream_files_are_written_and_read)
 {
 	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
 	struct stream_opts s = { .kind = STREAM_FILE, .arg = path };
+	const char *name;
 	struct fixture f;
 	int fd;
 
@@ -885,12 +886,21 @@ TEST(stream_files_are_written_and_read)
 	snprintf(path, sizeof(path), "%s/file", dir);
 	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
 	EXPECT(says(&f, "first ") && says(&f, "second"));
-	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	EXPECT(fd >= 0 && reads(fd, "first second"));
 	close(fd);
 	teardown(&f);
 
+	s.arg = "/dev/full";
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(says(&f, "lost"));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000) && told_open(&f, 0));
+	f.dev.class->deactivate(&f.dev);
+	EXPECT(virtio_console_lost(&f.dev, &name) == ENOSPC);
+	teardown(&f);
+
+	s.arg = path;
 	s.kind = STREAM_READ;
 	EXPECT(setup_stream(&f, &s));
 	EXPECT(told_open(&f, 1) && says(&f, "dropped"));
@@ -997,7 +1007,7 @@ TEST(stream_pty_comes_and_goes)
 	fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	EXPECT(fd >= 0 && told_open(&f, 1));
 	EXPECT(says(&f, "farewell"));
-	EXPECT(virtio_console_flush(&f.dev, 10000));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
 	EXPECT(!pthread_create(&reader, NULL, read_late, &fd));
 	teardown(&f);
 	EXPECT(!pthread_join(reader, &got) && !strcmp(got, "farewell"));

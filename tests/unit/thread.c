@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "kvm/thread.h"
 #include "kvm/types.h"
@@ -82,5 +83,22 @@ TEST(thread_survives_a_file_that_shrank)
 	close(fd);
 }
 
+TEST(process_hears_signals_that_who_starts_it_does_not)
+{
+	char *const argv[] = { "sh", "-c", "kill $$; exit 3", NULL };
+	sigset_t set, old;
+	int status = 0;
+	pid_t pid;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	EXPECT(!process_spawn(&pid, "sh", NULL, argv));
+	EXPECT(waitpid(pid, &status, 0) == pid);
+	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 TEST_MAIN(T(thread_has_a_name_and_no_signals),
+	  T(process_hears_signals_that_who_starts_it_does_not),
 	  T(thread_survives_a_file_that_shrank));

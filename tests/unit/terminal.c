@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The console's other side: a terminal, which nobody may be reading. */
+#include <pty.h>
+#include <time.h>
+
+#include "../../builtin-console.c"
+
+#include "tests/unit/test.h"
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+/* Until @c has no room and the terminal has none. Return: how much it took */
+static size_t flood(struct console *c)
+{
+	static char x[4096];
+	size_t n, sent = 0;
+
+	memset(x, 'x', sizeof(x));
+	do {
+		n = console_offer(c, x, sizeof(x));
+		sent += n;
+	} while (n || console_drain(c) != -EAGAIN || c->len < sizeof(c->buf));
+	return sent;
+}
+
+TEST(terminal_that_is_not_read_holds_nobody_up)
+{
+	static struct console c;
+	static struct kvm kvm;
+	int master, slave;
+	size_t sent, got = 0;
+	char d[4096];
+	ssize_t n;
+	u64 begin;
+
+	EXPECT(!openpty(&master, &slave, NULL, NULL, NULL));
+	EXPECT(!console_open_log(&c, terminal_writer(slave), NULL));
+	EXPECT(c.out_fd != slave && !(fcntl(slave, F_GETFL) & O_NONBLOCK));
+	alarm(30);
+	sent = flood(&c);
+	begin = now_ns();
+	console_flush(&c, &kvm, 100);
+	EXPECT(now_ns() - begin < 2000000000ULL && c.stuck);
+	alarm(0);
+	while (got < sent && (n = read(master, d, sizeof(d))) > 0) {
+		got += n;
+		console_drain(&c);
+	}
+	EXPECT(got == sent);
+	close(c.out_fd);
+	console_close(&c);
+	close(slave);
+	close(master);
+}
+
+TEST(output_that_was_not_offered_is_asked_for_once)
+{
+	static struct console c;
+
+	EXPECT(!console_open_log(&c, -1, NULL));
+	EXPECT(!console_has_room(&c));
+	console_wake(&c);
+	EXPECT(console_has_room(&c) && !console_has_room(&c));
+	console_close(&c);
+}
+
+TEST(no_terminal_is_left_as_it_is)
+{
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC));
+	EXPECT(terminal_writer(fd[1]) == fd[1] && terminal_writer(-1) == -1);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+TEST_MAIN(T(terminal_that_is_not_read_holds_nobody_up),
+	  T(output_that_was_not_offered_is_asked_for_once),
+	  T(no_terminal_is_left_as_it_is))
