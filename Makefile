@@ -67,7 +67,6 @@ cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
 # Nothing passes often through what is not in here: small is what counts there.
 hot-y := kvm-cpu.c mmio.c ioport.c gmem.c virtio/queue.c virtio/iov.c
-hot-y += virtio/blk.c virtio/net-path.c disk/uring.c
 cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.

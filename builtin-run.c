@@ -5,10 +5,11 @@
  * Theory of operation: options become a machine, the machine a VM, the VM
  * runs until it ends, and the reason of its end becomes the exit status and
  * one line on stderr. Every step reports its own failure; this file prints
- * it. SIGUSR1 kicks vCPUs and does nothing by itself. A file that shrinks
- * under a private mapping of guest memory raises SIGBUS in whoever touches
- * it: the page is replaced by zeroes. Any other SIGBUS ends us as SIGQUIT does,
- * with the terminal as it was.
+ * it. SIGUSR1 kicks vCPUs and does nothing by itself. A vmlinux that shrinks
+ * under its private mapping raises SIGBUS in a thread of lkvm that touches
+ * it: the page is replaced by zeroes. A guest that does ends instead: KVM_RUN
+ * says EFAULT. Any other SIGBUS ends us as SIGQUIT does, with the terminal as
+ * it was.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -23,7 +23,7 @@
  * An eventfd that somebody outside of lkvm writes to is sent through without
  * a look at the dirty flag: irq_msi_listen() commits at once, and detaches the
  * irqfd while nothing may be sent. KVM finds what was written meanwhile when
- * the irqfd is attached again.
+ * the irqfd is attached again, and sends it, so that the route comes first.
  *
  * A guest chooses addresses and data freely. KVM refuses some, and with them
  * the whole table; the table is then made of what KVM has already accepted
@@ -271,29 +271,39 @@ void irq_msi_free(struct irq_chip *chip, struct irq_msi *msi)
 	msi->fd = -1;
 }
 
-int irq_msi_set(struct irq_chip *chip, struct irq_msi *msi, u64 addr, u32 data)
+static int set_irqfd(struct irq_chip *chip, const struct irq_msi *msi, bool on)
 {
-	unsigned int slot = msi->slot;
 	int rc = 0;
 
-	if (msi->fd < 0)
-		return -EINVAL;
-	pthread_mutex_lock(&chip->lock);
-	if (!chip->msi[slot].attached) {
-		rc = chip->ops->set_irqfd(chip->opaque, msi->fd, msi->gsi,
-					  true);
-		if (rc)
-			goto out_unlock;
-		chip->msi[slot].attached = true;
-	}
+	if (on != chip->msi[msi->slot].attached)
+		rc = chip->ops->set_irqfd(chip->opaque, msi->fd, msi->gsi, on);
+	if (!rc)
+		chip->msi[msi->slot].attached = on;
+	return rc;
+}
+
+static void set_message(struct irq_chip *chip, unsigned int slot, u64 addr,
+			u32 data)
+{
 	if (chip->msi[slot].live && chip->msi[slot].addr == addr &&
 	    chip->msi[slot].data == data)
-		goto out_unlock;
+		return;
 	chip->msi[slot].addr = addr;
 	chip->msi[slot].data = data;
 	chip->msi[slot].live = true;
 	set_dirty(chip, slot);
-out_unlock:
+}
+
+int irq_msi_set(struct irq_chip *chip, struct irq_msi *msi, u64 addr, u32 data)
+{
+	int rc;
+
+	if (msi->fd < 0)
+		return -EINVAL;
+	pthread_mutex_lock(&chip->lock);
+	rc = set_irqfd(chip, msi, true);
+	if (!rc)
+		set_message(chip, msi->slot, addr, data);
 	pthread_mutex_unlock(&chip->lock);
 	return rc;
 }
@@ -311,7 +321,8 @@ int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi)
 	return 0;
 }
 
-int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, bool on)
+int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
+		   u32 data, bool on)
 {
 	unsigned int slot = msi->slot;
 	int rc = 0;
@@ -319,13 +330,12 @@ int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, bool on)
 	if (msi->fd < 0)
 		return -EINVAL;
 	pthread_mutex_lock(&chip->lock);
+	if (on)
+		set_message(chip, slot, addr, data);
 	if (on && chip->msi[slot].dirty)
 		rc = commit_slot(chip, slot);
-	if (!rc && on != chip->msi[slot].attached) {
-		rc = chip->ops->set_irqfd(chip->opaque, msi->fd, msi->gsi, on);
-		if (!rc)
-			chip->msi[slot].attached = on;
-	}
+	if (!rc)
+		rc = set_irqfd(chip, msi, on);
 	pthread_mutex_unlock(&chip->lock);
 	return rc;
 }

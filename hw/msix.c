@@ -165,8 +165,7 @@ static void msix_apply_lent(struct pci_function *f, struct pci_msix_entry *e)
 	struct irq_chip *irq = pci_bus_irq(f->bus);
 	bool on = msix_is_enabled(f) && !msix_is_masked(f, e);
 
-	if (!on || !irq_msi_set(irq, &e->msi, e->addr, e->data))
-		irq_msi_listen(irq, &e->msi, on);
+	irq_msi_listen(irq, &e->msi, e->addr, e->data, on);
 	if (on && e->pending)
 		msix_send(f, e);
 }

@@ -10,14 +10,17 @@
  * owns queues, requests and the engine until deactivate has joined it; the
  * core's locks are held meanwhile, and the thread takes none of them. It
  * waits in disk_wait() for kicks, completions and @control_fd at once. A
- * round: pop what is there, start it, complete what is done, and signal each
- * queue at most once. Kicks are asked for only before the thread sleeps. To
- * stop, it pops no more, waits for what is in flight, and gives all of it
- * back: nothing is left to save.
+ * round: pop what is there, a ring's worth of each queue at most, start it,
+ * complete what is done, and signal each queue at most once. Kicks are asked
+ * for only before the thread sleeps. To stop, it pops no more, waits for what
+ * is in flight, and gives all of it back: nothing is left to save.
  *
  * Requests come from a table of as many as the rings have entries. A guest
  * that makes more available (descriptors may be reused before they are given
- * back) waits until some are completed.
+ * back) waits until some are completed. So it does while MAX_BYTES are in
+ * flight, and no transfer is longer: whoever stops the device has twice that
+ * to wait for. Queues take turns to be first. SEG_MAX pieces of SEG_SIZE_MAX,
+ * which is what a driver is told, are less than MAX_BYTES.
  *
  * A write is in the host's page cache when it completes; VIRTIO_BLK_F_FLUSH
  * makes it lasting. A driver that did not negotiate FLUSH expects
@@ -28,8 +31,8 @@
  *
  * What a guest can do wrong: a chain without room for header or status makes
  * the device need a reset. Sectors past the end, lengths that are no multiple
- * of 512, and writes to a read-only disk are VIRTIO_BLK_S_IOERR; a type or
- * flag that is not known VIRTIO_BLK_S_UNSUPP. Every request is completed. An
+ * of 512 or too long, and writes to a read-only disk are VIRTIO_BLK_S_IOERR; a
+ * type or flag that is not known VIRTIO_BLK_S_UNSUPP. Every request is completed. An
  * error of the host's disk is IOERR as well, and said once per activation,
  * LOG_MAX times at most: activating again is up to the guest.
  */
@@ -52,6 +55,8 @@
 #define SECTOR_SHIFT 9
 #define SECTOR_MASK 511
 #define SEG_MAX (VQ_CHAIN_MAX - 2)
+#define SEG_SIZE_MAX 0x40000U
+#define MAX_BYTES 0x4000000U
 #define MAX_DISCARD_SECTORS 0x400000U
 /* Zeroes may have to be written one by one: keep that short. */
 #define MAX_ZEROES_SECTORS 0x10000U
@@ -77,6 +82,8 @@ struct blk_req {
 /**
  * struct blk - an instance; all from @dq on is the thread's while it runs
  * @started: posted by the thread once @start_error is known
+ * @bytes: the lengths of what is in flight
+ * @first: the queue that is first in the next round
  * @signal: queues to signal at the end of the round
  */
 struct blk {
@@ -95,6 +102,8 @@ struct blk {
 	unsigned int nr_reqs;
 	unsigned int nr_fresh;
 	unsigned int in_flight;
+	u64 bytes;
+	unsigned int first;
 	bool stopping;
 	bool write_through;
 	bool said;
@@ -102,15 +111,21 @@ struct blk {
 	u32 signal;
 };
 
+static bool req_available(const struct blk *b)
+{
+	return b->bytes < MAX_BYTES && (b->free || b->nr_fresh < b->nr_reqs);
+}
+
 /* Requests that were never used are taken last: their pages stay untouched. */
 static struct blk_req *req_get(struct blk *b)
 {
 	struct blk_req *req = b->free;
 
-	if (req)
-		b->free = req->next;
-	else if (b->nr_fresh < b->nr_reqs)
-		req = &b->reqs[b->nr_fresh++];
+	if (!req_available(b))
+		return NULL;
+	if (!req)
+		return &b->reqs[b->nr_fresh++];
+	b->free = req->next;
 	return req;
 }
 
@@ -118,11 +133,6 @@ static void req_put(struct blk *b, struct blk_req *req)
 {
 	req->next = b->free;
 	b->free = req;
-}
-
-static bool req_available(const struct blk *b)
-{
-	return b->free || b->nr_fresh < b->nr_reqs;
 }
 
 /* Give the chain back; @data bytes of it were written before the status. */
@@ -155,7 +165,8 @@ static int start_transfer(struct blk *b, struct blk_req *req, bool write,
 
 	if (write && disk_info(b->disk)->readonly)
 		return VIRTIO_BLK_S_IOERR;
-	if (len & SECTOR_MASK || !in_capacity(b, sector, len))
+	if (len & SECTOR_MASK || len > MAX_BYTES ||
+	    !in_capacity(b, sector, len))
 		return VIRTIO_BLK_S_IOERR;
 	d->op = write ? DISK_WRITE : DISK_READ;
 	d->off = sector << SECTOR_SHIFT;
@@ -243,16 +254,21 @@ static void req_start(struct blk *b, struct blk_req *req,
 		return;
 	}
 	b->in_flight++;
+	b->bytes += req->disk.len;
 	disk_submit(b->dq, &req->disk);
 }
 
-/* Pop and start all that is there, as long as there are requests for it. */
+/*
+ * Pop and start what is there, as long as there are requests for it. A guest
+ * can add to it as quickly as that is done: what is more than the ring holds
+ * has the next round.
+ */
 static void queue_run(struct blk *b, struct virtqueue *vq)
 {
 	struct virtio_blk_outhdr hdr;
 	struct blk_req *req;
 
-	while ((req = req_get(b))) {
+	for (u32 n = vq->num; n && (req = req_get(b)); n--) {
 		const struct vq_chain *c = &req->chain;
 
 		if (virtqueue_pop(vq, &req->chain) <= 0) {
@@ -303,6 +319,7 @@ static void req_complete(struct blk *b, struct blk_req *req)
 		return;
 	}
 	b->in_flight--;
+	b->bytes -= d->len;
 	if (d->result == -EOPNOTSUPP) {
 		status = VIRTIO_BLK_S_UNSUPP;
 	} else if (d->result) {
@@ -327,8 +344,11 @@ static bool set_notify(struct blk *b, bool on)
 
 static void run_queues(struct blk *b)
 {
-	for (unsigned int i = 0; i < b->dev->nr_queues; i++)
-		queue_run(b, &b->dev->queue[i]);
+	unsigned int nr = b->dev->nr_queues;
+
+	for (unsigned int i = 0; i < nr; i++)
+		queue_run(b, &b->dev->queue[(b->first + i) % nr]);
+	b->first++;
 }
 
 static void signal_queues(struct blk *b)
@@ -416,7 +436,7 @@ static int blk_activate(struct virtio_device *dev)
 	b->nr_reqs = 0;
 	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		if (dev->queue[i].ready)
-			b->nr_reqs += dev->queue[i].size;
+			b->nr_reqs += dev->queue[i].num;
 	}
 	b->nr_fresh = 0;
 	b->free = NULL;
@@ -463,7 +483,8 @@ static u64 blk_features(struct virtio_device *dev)
 {
 	struct blk *b = dev->priv;
 	const struct disk_info *info = disk_info(b->disk);
-	u64 f = BIT_ULL(VIRTIO_BLK_F_SEG_MAX) | BIT_ULL(VIRTIO_BLK_F_BLK_SIZE) |
+	u64 f = BIT_ULL(VIRTIO_BLK_F_SIZE_MAX) | BIT_ULL(VIRTIO_BLK_F_SEG_MAX) |
+		BIT_ULL(VIRTIO_BLK_F_BLK_SIZE) |
 		BIT_ULL(VIRTIO_BLK_F_TOPOLOGY) | BIT_ULL(VIRTIO_BLK_F_FLUSH);
 
 	if (info->readonly)
@@ -497,6 +518,7 @@ static void config_fill(struct blk *b, u16 nr_queues)
 	while (block << exp < info->physical_block_size && exp < 15)
 		exp++;
 	c->capacity = htole64(info->size >> SECTOR_SHIFT);
+	c->size_max = htole32(SEG_SIZE_MAX);
 	c->seg_max = htole32(SEG_MAX);
 	c->blk_size = htole32(block);
 	c->physical_block_exp = exp;

@@ -315,22 +315,11 @@ struct virtqueue *virtio_selected_queue(struct virtio_device *dev)
 }
 
 /* Not while queues are lent either: their thread reads them without a lock. */
-static bool queue_writable(const struct virtio_device *dev,
+bool virtio_queue_writable(const struct virtio_device *dev,
 			   const struct virtqueue *vq)
 {
 	return !vq->ready && !dev->active &&
 	       status_load(dev) & VIRTIO_CONFIG_S_ACKNOWLEDGE;
-}
-
-bool virtio_queue_writable(struct virtio_device *dev,
-			   const struct virtqueue *vq)
-{
-	bool writable;
-
-	pthread_mutex_lock(&dev->lock);
-	writable = queue_writable(dev, vq);
-	pthread_mutex_unlock(&dev->lock);
-	return writable;
 }
 
 void virtio_queue_enable(struct virtio_device *dev, struct virtqueue *vq,
@@ -340,7 +329,7 @@ void virtio_queue_enable(struct virtio_device *dev, struct virtqueue *vq,
 	if (!on) {
 		if (!dev->active)
 			vq->ready = false;
-	} else if (queue_writable(dev, vq)) {
+	} else if (virtio_queue_writable(dev, vq)) {
 		if (virtqueue_map(vq))
 			virtio_needs_reset(dev, "bad ring size or address");
 		else

@@ -154,19 +154,8 @@ static void set_high(u64 *gpa, u32 v)
 	*gpa = (*gpa & 0xffffffffULL) | (u64)v << 32;
 }
 
-static void reg_write_queue(struct virtio_device *dev, u64 off, u32 v)
+static void queue_set(struct virtqueue *vq, u64 off, u32 v)
 {
-	struct virtqueue *vq = virtio_selected_queue(dev);
-
-	if (!vq)
-		return;
-	if (off == VIRTIO_MMIO_QUEUE_READY) {
-		virtio_queue_enable(dev, vq, v & 1);
-		return;
-	}
-	if (!virtio_queue_writable(dev, vq))
-		return;
-
 	switch (off) {
 	case VIRTIO_MMIO_QUEUE_NUM:
 		vq->size = v <= vq->size_max ? v : 0;
@@ -190,6 +179,22 @@ static void reg_write_queue(struct virtio_device *dev, u64 off, u32 v)
 		set_high(&vq->used_gpa, v);
 		break;
 	}
+}
+
+static void reg_write_queue(struct virtio_device *dev, u64 off, u32 v)
+{
+	struct virtqueue *vq = virtio_selected_queue(dev);
+
+	if (!vq)
+		return;
+	if (off == VIRTIO_MMIO_QUEUE_READY) {
+		virtio_queue_enable(dev, vq, v & 1);
+		return;
+	}
+	pthread_mutex_lock(&dev->lock);
+	if (virtio_queue_writable(dev, vq))
+		queue_set(vq, off, v);
+	pthread_mutex_unlock(&dev->lock);
 }
 
 static void reg_select(struct virtio_device *dev, u32 *reg, u32 v)

@@ -273,15 +273,16 @@ static void queue_set_rings(struct virtio_device *dev, struct virtqueue *vq,
 {
 	u64 *gpa = queue_address(vq, off);
 
-	if (!virtio_queue_writable(dev, vq))
-		return;
 	pthread_mutex_lock(&dev->lock);
+	if (!virtio_queue_writable(dev, vq))
+		goto out_unlock;
 	if (off == VIRTIO_PCI_COMMON_Q_SIZE)
 		vq->size = (u16)v;
 	else if (off & 4)
 		*gpa = (u32)*gpa | (u64)v << 32;
 	else
 		*gpa = (*gpa & ~0xffffffffULL) | v;
+out_unlock:
 	pthread_mutex_unlock(&dev->lock);
 }
 

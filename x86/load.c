@@ -11,14 +11,15 @@
  *
  * Each file is opened once, without waiting, and only a regular one is taken. A VM
  * keeps both open, to load them once more when it is reset.
- * Of a vmlinux and an initrd whole pages are mapped privately over guest RAM
- * where file offset and address agree modulo the page size; edges, and all of
- * it where mapping is refused, are read. A bzImage is read: it unpacks itself
- * over its own place, so that each mapped page would fault twice, to be read
- * and to be replaced, and would keep a large page from being there. Nothing is
- * ever written to a file. Who shrinks or rewrites a file while the VM runs
- * changes the memory of that VM; the loader itself never reads through such a
- * mapping.
+ * Of a vmlinux whole pages are mapped privately over guest RAM where file
+ * offset and address agree modulo the page size; edges, and all of it where
+ * mapping is refused, are read. A bzImage is read: it unpacks itself over its
+ * own place, so that each mapped page would fault twice, to be read and to be
+ * replaced, and would keep a large page from being there. So is an initrd,
+ * which people rewrite in place: a page that is mapped and no longer in the
+ * file ends the VM when the guest touches it. Nothing is ever written to a
+ * file. Who shrinks or rewrites a vmlinux while the VM runs changes the memory
+ * of that VM; the loader itself never reads through such a mapping.
  *
  * Only called while a VM is set up, on the main thread, before vCPUs run; no
  * locks. A guest can do nothing here, but the files are foreign: see the
@@ -414,7 +415,7 @@ static int initrd_place(const struct load_file *f, const void *archive,
 	if (at->archive_len &&
 	    gmem_write(f->gmem, at->gpa, archive, at->archive_len))
 		return report_error(f->r, EFAULT, "initrd of lkvm");
-	return f->size ? load_place(f, 0, at->gpa + at->archive_len, f->size) :
+	return f->size ? load_copy(f, 0, at->gpa + at->archive_len, f->size) :
 			 0;
 }
 

@@ -21,6 +21,7 @@
 #include "x86/vm.h"
 
 #define MSR_IA32_TSC 0x10
+#define MSR_IA32_FEAT_CTL 0x3a
 #define MAX_MSRS 1024
 
 union copied {
@@ -34,6 +35,7 @@ union copied {
 	struct kvm_vcpu_events events;
 	struct kvm_mp_state mp;
 	struct kvm_regs regs;
+	struct kvm_msrs msrs;
 };
 
 struct pair {
@@ -91,12 +93,27 @@ static int copy_msrs(int from, int to, const struct kvm_msr_list *list)
 	return err;
 }
 
+/*
+ * A vCPU that is in VMX operation may have no CR0 and CR4 that a new one has. KVM
+ * ends that operation when we change this MSR; without VMX there may be none.
+ */
+static void leave_vmx(int fd)
+{
+	union copied v = { .msrs.nmsrs = 1 };
+
+	v.msrs.entries[0] = (struct kvm_msr_entry){
+		.index = MSR_IA32_FEAT_CTL,
+	};
+	ioctl(fd, KVM_SET_MSRS, &v);
+}
+
 static int copy_cpu(struct kvm_cpu *cpu, int from,
 		    const struct kvm_msr_list *list)
 {
 	union copied v;
 	int err = 0;
 
+	leave_vmx(cpu->fd);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cpu_pairs) && !err; i++) {
 		const struct pair *p = &cpu_pairs[i];
 

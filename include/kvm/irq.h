@@ -107,12 +107,13 @@ int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi);
 
 /**
  * irq_msi_listen() - whether what others write to msi->fd is sent
- * @on: the message takes effect at once; off: writes wait in the eventfd, and
- *	are sent when it is on again. Set once irq_msi_set() was called
+ * @on: the message @data to @addr takes effect at once; off: both are ignored,
+ *	writes wait in the eventfd, and are sent when it is on again
  *
  * Return: 0 or -errno of KVM.
  */
-int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, bool on);
+int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
+		   u32 data, bool on);
 
 /** irq_msi_signal() - send the message; one write(2) */
 void irq_msi_signal(struct irq_chip *chip, struct irq_msi *msi);

@@ -162,8 +162,12 @@ struct virtqueue *virtio_selected_queue(struct virtio_device *dev);
 /** virtio_queue_enable() - the driver declares the selected queue ready */
 void virtio_queue_enable(struct virtio_device *dev, struct virtqueue *vq,
 			 bool on);
-/** virtio_queue_writable() - not after it is ready, nor without ACKNOWLEDGE */
-bool virtio_queue_writable(struct virtio_device *dev,
+/**
+ * virtio_queue_writable() - not after it is ready, nor without ACKNOWLEDGE
+ *
+ * Context: under dev->lock, which is kept for the write.
+ */
+bool virtio_queue_writable(const struct virtio_device *dev,
 			   const struct virtqueue *vq);
 /** virtio_config_read() - reads past the end give zero */
 void virtio_config_read(struct virtio_device *dev, u64 off, void *d,

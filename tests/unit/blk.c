@@ -2,6 +2,7 @@
 /* Tests of virtio/blk.c: a driver in this process, over fake guest memory. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -19,6 +20,10 @@
 #define DATA 0x80000
 #define HDR 0x70000
 #define STATUS 0x78000
+#define TABLES 0x20000
+/* The longest transfer that the device takes, in how large pieces */
+#define LONG_MAX_BYTES (64U * 1024 * 1024)
+#define LONG_PIECE (384U * 1024)
 #define FLUSH_BIT BIT_ULL(VIRTIO_BLK_F_FLUSH)
 
 struct fixture {
@@ -99,12 +104,13 @@ static struct vm_log the_log(struct fixture *f)
 	return (struct vm_log){ .emit = count_line, .opaque = f };
 }
 
-static bool setup(struct test *t, struct fixture *f, bool readonly,
-		  enum disk_engine engine, struct vm_log *log)
+/* @size: bytes, or 0 for a disk that is read-only */
+static bool setup_size(struct test *t, struct fixture *f, off_t size,
+		       enum disk_engine engine, struct vm_log *log)
 {
 	struct virtio_env env = { .gmem = &f->gmem, .log = log };
 	struct disk_opts o = {
-		.path = f->path, .readonly = readonly, .engine = engine,
+		.path = f->path, .readonly = !size, .engine = engine,
 	};
 	struct virtio_blk_opts bo = { .serial = "serial", .nr_queues = 2 };
 	struct report r = { 0 };
@@ -113,7 +119,7 @@ static bool setup(struct test *t, struct fixture *f, bool readonly,
 	*f = (struct fixture){ .path = "/tmp/lkvm-blk-XXXXXX" };
 	*log = the_log(f);
 	fd = mkstemp(f->path);
-	EXPECT(fd >= 0 && !ftruncate(fd, DISK_SIZE));
+	EXPECT(fd >= 0 && !ftruncate(fd, size ? size : DISK_SIZE));
 	close(fd);
 	f->ram = aligned_alloc(4096, RAM_SIZE);
 	memset(f->ram, 0, RAM_SIZE);
@@ -129,6 +135,12 @@ static bool setup(struct test *t, struct fixture *f, bool readonly,
 	f->dev->transport = &fake_transport;
 	f->dev->transport_priv = f;
 	return true;
+}
+
+static bool setup(struct test *t, struct fixture *f, bool readonly,
+		  enum disk_engine engine, struct vm_log *log)
+{
+	return setup_size(t, f, readonly ? 0 : DISK_SIZE, engine, log);
 }
 
 static void teardown(struct fixture *f)
@@ -430,6 +442,135 @@ TEST(blk_serves_two_queues_across_pause_and_reset)
 	teardown(&f);
 }
 
+/* A read of @bytes, which all go to one place over and over. */
+static void offer_long(struct fixture *f, unsigned int i, u32 bytes)
+{
+	struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_IN };
+	u32 table = TABLES + i * 0x1000, n = 0;
+	struct vring_desc d = {
+		.addr = HDR, .len = sizeof(h), .flags = VRING_DESC_F_NEXT,
+		.next = 1,
+	};
+	u16 head = i, idx = f->avail[0] + 1;
+
+	put(f, HDR, &h, sizeof(h));
+	f->ram[STATUS + i] = 0xff;
+	put(f, table, &d, sizeof(d));
+	d.flags |= VRING_DESC_F_WRITE;
+	d.addr = DATA;
+	for (; bytes; bytes -= d.len) {
+		d.len = MIN(bytes, LONG_PIECE);
+		d.next = ++n + 1;
+		put(f, table + n * 16, &d, sizeof(d));
+	}
+	d = (struct vring_desc){
+		.addr = STATUS + i, .len = 1, .flags = VRING_DESC_F_WRITE,
+	};
+	put(f, table + ++n * 16, &d, sizeof(d));
+	d = (struct vring_desc){
+		.addr = table, .len = (n + 1) * 16,
+		.flags = VRING_DESC_F_INDIRECT,
+	};
+	put(f, RING(0) + 16 * i, &d, sizeof(d));
+	put(f, AVAIL(0) + 4 + 2 * (f->avail[0] % QUEUE_SIZE), &head, 2);
+	__atomic_store_n((u16 *)(f->ram + AVAIL(0) + 2), idx,
+			 __ATOMIC_RELEASE);
+	f->avail[0] = idx;
+}
+
+static void check_long(struct test *t, enum disk_engine e)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup_size(t, &f, 2 * LONG_MAX_BYTES, e, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+	offer_long(&f, 0, LONG_MAX_BYTES + 512);
+	virtio_notify(f.dev, 0);
+	EXPECT(collect(&f, 0, 1) && f.ram[STATUS] == VIRTIO_BLK_S_IOERR);
+
+	for (unsigned int i = 0; i < QUEUE_SIZE; i++)
+		offer_long(&f, i, LONG_MAX_BYTES);
+	virtio_notify(f.dev, 0);
+	EXPECT(collect(&f, 0, 1));
+	EXPECT(!virtio_device_pause(f.dev));
+	EXPECT((u16)(used_idx(&f, 0) - f.used[0]) < QUEUE_SIZE - 1);
+	EXPECT(!virtio_device_resume(f.dev));
+	EXPECT(collect(&f, 0, QUEUE_SIZE - 1));
+	for (unsigned int i = 0; i < QUEUE_SIZE; i++)
+		EXPECT(f.ram[STATUS + i] == VIRTIO_BLK_S_OK);
+	EXPECT(f.nr_logged == 0);
+	teardown(&f);
+}
+
+TEST(blk_stops_without_all_that_was_asked_for)
+{
+	check_long(t, DISK_ENGINE_URING);
+	check_long(t, DISK_ENGINE_THREADS);
+}
+
+struct refill {
+	struct fixture *f;
+	bool stop;
+};
+
+/* Whatever was completed is available again at once. */
+static void *refill_main(void *opaque)
+{
+	struct refill *r = opaque;
+	u16 *avail = (u16 *)(r->f->ram + AVAIL(0) + 2);
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED))
+		__atomic_store_n(avail, used_idx(r->f, 0) + QUEUE_SIZE,
+				 __ATOMIC_RELEASE);
+	return NULL;
+}
+
+TEST(blk_queue_that_is_refilled_does_not_starve_another)
+{
+	const struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_GET_ID };
+	const struct piece id[3] = {
+		{ HDR + 64, 16, false }, { DATA + 0x10000, 20, true },
+		{ STATUS + 1, 1, true },
+	};
+	const struct piece read[3] = {
+		{ HDR, 16, false }, { DATA, 512, true }, { STATUS, 1, true },
+	};
+	struct fixture f;
+	struct vm_log log;
+	struct refill r = { .f = &f };
+	const struct virtqueue *vq;
+	bool starved = false;
+	pthread_t thread;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT | BIT_ULL(VIRTIO_BLK_F_MQ));
+	vq = &f.dev->queue[0];
+	put(&f, HDR + 64, &h, sizeof(h));
+	/* The ring is zeroes: all of its entries are this chain. */
+	offer(&f, 0, 0, id, 3);
+	virtio_notify(f.dev, 0);
+	EXPECT(collect(&f, 0, 1));
+	EXPECT(!pthread_create(&thread, NULL, refill_main, &r));
+	virtio_notify(f.dev, 0);
+	for (int i = 0; i < 20 && !starved; i++) {
+		offer(&f, 1, 0, read, 3);
+		virtio_notify(f.dev, 1);
+		starved = !collect(&f, 1, 1);
+	}
+	EXPECT(!starved);
+	EXPECT(!virtio_device_pause(f.dev));
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	EXPECT(!pthread_join(thread, NULL));
+	/* Neither do its own completions. */
+	EXPECT(vq->count.chains > QUEUE_SIZE);
+	EXPECT(vq->count.chains <= vq->count.signals * QUEUE_SIZE);
+	EXPECT(f.nr_logged == 0);
+	teardown(&f);
+}
+
 TEST(blk_disk_error_is_said_once)
 {
 	struct fixture f;
@@ -458,6 +599,7 @@ TEST(blk_config_and_state_describe_the_disk)
 	EXPECT(le64toh(c.capacity) == DISK_SIZE / 512);
 	EXPECT(c.blk_size == 512 && c.physical_block_exp == 3);
 	EXPECT(c.num_queues == 2 && c.seg_max == VQ_CHAIN_MAX - 2);
+	EXPECT((u64)c.seg_max * c.size_max < LONG_MAX_BYTES);
 	virtio_blk_class.save(f.dev, &out);
 	for (size_t len = 0; len <= out.len; len++) {
 		struct state_in in = { .buf = out.buf, .len = len };
@@ -478,5 +620,7 @@ TEST_MAIN(T(blk_reads_back_what_was_written),
 	  T(blk_takes_header_and_status_in_any_pieces),
 	  T(blk_chain_without_header_or_status_needs_reset),
 	  T(blk_serves_two_queues_across_pause_and_reset),
+	  T(blk_stops_without_all_that_was_asked_for),
+	  T(blk_queue_that_is_refilled_does_not_starve_another),
 	  T(blk_disk_error_is_said_once),
 	  T(blk_config_and_state_describe_the_disk))

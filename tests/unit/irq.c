@@ -18,6 +18,7 @@ struct fake {
 	unsigned int irqfds;
 	u32 nr;
 	u32 refuse_hi;
+	u32 irqfd_route;
 	struct kvm_irq_routing_entry entry[16];
 };
 
@@ -53,6 +54,7 @@ static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
 	(void)fd;
 	(void)gsi;
 	f->irqfds += on ? 1U : -1U;
+	f->irqfd_route = f->nr ? f->entry[0].u.msi.data : 0;
 	return 0;
 }
 
@@ -150,6 +152,26 @@ TEST(irq_msi_routes_are_committed_once_at_the_first_signal)
 	irq_chip_destroy(chip);
 }
 
+/* What was written meanwhile goes out as soon as the irqfd is attached. */
+TEST(irq_msi_listen_attaches_after_the_route_is_there)
+{
+	struct fake f = { 0 };
+	struct irq_msi msi;
+	struct irq_chip *chip;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	EXPECT(!irq_msi_alloc(chip, &msi));
+	EXPECT(!irq_msi_listen(chip, &msi, 0xfee00000, 0x31, true));
+	EXPECT(f.irqfds == 1 && f.irqfd_route == 0x31);
+	EXPECT(!irq_msi_listen(chip, &msi, 0, 0, false) && f.irqfds == 0);
+	EXPECT(!irq_msi_listen(chip, &msi, 0xfee00000, 0x32, true));
+	EXPECT(f.irqfds == 1 && f.irqfd_route == 0x32);
+	EXPECT(f.routing_calls == 2 && f.nr == 1);
+	irq_msi_free(chip, &msi);
+	EXPECT(f.irqfds == 0);
+	irq_chip_destroy(chip);
+}
+
 TEST(irq_msi_refused_by_kvm_does_not_silence_others)
 {
 	struct fake f = { .refuse_hi = 7 };
@@ -197,5 +219,6 @@ TEST(irq_msi_slots_end_and_are_reused)
 TEST_MAIN(T(irq_line_is_the_or_of_its_sources),
 	  T(irq_line_refuses_a_33rd_source_and_a_bad_gsi),
 	  T(irq_msi_routes_are_committed_once_at_the_first_signal),
+	  T(irq_msi_listen_attaches_after_the_route_is_there),
 	  T(irq_msi_refused_by_kvm_does_not_silence_others),
 	  T(irq_msi_slots_end_and_are_reused))

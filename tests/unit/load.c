@@ -378,6 +378,21 @@ TEST(initrd_is_placed_as_high_as_the_kernel_allows)
 	teardown(&f);
 }
 
+TEST(initrd_may_be_rewritten_once_it_is_loaded)
+{
+	struct setup_header h = header();
+	struct boot_params *bp;
+	struct fixture f;
+
+	setup(&f, false);
+	bp = (struct boot_params *)(f.low + X86_BOOT_PARAMS_GPA);
+	initrd_make(&f, 0x3123);
+	EXPECT(!try_header(&f, &h));
+	EXPECT(!ftruncate(f.initrd_fd, 0));
+	EXPECT(filled(f.low + bp->hdr.ramdisk_image, 0x3123));
+	teardown(&f);
+}
+
 TEST(initrd_keeps_off_the_kernel)
 {
 	struct setup_header h = header();
@@ -1047,6 +1062,7 @@ TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(bzimage_alignment_is_honoured),
 	  T(command_line_limit_is_the_kernels),
 	  T(initrd_is_placed_as_high_as_the_kernel_allows),
+	  T(initrd_may_be_rewritten_once_it_is_loaded),
 	  T(initrd_keeps_off_the_kernel),
 	  T(archive_of_ours_comes_before_the_initrd),
 	  T(initrd_that_does_not_fit_is_refused_with_sizes),
