@@ -18,7 +18,6 @@
  * No state, no locks. Not supported: detached threads.
  */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,13 +72,6 @@ out:
 	if (err)
 		free(s);
 	return -err;
-}
-
-void thread_batch(void)
-{
-	const struct sched_param none = { 0 };
-
-	sched_setscheduler(0, SCHED_BATCH, &none);
 }
 
 int process_spawn(pid_t *pid, const char *file,

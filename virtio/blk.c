@@ -395,7 +395,6 @@ static void *blk_main(void *opaque)
 	unsigned int nr_fds = 0;
 	int ret;
 
-	thread_batch();
 	ret = disk_queue_create(b->disk, b->nr_reqs, &b->dq);
 	b->start_error = ret;
 	sem_post(&b->started);

@@ -9,8 +9,7 @@
  * read and nothing is changed in the set; what is ready is remembered in
  * @rx_ready and @tx_full. Kicks are asked for only before it sleeps, and for
  * the receive queue only while it is short of buffers. Each queue is signalled
- * once a round. What it waits for often comes from who runs on the same CPU: the
- * thread is SCHED_BATCH, which does not preempt that at the first frame of many.
+ * once a round.
  *
  * Transmit: up to NET_TX_BATCH chains are popped; header copied out, checked,
  * and put before the guest's own pieces; then one send() of the backend. What
@@ -495,7 +494,6 @@ static void *pair_main(void *opaque)
 	struct net *n = p->net;
 	bool more;
 
-	thread_batch();
 	if (p->ctrlq && n->announce) {
 		n->announce = false;
 		__atomic_or_fetch(&n->status, VIRTIO_NET_S_ANNOUNCE,

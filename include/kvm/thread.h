@@ -18,15 +18,6 @@ int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
 		 const char *name);
 
 /**
- * thread_batch() - the calling thread does not preempt who runs where it wakes up
- *
- * For one whose work comes in many small pieces from others on the same CPU: it
- * gets them at once, when they sleep or with the next tick. It has no effect where
- * the CPU is idle. Not being allowed to is no error.
- */
-void thread_batch(void);
-
-/**
  * process_spawn() - posix_spawnp() of a program that hears signals
  *
  * Context: the main thread, which hears none while it waits.
