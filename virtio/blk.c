@@ -69,12 +69,14 @@
  * struct blk_req - a request in flight
  * @disk: first, so that the engine's pointer is ours
  * @flushing: the write is done, the flush that makes it lasting runs
+ * @bytes: that are moved for it: a discard, however long, moves none
  */
 struct blk_req {
 	struct disk_req disk;
 	struct blk_req *next;
 	struct virtqueue *vq;
 	bool flushing;
+	u32 bytes;
 	struct iovec iov[VQ_CHAIN_MAX];
 	struct vq_chain chain;
 };
@@ -82,7 +84,7 @@ struct blk_req {
 /**
  * struct blk - an instance; all from @dq on is the thread's while it runs
  * @started: posted by the thread once @start_error is known
- * @bytes: the lengths of what is in flight
+ * @bytes: of all that is in flight
  * @first: the queue that is first in the next round
  * @signal: queues to signal at the end of the round
  */
@@ -254,7 +256,8 @@ static void req_start(struct blk *b, struct blk_req *req,
 		return;
 	}
 	b->in_flight++;
-	b->bytes += req->disk.len;
+	req->bytes = req->disk.op == DISK_DISCARD ? 0 : req->disk.len;
+	b->bytes += req->bytes;
 	disk_submit(b->dq, &req->disk);
 }
 
@@ -319,7 +322,7 @@ static void req_complete(struct blk *b, struct blk_req *req)
 		return;
 	}
 	b->in_flight--;
-	b->bytes -= d->len;
+	b->bytes -= req->bytes;
 	if (d->result == -EOPNOTSUPP) {
 		status = VIRTIO_BLK_S_UNSUPP;
 	} else if (d->result) {
