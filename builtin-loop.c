@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "builtin.h"
@@ -37,14 +36,6 @@ struct last_words {
 	u64 heard;
 	u64 passed;
 };
-
-u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 void signals_block(sigset_t *set)
 {

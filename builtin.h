@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include "kvm/clock.h"
 #include "kvm/control.h"
 #include "kvm/discover.h"
 #include "kvm/initramfs.h"
@@ -626,8 +627,6 @@ struct run_times {
 	u64 start;
 	u64 end;
 };
-
-u64 now_ns(void);
 
 /* builtin-control.c: the control socket of the VM that this process runs. */
 

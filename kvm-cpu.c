@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "kvm/arch.h"
+#include "kvm/clock.h"
 #include "kvm/kvm-cpu.h"
 
 /* How often it is looked whether a vCPU waits for its output */
@@ -138,7 +139,6 @@ static int kvm_cpu_step(struct kvm_cpu *cpu)
 static void *kvm_cpu_thread(void *arg)
 {
 	struct kvm_cpu *cpu = arg;
-	struct timespec ts;
 	char name[16];
 	sigset_t set;
 
@@ -151,8 +151,7 @@ static void *kvm_cpu_thread(void *arg)
 	pthread_sigmask(SIG_SETMASK, &set, NULL);
 
 	if (kvm_cpu_may_run(cpu)) {
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		cpu->first = ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+		cpu->first = now_ns();
 		while (kvm_cpu_step(cpu))
 			;
 	}

@@ -49,6 +49,7 @@
 #include <unistd.h>
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include "kvm/clock.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 
@@ -960,14 +961,6 @@ static bool console_busy(struct console *c)
 	return false;
 }
 
-static u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
-}
-
 /* A driver that has reset the device has stopped the thread, not the bytes. */
 static void port_drain(struct console *c, struct port *p, u64 end,
 		       unsigned int patience_ms)
@@ -977,7 +970,7 @@ static void port_drain(struct console *c, struct port *p, u64 end,
 
 	while (p->opts.stream && p->out_len) {
 		stream_push(c, p);
-		now = now_ms();
+		now = now_ns() / 1000000;
 		if (!p->out_len || now >= end)
 			break;
 		stream_poll(p->opts.stream, poll_out, false, true);
@@ -991,7 +984,7 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 			  unsigned int total_ms)
 {
 	struct console *c = dev->priv;
-	u64 end = now_ms() + total_ms, until, seen;
+	u64 end = now_ns() / 1000000 + total_ms, until, seen;
 	struct timespec t;
 	int err = 0;
 	bool busy;
@@ -1000,8 +993,8 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
 		port_drain(c, &c->port[i], end, patience_ms);
 	while ((busy = console_busy(c)) && c->running && !err &&
-	       now_ms() < end) {
-		until = MIN(now_ms() + patience_ms, end);
+	       now_ns() / 1000000 < end) {
+		until = MIN(now_ns() / 1000000 + patience_ms, end);
 		t.tv_sec = until / 1000;
 		t.tv_nsec = until % 1000 * 1000000;
 		seen = c->nr_moved;

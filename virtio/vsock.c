@@ -51,9 +51,9 @@
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <linux/virtio_ids.h>
+#include "kvm/clock.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 #include "virtio/vsock.h"
@@ -199,14 +199,6 @@ struct vsock {
 	struct vq_chain chain;
 	struct iovec iov[VQ_CHAIN_MAX];
 };
-
-static u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* Connections */
 

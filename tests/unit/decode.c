@@ -11,14 +11,6 @@
 static const char report[] = "BUG: x\n f+0x1/0x2\n";
 static const char *shown = report;
 
-u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 struct tree {
 	char dir[64];
 	char kernel[128];

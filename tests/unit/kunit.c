@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "../../builtin-testkunit.c"
 
@@ -31,14 +30,6 @@ static struct test *now;
 static const struct one_boot *next;
 static unsigned int steps;
 static char dir[32];
-
-u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
 
 int test_mkdir(const char *path)
 {

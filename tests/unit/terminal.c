@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The console's other side: a terminal, which nobody may be reading. */
 #include <pty.h>
-#include <time.h>
 
 #include "../../builtin-console.c"
 
 #include "tests/unit/test.h"
-
-u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
-}
 
 /* Until @c has no room and the terminal has none. Return: how much it took */
 static size_t flood(struct console *c)

@@ -23,14 +23,6 @@
 #define TEXT_MAX 65536
 
 /* What it calls and is not part of this */
-u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NSEC + t.tv_nsec;
-}
-
 bool image_build_dir(const char *kernel, char *dir, size_t size)
 {
 	(void)kernel;

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests one after the other in one machine: what is left of the one before. */
-#include <time.h>
 
 #include "../../builtin-testrun.c"
 
 #include "tests/unit/test.h"
-
-u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NSEC + t.tv_nsec;
-}
 
 /* What it calls and these tests do not need */
 void file_name(char *out, const char *name)
