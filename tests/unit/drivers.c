@@ -6,6 +6,7 @@
 
 #include "../../builtin-guest.c"
 
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 bool image_build_dir(const char *kernel, char *dir, size_t size)
@@ -93,11 +94,8 @@ static bool finds(const char *want)
 
 static void teardown(void)
 {
-	char line[128];
-
 	modules_free(&f.m);
-	snprintf(line, sizeof(line), "rm -r %s", f.dir);
-	if (system(line))
+	if (dir_remove(f.dir))
 		printf("# %s stays\n", f.dir);
 }
 

@@ -34,6 +34,16 @@ static void rig_open(struct rig *r, bool readonly, unsigned int fds)
 		printf("# %s\n", why.msg);
 }
 
+/* Another share of the same directory goes on from @out. Return: of fs_restore() */
+static int rig_restore(struct rig *r, const struct state_out *out)
+{
+	struct state_in in = { .buf = out->buf, .len = out->len };
+
+	fs_close(r->h);
+	rig_open(r, false, 256);
+	return fs_restore(r->h, &in);
+}
+
 static void put_file(const char *name, const char *text)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -527,7 +537,6 @@ TEST(fs_file_that_moved_is_stale_until_it_is_found_again)
 TEST(fs_places_make_no_ring)
 {
 	struct state_out out = { 0 };
-	struct state_in in = { 0 };
 	struct fs_entry e;
 	struct rig r;
 	u64 a, b, c;
@@ -541,11 +550,7 @@ TEST(fs_places_make_no_ring)
 	EXPECT(!rename("a/b/c", "c") && !rename("a", "c/a"));
 	EXPECT(find(&r, c, "a") == a);
 	fs_save(r.h, &out);
-	fs_close(r.h);
-	rig_open(&r, false, 256);
-	in.buf = out.buf;
-	in.len = out.len;
-	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(!rig_restore(&r, &out));
 	EXPECT(find(&r, FS_ROOT, "c") == c && find(&r, c, "a") == a);
 	EXPECT(!fs_getattr(r.h, a, &e) && find(&r, a, "b") == b);
 	EXPECT(!fs_getattr(r.h, b, &e));
@@ -718,7 +723,6 @@ TEST(fs_number_that_is_used_again_costs_nobody_time)
 TEST(fs_number_that_is_used_again_is_restored)
 {
 	struct state_out out = { 0 };
-	struct state_in in = { 0 };
 	struct statx st, was;
 	struct fs_entry e;
 	struct rig r;
@@ -737,11 +741,7 @@ TEST(fs_number_that_is_used_again_is_restored)
 	f = find(&r, FS_ROOT, "f");
 	EXPECT((u32)f < (u32)e.node);
 	fs_save(r.h, &out);
-	fs_close(r.h);
-	rig_open(&r, false, 256);
-	in.buf = out.buf;
-	in.len = out.len;
-	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(!rig_restore(&r, &out));
 	EXPECT(r.h->nr_hashed == 2 && find(&r, FS_ROOT, "f") == f);
 	EXPECT(fs_getattr(r.h, e.node, &e) == -ESTALE);
 	state_out_free(&out);
@@ -1050,7 +1050,6 @@ TEST(fs_state_does_not_say_what_a_file_is)
 {
 	const u16 reg = htole16(S_IFREG);
 	struct state_out out = { 0 };
-	struct state_in in = { 0 };
 	struct fs_entry e;
 	struct rig r;
 	u64 node, file;
@@ -1064,11 +1063,7 @@ TEST(fs_state_does_not_say_what_a_file_is)
 	EXPECT(saved);
 	if (saved)
 		memcpy(saved + 6 * sizeof(u64), &reg, sizeof(reg));
-	fs_close(r.h);
-	rig_open(&r, false, 256);
-	in.buf = out.buf;
-	in.len = out.len;
-	EXPECT(!fs_restore(r.h, &in));
+	EXPECT(!rig_restore(&r, &out));
 	EXPECT(fs_open_file(r.h, node, O_RDONLY, &file, NULL) == -ESTALE);
 	EXPECT(fs_getattr(r.h, node, &e) == -ESTALE);
 	EXPECT(find(&r, FS_ROOT, "p") != node);

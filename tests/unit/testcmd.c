@@ -8,7 +8,6 @@
  * test, too, and $MACHINE whom to tell that the kernel panics (SIGUSR1). $RUNNER is
  * lkvm test, which has a process for itself: what it leaves is found there.
  */
-#include <ftw.h>
 #include <sys/wait.h>
 
 #include "../../builtin-options.c"
@@ -18,6 +17,7 @@
 #include "../../builtin-testrun.c"
 #include "../../builtin-test.c"
 
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 #define TEXT_MAX 65536
@@ -206,18 +206,9 @@ static void a_test(const char *collection, const char *name, const char *text)
 	chmod(path, 0755);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static void bench_end(void)
 {
-	nftw(b.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	dir_remove(b.dir);
 }
 
 /* In the child */

@@ -5,12 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "kvm/tree.h"
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 struct fixture {
@@ -42,18 +42,9 @@ static struct fixture *setup(void)
 	return f;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 static void teardown(struct fixture *f)
 {
-	if (chdir("/") || nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS))
+	if (chdir("/") || dir_remove(f->dir))
 		perror(f->dir);
 	free(f);
 }
