@@ -25,7 +25,6 @@
 #define TAG_MAX 36
 /* What all else of lkvm needs */
 #define FDS_RESERVED 512U
-#define FDS_MAX 65536U
 #define SHARE_QUEUES_MAX 4U
 
 static int share_words(struct machine_share *s, char *rest, bool is_share,
@@ -203,7 +202,7 @@ static unsigned int fds_of_share(unsigned int nr)
 	unsigned int fds = raise_limit();
 
 	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
-	return MIN(fds / nr, FDS_MAX);
+	return fds / nr;
 }
 
 static int share_open(struct kvm *kvm, struct virtio_device **dev,

@@ -26,7 +26,7 @@ struct fs_host;
  * @fd: with @has_fd the directory itself, then @path is for messages; taken
  *	over on success
  * @readonly: nothing below it is changed
- * @max_fds: descriptors that may be used, at least 64
+ * @max_fds: descriptors that may be used, 64 to 65536
  * @edits_fd: of inotify, if above 0: hears when a name comes or goes in a directory in
  *	which one was looked up; stays the caller's
  * @log: is told, once, if it does not; may be NULL; stays the caller's
