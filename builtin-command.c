@@ -69,6 +69,12 @@ static void command_output(void *opaque, const void *d, size_t len)
 {
 	struct guest_command *g = opaque;
 
+	/* Whoever else writes there, or later, has nobody to hear it. */
+	if (!__atomic_load_n(&g->serial, __ATOMIC_RELAXED)) {
+		if (g->port.main.state != SESSION_SILENT || *(const u8 *)d != GUEST_HELLO)
+			return;
+		__atomic_store_n(&g->serial, true, __ATOMIC_RELAXED);
+	}
 	pthread_mutex_lock(&g->lock);
 	while (len) {
 		size_t n = port_receive(&g->port, d, len);
@@ -186,6 +192,7 @@ void command_close(struct guest_command *g)
 
 void command_attach(struct guest_command *g, struct kvm *kvm)
 {
+	g->serial = kvm->machine->control == CONTROL_SERIAL;
 	kvm->control = (struct console_ops){
 		command_output, command_offer, command_wake, g, command_yield,
 	};
@@ -446,7 +453,7 @@ static void bytes_send(struct guest_command *g, struct kvm *kvm)
 
 		if (!len)
 			return;
-		if (kvm->control_virtio)
+		if (!__atomic_load_n(&g->serial, __ATOMIC_RELAXED))
 			n = virtio_console_input(kvm->control_virtio, 0, d, len);
 		else
 			n = serial_input(kvm->control_serial, d, len);

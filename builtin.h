@@ -444,6 +444,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
  * @again: the guest is to offer again what there was no room for
+ * @serial: its init came by the serial port; atomic
  */
 struct guest_command {
 	pthread_mutex_t lock;
@@ -475,6 +476,7 @@ struct guest_command {
 	unsigned int lost_stream;
 	struct guest_exec *execs;
 	bool again;
+	bool serial;
 };
 
 #define COMMAND_OWN 5

@@ -38,11 +38,9 @@ asm(".globl _start\n"
 	"	call init_main\n");
 #endif
 
-static void __attribute((noreturn)) power_off(void)
+static void __attribute((noreturn)) leave(void)
 {
-	SYS(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-	    LINUX_REBOOT_CMD_POWER_OFF, 0);
-	/* Without ACPI */
+	/* Kernels without ACPI would stand still instead of powering off. */
 	SYS(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
 	    LINUX_REBOOT_CMD_RESTART, 0);
 	for (;;)
@@ -55,7 +53,7 @@ static void __attribute((noreturn)) wait_for_end(void)
 	struct __kernel_timespec t = { .tv_sec = PATIENCE_S };
 
 	SYS(__NR_nanosleep, (long)&t, 0);
-	power_off();
+	leave();
 }
 
 void init_fail(struct port *p, u32 status, const char *what, int err)
@@ -150,9 +148,9 @@ void init_main(const long *stack)
 	sessions_init();
 	err = config_read(&config, "/" GUEST_PROTO_CONFIG);
 	modules_load(&config, &notes);
-	if (port_open(&port, config.serial) < 0) {
+	if (port_open(&port, config.serial, &notes) < 0) {
 		file_write("/dev/kmsg", "<3>lkvm: init finds no port to the host\n");
-		power_off();
+		leave();
 	}
 	if (err)
 		init_fail(&port, STATUS_ERROR, GUEST_PROTO_CONFIG, err);

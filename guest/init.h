@@ -155,8 +155,11 @@ struct port {
 	u8 out[0x20000];
 };
 
-/** port_open() - wait for the port and greet. Return: 0 or -errno */
-int port_open(struct port *p, bool serial);
+/**
+ * port_open() - wait for the port and greet; a kernel without the virtio one has the
+ * serial one, which is noted. Return: 0 or -errno
+ */
+int port_open(struct port *p, bool serial, struct notes *n);
 /** port_room() - payload that a frame put now may have */
 size_t port_room(const struct port *p);
 /** port_data() - where the payload of the next frame may be made */

@@ -3,9 +3,9 @@
  * The connection to the host.
  *
  * Theory of operation: a virtio-console port, found by its name in sysfs, or the
- * second serial port, raw. A port appears when the driver gets to it, which may
- * be after init: kernel events say when to look again (without a network stack,
- * a clock does). The first write waits for the host, what follows does not
+ * second serial port, raw, which is where a kernel without the driver of the first is
+ * heard as well. A port appears when the driver gets to it, which may be after init:
+ * kernel events say when to look again (without a network stack, a clock does). The first write waits for the host, what follows does not
  * wait. Frames are made in place in the output buffer, and read whole. The
  * host is believed: it could do with this guest as it likes anyway.
  */
@@ -21,6 +21,7 @@
 #include "sys.h"
 
 #define PORTS "/sys/class/virtio-ports/"
+#define DRIVER "/sys/bus/virtio/drivers/virtio_console"
 #define NODE "/lkvm/ctl"
 #define FAMILY_NETLINK 16
 #define SOCKET_RAW 3
@@ -116,9 +117,12 @@ static bool port_find(void)
 
 static int open_virtio(void)
 {
-	int events = events_open();
 	bool found = false;
+	int events;
 
+	if (SYS(__NR_faccessat, -100, (long)DRIVER, 0))
+		return -ENODEV;
+	events = events_open();
 	for (unsigned int i = 0; i < PATIENCE && !found; i++) {
 		found = port_find();
 		if (!found)
@@ -143,19 +147,25 @@ static int open_serial(void)
 	return fd;
 }
 
-int port_open(struct port *p, bool serial)
+int port_open(struct port *p, bool serial, struct notes *n)
 {
 	struct guest_hello hello = {
 		.magic = htole32(GUEST_PROTO_MAGIC),
 		.version = htole32(GUEST_PROTO_VERSION),
-		/* There, input would be lost: nobody says when it has room. */
-		.features = htole32(serial ? 0 : GUEST_CAN_EXEC),
 	};
 
-	p->window = serial ? SERIAL_WINDOW : GUEST_PROTO_WINDOW;
 	p->fd = serial ? open_serial() : open_virtio();
+	if (p->fd < 0 && !serial) {
+		serial = true;
+		p->fd = open_serial();
+		note(n, "the kernel has no VIRTIO_CONSOLE, or no bus for it: the command's streams go over ttyS1, slowly",
+		     NULL, NULL);
+	}
 	if (p->fd < 0)
 		return p->fd;
+	p->window = serial ? SERIAL_WINDOW : GUEST_PROTO_WINDOW;
+	/* There, input would be lost: nobody says when it has room. */
+	hello.features = htole32(serial ? 0 : GUEST_CAN_EXEC);
 	hello.window = htole32(p->window);
 	port_put(p, (struct frame_of){ GUEST_HELLO, 0, 0 }, &hello,
 		 sizeof(hello));

@@ -227,7 +227,8 @@ static int x86_add_serial(struct kvm *kvm)
 		{ "serial3", 0x2e8, 3 },
 	};
 
-	bool control = kvm->machine->control == CONTROL_SERIAL;
+	/* An init that finds no virtio port comes there. */
+	bool control = kvm->machine->control != CONTROL_NONE;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(com); i++) {
 		struct serial_opts o = {

@@ -45,7 +45,7 @@ struct console_ops {
  * @power_button: what acpi_pm_press() presses, or NULL
  * @console_serial, @console_virtio: the console's devices, or NULL
  * @control: where the bytes of the guest's init go; set before devices are made
- * @control_serial, @control_virtio: its device, or NULL
+ * @control_serial, @control_virtio: its devices, or NULL
  * @ports: the device with the ports, or NULL
  */
 struct kvm {
