@@ -116,6 +116,29 @@ static void put_env(struct state_out *s, const struct run_options *o,
 	}
 }
 
+/* Where the guest would find the command, which takes it longer: the root is ours. */
+static void put_file(struct state_out *s, const struct run_options *o)
+{
+	const char *name = o->command ? o->command[0] : "", *dir = getenv("PATH");
+	char file[DISCOVER_PATH];
+	struct stat st;
+
+	if (!dir || !*name || strchr(name, '/') || o->initrd || o->root ||
+	    o->root_disk || o->own || env_given(o, "PATH", 4))
+		return;
+	for (; *dir == '/'; dir += strspn(dir, ":")) {
+		int len = (int)strcspn(dir, ":");
+		int n = snprintf(file, sizeof(file), "%.*s/%s", len, dir, name);
+
+		dir += len;
+		if (n < (int)sizeof(file) && !stat(file, &st) && S_ISREG(st.st_mode) &&
+		    !access(file, X_OK)) {
+			record(s, "file=", file);
+			return;
+		}
+	}
+}
+
 static void put_own_ids(struct state_out *s)
 {
 	gid_t group[GUEST_PROTO_GROUPS];
@@ -507,6 +530,7 @@ static int put_config(struct state_out *s, const struct run_options *o,
 		record(s, "port=", "serial");
 	if (o->fail_on)
 		record(s, "klog=", "1");
+	put_file(s, o);
 	err = put_shares(s, o, r);
 	return err ? err : guest_records(s, o, kind, r);
 }

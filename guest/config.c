@@ -99,6 +99,7 @@ static void text_record(struct config *c, const char *r)
 		{ "root=", &c->root },
 		{ "cwd=", &c->cwd },
 		{ "hostname=", &c->hostname },
+		{ "file=", &c->file },
 		{ "get=", &c->get },
 		{ "put=", &c->put },
 	};

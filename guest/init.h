@@ -52,6 +52,7 @@ struct config {
 	u16 cols;
 	bool serial;
 	bool klog;
+	const char *file;
 	const char *get;
 	const char *put;
 };

@@ -8,7 +8,7 @@
  * direction takes its place; of one that knows no users but root, root runs the
  * command. The child says what failed before it became the command through a pipe
  * that execve() closes. The program is looked for as execvp() does it, in the PATH
- * that the command gets.
+ * that the command gets, but first where the host says it is.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -193,8 +193,10 @@ static bool has_slash(const char *s)
 }
 
 /* Return: -errno; it found a program that cannot be run, or none */
-static int exec_search(const char *path, const char **argv, const char **envp)
+static int exec_search(const struct config *c, const char **argv)
 {
+	const char *path = env_get(c, "PATH=");
+	const char **envp = (const char **)c->envp;
 	const char *name = argv[0];
 	char file[PATH_BYTES];
 	int err, worst = -ENOENT;
@@ -203,6 +205,10 @@ static int exec_search(const char *path, const char **argv, const char **envp)
 		return -ENOENT;
 	if (has_slash(name))
 		return exec_file(name, argv, envp);
+	if (c->file) {
+		exec_file(c->file, argv, envp);
+		argv[0] = name;
+	}
 	while (path) {
 		size_t n = 0;
 
@@ -310,8 +316,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	if (c->argc) {
 		memcpy(argv + 1, c->argv, sizeof(*argv) * (c->argc + 1));
 		f->what = c->argv[0];
-		return exec_search(env_get(c, "PATH="), argv + 1,
-				   (const char **)c->envp);
+		return exec_search(c, argv + 1);
 	}
 	shell = shell_path(c);
 	f->what = shell;

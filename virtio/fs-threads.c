@@ -145,6 +145,7 @@ static bool is_out(const struct fs_threads *t, const struct fs_worker *w)
 /* With the lock held, which is dropped meanwhile. */
 static void serve(struct fs_threads *t, struct fs_worker *w)
 {
+	bool due;
 	int n;
 
 	while (w->order.after && is_out(t, w))
@@ -158,10 +159,16 @@ static void serve(struct fs_threads *t, struct fs_worker *w)
 		n = 0;
 	}
 	virtqueue_push(w->vq, &w->chain, n);
-	virtqueue_signal(w->vq);
+	due = virtqueue_signal_due(w->vq);
 	if (w->order.key)
 		pthread_cond_broadcast(&t->pushed);
 	w->order = (struct fs_order){ 0 };
+	if (!due)
+		return;
+	/* The next request may come, and wake another, before this has returned. */
+	pthread_mutex_unlock(&t->lock);
+	t->dev->transport->signal_queue(t->dev, w->vq);
+	pthread_mutex_lock(&t->lock);
 }
 
 /* With the lock held: the queues are empty. */

@@ -9,7 +9,8 @@
  * read and nothing is changed in the set; what is ready is remembered in
  * @rx_ready and @tx_full. Kicks are asked for only before it sleeps, and for
  * the receive queue only while it is short of buffers. Each queue is signalled
- * once a round.
+ * once a round. Where frames come one by one because this thread preempts their
+ * sender at each of them, it stops doing so, see pace().
  *
  * Transmit: up to NET_TX_BATCH chains are popped; header copied out, checked,
  * and put before the guest's own pieces; then one send() of the backend. What
@@ -34,6 +35,7 @@
  * frame that comes while nobody is at the other end is dropped as well.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +45,15 @@
 #include <unistd.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include "kvm/clock.h"
 #include "kvm/net-uso.h"
 #include "kvm/thread.h"
 #include "virtio/net.h"
 
 #define RX_BUDGET 64
 #define RX_HURRY_MS 50
+#define PACE_NS (10 * 1000000ULL)
+#define PACE_FRAMES 20ULL
 #define FRAME_MIN 14
 #define HEAD_SIZE 18
 
@@ -203,8 +208,11 @@ static bool tx_run(struct net_pair *p)
 		p->tx_full = true;
 		virtqueue_rewind(p->txq, (u16)(nr - (unsigned int)sent));
 	}
-	for (int i = 0; i < sent; i++)
+	for (int i = 0; i < sent; i++) {
 		p->used[i] = (struct vq_used){ .head = p->tx_head[i] };
+		p->pace_tx += p->tx_frame[i].len;
+	}
+	p->pace_frames += (unsigned int)sent;
 	virtqueue_push_many(p->txq, p->used, (unsigned int)sent);
 	virtqueue_signal(p->txq);
 	return !p->tx_full;
@@ -391,6 +399,8 @@ static bool rx_run(struct net_pair *p)
 			break;
 		}
 		rx_deliver(p, (size_t)n);
+		p->pace_rx += (size_t)n;
+		p->pace_frames++;
 		budget--;
 	}
 	virtqueue_signal(p->rxq);
@@ -451,6 +461,32 @@ static void link_drain(const struct net_pair *p)
 
 	while (recv(p->link_fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
 		;
+}
+
+/*
+ * The thread is SCHED_BATCH while there are many frames and they go one way: who
+ * sends or receives them on the same CPU goes on until it sleeps or its time is
+ * over, and then they come many at once. Not where they are questions and answers,
+ * which would wait for that. A policy that somebody else gave it stays.
+ */
+static void pace(struct net_pair *p)
+{
+	const struct sched_param none = { 0 };
+	u64 rx = p->pace_rx, tx = p->pace_tx, frames = p->pace_frames;
+	u64 now = now_ns(), took = now - p->pace_since;
+	bool batch;
+
+	if (took < PACE_NS)
+		return;
+	batch = frames * PACE_NS / took >= PACE_FRAMES && (rx / 4 > tx || tx / 4 > rx);
+	p->pace_since = now;
+	p->pace_rx = 0;
+	p->pace_tx = 0;
+	p->pace_frames = 0;
+	if (batch != p->batch &&
+	    sched_getscheduler(0) == (p->batch ? SCHED_BATCH : SCHED_OTHER) &&
+	    !sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &none))
+		p->batch = batch;
 }
 
 /* Return: false when the thread is to end. */
@@ -514,6 +550,8 @@ static void *pair_main(void *opaque)
 		p->link_check = false;
 		if (!more)
 			more = ask_for_kicks(p);
+		if (!n->nr_vhosts)
+			pace(p);
 	} while (pair_wait(p, !more));
 	if (!n->nr_vhosts)
 		rx_release(p);
@@ -587,6 +625,7 @@ int net_pair_start(struct net_pair *p)
 	p->rx_short = false;
 	p->rx_hurry = false;
 	p->tx_full = false;
+	p->batch = false;
 	p->filter_generation =
 		__atomic_load_n(&p->net->filter_generation, __ATOMIC_ACQUIRE) -
 		1;

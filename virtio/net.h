@@ -74,6 +74,11 @@ struct net_pair {
 	bool rx_short;
 	bool rx_hurry;
 	bool tx_full;
+	bool batch;
+	u64 pace_since;
+	u64 pace_rx;
+	u64 pace_tx;
+	u64 pace_frames;
 	u32 filter_generation;
 	struct net_filter filter;
 	unsigned int buf_first;

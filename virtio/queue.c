@@ -368,19 +368,25 @@ static bool virtqueue_wants_signal(const struct virtqueue *vq)
 	       (u16)(vq->last_used - vq->signalled_used);
 }
 
-void virtqueue_signal(struct virtqueue *vq)
+bool virtqueue_signal_due(struct virtqueue *vq)
 {
 	bool wanted;
 
 	if (!vq->ready || vq->last_used == vq->signalled_used)
-		return;
+		return false;
 	ring_full_barrier();
 	wanted = virtqueue_wants_signal(vq);
 	vq->signalled_used = vq->last_used;
 	if (!wanted || !vq->dev->transport)
-		return;
+		return false;
 	count_add(&vq->count.signals, 1);
-	vq->dev->transport->signal_queue(vq->dev, vq);
+	return true;
+}
+
+void virtqueue_signal(struct virtqueue *vq)
+{
+	if (virtqueue_signal_due(vq))
+		vq->dev->transport->signal_queue(vq->dev, vq);
 }
 
 bool virtqueue_set_notify(struct virtqueue *vq, bool on)

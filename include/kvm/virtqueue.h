@@ -145,6 +145,13 @@ void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
  */
 void virtqueue_rewind(struct virtqueue *vq, u16 nr);
 
+/**
+ * virtqueue_signal_due() - whether the driver is to be interrupted now
+ *
+ * It counts as done: for who has a lock that the queue is guarded by, and calls
+ * the transport's signal_queue() without it. Return: true once for what was pushed
+ */
+bool virtqueue_signal_due(struct virtqueue *vq);
 /** virtqueue_signal() - interrupt the driver if it asked for that */
 void virtqueue_signal(struct virtqueue *vq);
 

@@ -16,8 +16,9 @@ by_hand() {
 # status of 0, whatever has been printed.
 by_lkvm() {
 	awk '$1 ~ /^(PASS|FAIL|SKIP|CRASH|TIMEOUT)$/ && $2 ~ /:/ {
-		ok = $1 == "PASS" || /: exit=0, but/ ? "ok" :
-			$1 == "SKIP" ? "ok # SKIP" : "not ok"
+		ok = $1 == "PASS" || /: exit=0, but/ ? "ok" : "not ok"
+		if ($1 == "SKIP")
+			ok = "ok # SKIP"
 		print ok " " $2
 	}' "$1" | sort
 }
