@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -35,7 +36,10 @@
 
 enum { RXQ, TXQ, CTRLQ };
 
-/** struct fake - @room: frames that may be sent; @sent, @given: so far */
+/**
+ * struct fake - @room: frames that may be sent; @sent, @given: so far; @policy: of who
+ *	sent last, as sched_getscheduler() has it
+ */
 struct fake {
 	struct net_backend b;
 	pthread_mutex_t lock;
@@ -43,6 +47,7 @@ struct fake {
 	bool link;
 	bool fail_pairs;
 	unsigned int room;
+	int policy;
 	unsigned int nr_sent;
 	u32 sent_len[KEEP];
 	u8 sent[KEEP][FRAME_MAX];
@@ -88,6 +93,7 @@ static int fake_send(struct net_backend *b, unsigned int port,
 	unsigned int i;
 
 	(void)port;
+	__atomic_store_n(&k->policy, sched_getscheduler(0), __ATOMIC_RELAXED);
 	pthread_mutex_lock(&k->lock);
 	for (i = 0; k->link && i < nr && k->room; i++, k->room--) {
 		unsigned int n = k->nr_sent++ % KEEP;
@@ -330,6 +336,33 @@ TEST(net_sends_frames_in_order)
 	for (unsigned int i = 0; i < 40; i++)
 		EXPECT(f.fake->sent_len[i] == HDR + 60 + i &&
 		       f.fake->sent[i][HDR] == i);
+	teardown(&f);
+}
+
+/* @nr frames, and what the thread was when it sent the last of them */
+static int policy_after(struct fixture *f, u16 *at, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		send_frame(f, (*at)++, &plain, 60);
+	if (!wait_used(f, TXQ, *at))
+		return -1;
+	return __atomic_load_n(&f->fake->policy, __ATOMIC_RELAXED);
+}
+
+TEST(net_preempts_nobody_while_many_frames_go_one_way)
+{
+	struct fixture f;
+	u16 at = 0;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	f.fake->room = 1000000;
+	EXPECT(policy_after(&f, &at, 1) == SCHED_OTHER);
+	EXPECT(WAIT(policy_after(&f, &at, VR_NUM) == SCHED_BATCH));
+	for (unsigned int i = 0; i < 50; i++)
+		nap();
+	policy_after(&f, &at, 1);
+	EXPECT(WAIT(policy_after(&f, &at, 1) == SCHED_OTHER));
 	teardown(&f);
 }
 
@@ -1185,6 +1218,7 @@ TEST(net_open_refuses)
 }
 
 TEST_MAIN(T(net_sends_frames_in_order),
+	  T(net_preempts_nobody_while_many_frames_go_one_way),
 	  T(net_drops_frames_with_headers_that_lie),
 	  T(net_clears_what_it_does_not_know_in_a_header),
 	  T(net_needs_reset_after_a_chain_without_header),
