@@ -45,6 +45,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <linux/fuse.h>
+#include "kvm/clock.h"
 #include "kvm/fuse.h"
 
 /* Headers may be as old as Linux 5.15. */
@@ -66,6 +67,8 @@
 #define MAX_PAGES (VQ_CHAIN_MAX - 16)
 #define MAX_WRITE (MAX_PAGES * 4096U)
 
+#define LISTED 256U
+
 #define FLAGS_LOW (FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | \
 		   FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA | \
 		   FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | \
@@ -78,9 +81,15 @@
 #define STATE_SETXATTR_EXT 2U
 #define STATE_ALL 3U
 
+/**
+ * struct fuse_server - a session
+ * @listed: directories that were given with their attributes lately: number and time
+ *	in ms, 32 bits each, at the number's place; atomic
+ */
 struct fuse_server {
 	struct fs_host *host;
 	u32 state;
+	u64 listed[LISTED];
 };
 
 /**
@@ -419,6 +428,21 @@ static void open_fill(struct fuse_open_out *o, u64 fh, u32 flags)
 	o->open_flags = flags;
 }
 
+/*
+ * A list that the guest keeps is names alone: whoever wants attributes as well, and
+ * has them no longer, asks for each. A new list brings them along.
+ */
+static bool list_is_new(struct fuse_server *s, u64 node)
+{
+	u64 *at = &s->listed[node % LISTED], was = __atomic_load_n(at, __ATOMIC_RELAXED);
+	u32 ms = (u32)(now_ns() / 1000000);
+
+	if (was >> 32 == (u32)node && ms - (u32)was < VALID_NS / 1000000)
+		return true;
+	__atomic_store_n(at, node << 32 | ms, __ATOMIC_RELAXED);
+	return false;
+}
+
 /* A file that was not changed lately may keep its pages, a directory its list. */
 static int op_open(struct fuse_ctx *x)
 {
@@ -440,8 +464,9 @@ static int op_open(struct fuse_ctx *x)
 	if (err)
 		return err;
 	if (settled)
-		out = dir ? FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE :
-			    FOPEN_KEEP_CACHE;
+		out = dir ? FOPEN_CACHE_DIR : FOPEN_KEEP_CACHE;
+	if (settled && dir && list_is_new(x->s, x->hdr.nodeid))
+		out |= FOPEN_KEEP_CACHE;
 	if (!dir)
 		out |= FOPEN_PARALLEL_DIRECT_WRITES;
 	open_fill((struct fuse_open_out *)x->out, fh, out);

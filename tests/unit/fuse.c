@@ -467,6 +467,34 @@ TEST(fuse_directories_are_listed_in_parts)
 	teardown(&r);
 }
 
+static u32 opendir_flags(struct rig *r)
+{
+	struct fuse_open_in op = { 0 };
+	struct fuse_open_out oo;
+
+	if (CALL(r, FUSE_OPENDIR, 1, A(op)) != sizeof(oo))
+		return ~0U;
+	answer(r, 0, &oo, sizeof(oo));
+	return oo.open_flags;
+}
+
+TEST(fuse_lists_are_kept_as_long_as_attributes)
+{
+	const u32 keep = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
+	struct rig r;
+
+	setup(&r, true);
+	EXPECT(session(&r) > 0);
+	/* What has just changed may do so again, and its time be the same. */
+	EXPECT(!(opendir_flags(&r) & keep));
+	sleep(4);
+	EXPECT((opendir_flags(&r) & keep) == FOPEN_CACHE_DIR);
+	EXPECT((opendir_flags(&r) & keep) == keep);
+	usleep(600000);
+	EXPECT((opendir_flags(&r) & keep) == FOPEN_CACHE_DIR);
+	teardown(&r);
+}
+
 /* Of an answer with attributes: files (@dirs: directories) that have them */
 static int prefetched(struct rig *r, int len, bool dirs)
 {
@@ -715,6 +743,7 @@ TEST(fuse_requests_survive_pause_and_reset)
 TEST_MAIN(T(fuse_session_is_negotiated),
 	  T(fuse_operations_do_what_they_say),
 	  T(fuse_directories_are_listed_in_parts),
+	  T(fuse_lists_are_kept_as_long_as_attributes),
 	  T(fuse_listing_all_files_does_not_remember_all),
 	  T(fuse_forget_has_no_answer),
 	  T(fuse_chain_that_is_no_request_needs_a_reset),
