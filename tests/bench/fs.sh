@@ -7,16 +7,16 @@
 fs_figures='walk list list_again tar git_status git_diff read write small
 	small_gone'
 
-# make_share DIR: a repository of 3,000 files, the git to look at it, a big file
+# make_share DIR: a repository of 1,000 files (QEMU's 9p takes minutes for them), the git to look at it, a big file
 make_share() {
 	local f
 
 	mkdir -p "$1"/{bin,dev,tree,tmp} && mknod -m 666 "$1/dev/null" c 1 3 ||
 		die "cannot make $1"
 	(cd "$1/tree" || exit
-	mkdir d{1..100} || exit
+	mkdir d{1..50} || exit
 	for d in d*; do
-		for f in {1..30}; do
+		for f in {1..20}; do
 			printf '%s\n' "$d $f" {1..200} >"$d/file$f"
 		done
 	done
