@@ -5,9 +5,10 @@
  * Theory of operation: a virtio-console port, found by its name in sysfs, or the
  * second serial port, raw, which is where a kernel without the driver of the first is
  * heard as well. A port appears when the driver gets to it, which may be after init:
- * kernel events say when to look again (without a network stack, a clock does). The first write waits for the host, what follows does not
- * wait. Frames are made in place in the output buffer, and read whole. The
- * host is believed: it could do with this guest as it likes anyway.
+ * kernel events say when to look again (without a network stack, a clock does). The
+ * first write waits for the host, what follows does not wait. Frames are made in place
+ * in the output buffer, and read whole. The host is believed: it could do with this
+ * guest as it likes anyway.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -158,8 +159,8 @@ int port_open(struct port *p, bool serial, struct notes *n)
 	if (p->fd < 0 && !serial) {
 		serial = true;
 		p->fd = open_serial();
-		note(n, "the kernel has no VIRTIO_CONSOLE, or no bus for it: the command's streams go over ttyS1, slowly",
-		     NULL, NULL);
+		note(n, "the kernel has no VIRTIO_CONSOLE, or no bus for it: ",
+		     "the command's streams go over ttyS1, slowly", NULL);
 	}
 	if (p->fd < 0)
 		return p->fd;

@@ -7,7 +7,8 @@
 fs_figures='walk list list_again tar git_status git_diff read write small
 	small_gone'
 
-# make_share DIR: a repository of 1,000 files (QEMU's 9p takes minutes for them), the git to look at it, a big file
+# make_share DIR: a repository of 1,000 files (QEMU's 9p takes minutes for them), the git
+# to look at it, a big file
 make_share() {
 	local f
 
