@@ -332,7 +332,41 @@ TEST(lines_are_read_while_nobody_else_wants_keys)
 	teardown(f);
 }
 
+/* Bytes of the second serial port */
+static void write_serial(struct fixture *f, const void *d, size_t len)
+{
+	f->kvm.control.output(f->kvm.control.opaque, d, len);
+	port_run(&f->g.port);
+}
+
+TEST(an_init_without_a_virtio_port_is_heard_at_the_serial_one)
+{
+	const struct machine m = { .control = CONTROL_VIRTIO };
+	const struct {
+		struct guest_frame f;
+		struct guest_hello h;
+	} hello = {
+		{ GUEST_HELLO, 0, 0, htole32(sizeof(hello.h)) },
+		{ htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION),
+		  htole32(1024), 0 },
+	};
+	struct fixture *f = setup();
+
+	f->kvm.machine = &m;
+	command_attach(&f->g, &f->kvm);
+	write_serial(f, &hello, sizeof(hello));
+	EXPECT(!f->g.serial && f->g.port.main.state == SESSION_STARTED);
+	f->g.port.main.state = SESSION_SILENT;
+	write_serial(f, "[    0.0] a console", 19);
+	EXPECT(!f->g.serial && f->g.port.main.state == SESSION_SILENT);
+	write_serial(f, &hello, sizeof(hello));
+	EXPECT(f->g.serial && f->g.port.main.state == SESSION_READY);
+	EXPECT(f->g.port.window == 1024);
+	teardown(f);
+}
+
 TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
+	  T(an_init_without_a_virtio_port_is_heard_at_the_serial_one),
 	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(interrupt_keys_that_are_taken_end_nothing),
