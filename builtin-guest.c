@@ -126,7 +126,8 @@ static void put_file(struct state_out *s, const struct run_options *o)
 	if (!dir || !*name || strchr(name, '/') || o->initrd || o->root ||
 	    o->root_disk || o->own || env_given(o, "PATH", 4))
 		return;
-	for (; *dir == '/'; dir += strspn(dir, ":")) {
+	/* Others, and empty ones, are the command's directory, which init knows. */
+	for (; *dir == '/'; dir += *dir == ':') {
 		int len = (int)strcspn(dir, ":");
 		int n = snprintf(file, sizeof(file), "%.*s/%s", len, dir, name);
 
