@@ -71,7 +71,7 @@ bench_rss() {
 			"$([ ! -s qemu_rss_$m.rss ] ||
 				echo "qemu $(cat qemu_rss_$m.rss) KiB")"
 	done
-	row 'names that find has printed' "$(head -n 1 lkvm_find.log)" ''
+	row 'names that find has printed' "$(grep -m 1 -x '[0-9]*' lkvm_find.log)" ''
 	verdict 'lkvm, the root shared, after that, KiB' "$(cat lkvm_find.rss)" '<' 8192
 	verdict 'lkvm, most of these, KiB' \
 		"$(sort -n lkvm_rss_*.rss | tail -n 1)" '<=' 3072
