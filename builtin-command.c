@@ -57,10 +57,24 @@ void command_wake(void *opaque)
 		return;
 }
 
+/* Who is first has the port, on whichever thread; nobody but init has the virtio one. */
+static bool comes_by(struct guest_command *g, enum carrier port, u8 first)
+{
+	enum carrier is = CARRIER_OPEN;
+
+	if ((port == CARRIER_VIRTIO || first == GUEST_HELLO) &&
+	    __atomic_compare_exchange_n(&g->carrier, &is, port, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		return true;
+	return __atomic_load_n(&g->carrier, __ATOMIC_RELAXED) == port;
+}
+
 static size_t command_offer(void *opaque, const void *d, size_t len)
 {
 	struct guest_command *g = opaque;
 
+	if (len && !comes_by(g, CARRIER_VIRTIO, *(const u8 *)d))
+		return len;
 	return port_receive(&g->port, d, len);
 }
 
@@ -69,12 +83,9 @@ static void command_output(void *opaque, const void *d, size_t len)
 {
 	struct guest_command *g = opaque;
 
-	/* Whoever else writes there, or later, has nobody to hear it. */
-	if (!__atomic_load_n(&g->serial, __ATOMIC_RELAXED)) {
-		if (g->port.main.state != SESSION_SILENT || *(const u8 *)d != GUEST_HELLO)
-			return;
-		__atomic_store_n(&g->serial, true, __ATOMIC_RELAXED);
-	}
+	/* A console begins otherwise. Whoever writes there later has nobody to hear it. */
+	if (!comes_by(g, CARRIER_SERIAL, *(const u8 *)d))
+		return;
 	pthread_mutex_lock(&g->lock);
 	while (len) {
 		size_t n = port_receive(&g->port, d, len);
@@ -192,7 +203,7 @@ void command_close(struct guest_command *g)
 
 void command_attach(struct guest_command *g, struct kvm *kvm)
 {
-	g->serial = kvm->machine->control == CONTROL_SERIAL;
+	g->carrier = kvm->machine->control == CONTROL_SERIAL ? CARRIER_SERIAL : CARRIER_OPEN;
 	kvm->control = (struct console_ops){
 		command_output, command_offer, command_wake, g, command_yield,
 	};
@@ -453,7 +464,7 @@ static void bytes_send(struct guest_command *g, struct kvm *kvm)
 
 		if (!len)
 			return;
-		if (!__atomic_load_n(&g->serial, __ATOMIC_RELAXED))
+		if (__atomic_load_n(&g->carrier, __ATOMIC_RELAXED) != CARRIER_SERIAL)
 			n = virtio_console_input(kvm->control_virtio, 0, d, len);
 		else
 			n = serial_input(kvm->control_serial, d, len);

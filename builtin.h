@@ -427,6 +427,9 @@ enum stream_of_ours { STREAM_OURS_NONE, STREAM_OURS_PIPE, STREAM_OURS_TTY };
 /** streams_probe() - before anything is opened: those that are closed are kept */
 void streams_probe(enum stream_of_ours kind[3]);
 
+/** enum carrier - where the guest's init is heard: at both ports until it greets */
+enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
+
 /**
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the port's
@@ -444,7 +447,7 @@ void streams_probe(enum stream_of_ours kind[3]);
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
  * @again: the guest is to offer again what there was no room for
- * @serial: its init came by the serial port; atomic
+ * @carrier: the port that its init has come by; atomic
  */
 struct guest_command {
 	pthread_mutex_t lock;
@@ -476,7 +479,7 @@ struct guest_command {
 	unsigned int lost_stream;
 	struct guest_exec *execs;
 	bool again;
-	bool serial;
+	enum carrier carrier;
 };
 
 #define COMMAND_OWN 5

@@ -354,14 +354,21 @@ TEST(an_init_without_a_virtio_port_is_heard_at_the_serial_one)
 
 	f->kvm.machine = &m;
 	command_attach(&f->g, &f->kvm);
-	write_serial(f, &hello, sizeof(hello));
-	EXPECT(!f->g.serial && f->g.port.main.state == SESSION_STARTED);
 	f->g.port.main.state = SESSION_SILENT;
 	write_serial(f, "[    0.0] a console", 19);
-	EXPECT(!f->g.serial && f->g.port.main.state == SESSION_SILENT);
+	EXPECT(f->g.carrier == CARRIER_OPEN && f->g.port.main.state == SESSION_SILENT);
 	write_serial(f, &hello, sizeof(hello));
-	EXPECT(f->g.serial && f->g.port.main.state == SESSION_READY);
+	EXPECT(f->g.carrier == CARRIER_SERIAL && f->g.port.main.state == SESSION_READY);
 	EXPECT(f->g.port.window == 1024);
+	/* What the other port has to say is not mixed with it. */
+	EXPECT(f->kvm.control.offer(&f->g, &hello, sizeof(hello)) == sizeof(hello));
+	port_run(&f->g.port);
+	EXPECT(f->g.port.main.state == SESSION_READY);
+	command_attach(&f->g, &f->kvm);
+	f->g.port.main.state = SESSION_SILENT;
+	EXPECT(f->kvm.control.offer(&f->g, &hello, sizeof(hello)) == sizeof(hello));
+	write_serial(f, &hello, sizeof(hello));
+	EXPECT(f->g.carrier == CARRIER_VIRTIO && f->g.port.main.state == SESSION_READY);
 	teardown(f);
 }
 
