@@ -17,9 +17,11 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <linux/virtio_net.h>
+#include "kvm/net-uso.h"
 #include "kvm/net.h"
 #include "kvm/unix.h"
 #include "kvm/virtio.h"
+#include "virtio/net.h"
 #include "test.h"
 #include "vring.h"
 
@@ -38,12 +40,13 @@ enum { RXQ, TXQ, CTRLQ };
 
 /**
  * struct fake - @room: frames that may be sent; @sent, @given: so far; @policy: of who
- *	sent last, as sched_getscheduler() has it
+ *	sent last, as sched_getscheduler() has it; @stays: when its device goes
  */
 struct fake {
 	struct net_backend b;
 	pthread_mutex_t lock;
 	int event;
+	bool stays;
 	bool link;
 	bool fail_pairs;
 	unsigned int room;
@@ -144,6 +147,8 @@ static int fake_pairs(struct net_backend *b, unsigned int pairs)
 
 static void fake_close(struct net_backend *b)
 {
+	if (to_fake(b)->stays)
+		return;
 	close(to_fake(b)->event);
 	free(to_fake(b));
 }
@@ -444,6 +449,98 @@ TEST(net_clears_what_it_does_not_know_in_a_header)
 	send_frame(&f, 0, &h, 600);
 	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 2);
 	EXPECT(!memcmp(f.fake->sent[1], &h, sizeof(h)));
+	teardown(&f);
+}
+
+static u64 dropped(const struct fixture *f)
+{
+	const struct net *n = f->dev->priv;
+
+	return __atomic_load_n(&n->dropped, __ATOMIC_RELAXED);
+}
+
+/* Of a datagram behind 14, 20 and 8 bytes of headers */
+static const struct virtio_net_hdr_v1 uso = {
+	.flags = FLAG_, .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4, .gso_size = 100,
+	.hdr_len = 42, .csum_start = 34, .csum_offset = 6,
+};
+
+#define USO (F(CSUM) | F(HOST_USO))
+
+static const struct bad_header bad_uso[] = {
+	{ "not negotiated", uso, 600, F(CSUM) },
+	{ "other segments negotiated", uso, 600, (ALL_OFFLOADS | F(HOST_ECN)) },
+	{ "no checksums negotiated", uso, 600, F(HOST_USO) },
+	{ "no checksum", { .gso_type = 5, .gso_size = 100, .hdr_len = 42 }, 600, USO },
+	{ "no size", { .flags = FLAG_, .gso_type = 5, .hdr_len = 42 }, 600, USO },
+	{ "header too long", { .flags = FLAG_, .gso_type = 5, .gso_size = 100,
+	  .hdr_len = 601 }, 600, USO },
+	{ "ecn not negotiated", { .flags = FLAG_, .gso_type = 0x85,
+	  .gso_size = 100 }, 600, USO },
+	{ "fragments of UDP", { .flags = FLAG_, .gso_type = 3, .gso_size = 100 },
+	  600, USO },
+};
+
+/* A frame behind @h is used up. Return: whether the backend had it as it is. */
+static bool goes_out(struct fixture *f, const struct virtio_net_hdr_v1 *h, u32 len)
+{
+	unsigned int before = f->fake->nr_sent;
+	u16 used = vr_used_idx(&f->m, TXQ);
+
+	send_frame(f, used, h, len);
+	return wait_used(f, TXQ, (u16)(used + 1)) && f->fake->nr_sent == before + 1 &&
+	       f->fake->sent_len[before % KEEP] == HDR + len &&
+	       !memcmp(f->fake->sent[before % KEEP], h, sizeof(*h));
+}
+
+TEST(net_datagram_segments_go_out_only_as_negotiated)
+{
+	struct fake *k = fake_make(1, ALL_OFFLOADS | F(HOST_USO));
+	struct fixture f;
+
+	setup(&f, &k->b);
+	f.fake = k;
+	EXPECT(f.dev->offered & F(HOST_USO));
+	driver_ok(&f, USO);
+	EXPECT(goes_out(&f, &uso, 600) && goes_out(&f, &uso, 142));
+	EXPECT(dropped(&f) == 0 && f.lines == 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad_uso); i++) {
+		const struct bad_header *b = &bad_uso[i];
+		bool out;
+
+		driver_ok(&f, b->features);
+		out = goes_out(&f, &b->h, b->len);
+		if (out || dropped(&f) != i + 1)
+			printf("# %s\n", b->what);
+		EXPECT(!out && vr_used_idx(&f.m, TXQ) == 1);
+		EXPECT(dropped(&f) == i + 1 && virtio_get_status(f.dev) == 15);
+		EXPECT(goes_out(&f, &plain, 60));
+	}
+	EXPECT(f.lines == 1);
+	teardown(&f);
+}
+
+/* Nor what the other way round would be. */
+TEST(net_datagram_segments_are_offered_as_the_backend_does)
+{
+	const u64 bits[] = { F(HOST_USO), F(GUEST_USO4), F(GUEST_USO6) };
+	struct fixture f;
+	struct fake *k;
+
+	setup_fake(&f, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bits); i++) {
+		EXPECT(!(f.dev->offered & bits[i]));
+		driver_ok(&f, ALL_OFFLOADS | bits[i]);
+		EXPECT(!(virtio_get_status(f.dev) & VIRTIO_CONFIG_S_FEATURES_OK));
+	}
+	driver_ok(&f, ALL_OFFLOADS);
+	EXPECT(!goes_out(&f, &uso, 600) && dropped(&f) == 1);
+	EXPECT(goes_out(&f, &plain, 60));
+	teardown(&f);
+	k = fake_make(1, ALL_OFFLOADS | bits[0] | bits[1] | bits[2]);
+	setup(&f, &k->b);
+	driver_ok(&f, F(GUEST_CSUM) | bits[1]);
+	EXPECT(k->offloads == (F(GUEST_CSUM) | bits[1]));
 	teardown(&f);
 }
 
@@ -1221,6 +1318,8 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_preempts_nobody_while_many_frames_go_one_way),
 	  T(net_drops_frames_with_headers_that_lie),
 	  T(net_clears_what_it_does_not_know_in_a_header),
+	  T(net_datagram_segments_go_out_only_as_negotiated),
+	  T(net_datagram_segments_are_offered_as_the_backend_does),
 	  T(net_needs_reset_after_a_chain_without_header),
 	  T(net_goes_on_after_a_backend_that_was_full),
 	  T(net_spreads_a_frame_over_mergeable_buffers),
