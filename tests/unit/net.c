@@ -954,6 +954,177 @@ TEST(net_pause_loses_and_repeats_nothing)
 	teardown(&f);
 }
 
+/**
+ * struct flow - numbered frames both ways, and how far they are
+ * @in: number of the next that the driver takes; @in_used: of its ring
+ * @given, @out: numbers of those the backend is to give, the driver sent
+ * @copy: of guest memory
+ */
+struct flow {
+	struct fixture *f;
+	unsigned int in;
+	unsigned int given;
+	unsigned int out;
+	u16 in_used;
+	u16 out_used;
+	u8 *copy;
+};
+
+enum again { RESUMED, RESTORED, RESTORED_ELSEWHERE, NR_AGAIN };
+
+#define OUT_DATA (VR_DATA + 0x10000ULL)
+#define FLOW_LEN(n) (60 + (n) % 40)
+
+/* As the backend sends: to be told apart by their lengths and what they are full of. */
+static void flow_give(struct flow *w, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		give_frame(w->f, FLOW_LEN(w->given++));
+	fake_event(w->f->fake);
+}
+
+static void flow_send(struct flow *w, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++, w->out++) {
+		unsigned int slot = w->out % VR_NUM;
+		u64 at = OUT_DATA + 0x100ULL * slot;
+		u8 frame[HDR + FLOW_LEN(39)] = { 0 };
+
+		memset(frame + HDR, (int)w->out, sizeof(frame) - HDR);
+		gmem_write(&w->f->m.g, at, frame, sizeof(frame));
+		VR_PUT(&w->f->m, vr_desc(TXQ), slot, at, HDR + FLOW_LEN(w->out), 0, 0);
+		vr_publish(&w->f->m, TXQ, (u16)slot);
+	}
+	virtio_notify(w->f->dev, TXQ);
+}
+
+/* One that arrived, its buffer for the next. Return: whether it is the next. */
+static bool flow_take_one(struct flow *w)
+{
+	u32 want = HDR + FLOW_LEN(w->in);
+	struct vring_used_elem e;
+	u8 got[HDR + FLOW_LEN(39)];
+	bool ok;
+
+	gmem_read(&w->f->m.g, vr_used(RXQ) + 4 + 8 * (w->in_used++ % VR_NUM), &e,
+		  sizeof(e));
+	gmem_read(&w->f->m.g, VR_DATA + 0x1000ULL * (e.id % VR_NUM), got, sizeof(got));
+	ok = e.len == want && got[HDR] == (u8)(w->in + 1) &&
+	     got[want - 1] == (u8)(w->in + 1);
+	if (!ok)
+		printf("# frame %u: %u bytes of %u\n", w->in, e.len, got[HDR] - 1U);
+	w->in++;
+	rx_buffers(w->f, e.id, 1, 700);
+	return ok;
+}
+
+/* Until all has. Return: once each and in order, and nothing behind it. */
+static bool flow_arrived(struct flow *w)
+{
+	bool ok = true;
+
+	while (w->in < w->given && ok) {
+		ok = WAIT(vr_used_idx(&w->f->m, RXQ) != w->in_used);
+		while (ok && vr_used_idx(&w->f->m, RXQ) != w->in_used)
+			ok = flow_take_one(w);
+	}
+	nap();
+	return ok && w->in == w->given && vr_used_idx(&w->f->m, RXQ) == w->in_used;
+}
+
+static bool flow_went(const struct flow *w)
+{
+	const struct fake *k = w->f->fake;
+	bool ok = wait_used(w->f, TXQ, (u16)w->out) && k->nr_sent == w->out;
+
+	for (unsigned int i = w->out - MIN(w->out, 8U); ok && i < w->out; i++)
+		ok = k->sent_len[i % KEEP] == HDR + FLOW_LEN(i) &&
+		     k->sent[i % KEEP][HDR] == (u8)i;
+	return ok;
+}
+
+static void memory_copy(struct flow *w)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		memcpy(w->copy + i * VR_HALF, w->f->m.half[i], VR_HALF);
+}
+
+static bool memory_same(const struct flow *w)
+{
+	return !memcmp(w->copy, w->f->m.half[0], VR_HALF) &&
+	       !memcmp(w->copy + VR_HALF, w->f->m.half[1], VR_HALF);
+}
+
+/* A device that is as the paused one was: it, or another with its backend. */
+static bool set_aside(struct fixture *f, enum again how, struct net_backend *b)
+{
+	struct state_out out = { 0 };
+	struct state_in in;
+	bool ok;
+
+	if (how == RESUMED)
+		return true;
+	virtio_device_save(f->dev, &out);
+	if (how == RESTORED_ELSEWHERE) {
+		virtio_device_free(f->dev);
+		device_make(f, b);
+	}
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	ok = !virtio_device_restore(f->dev, &in) && in.pos == out.len;
+	state_out_free(&out);
+	return ok;
+}
+
+/* Frames come and go before a pause, in it, and in the middle of its beginning. */
+static void pause_in_flow(struct test *t, struct flow *w, enum again how)
+{
+	struct fixture *f = w->f;
+	unsigned int given, sent, signals;
+
+	flow_give(w, 5);
+	flow_send(w, 3);
+	EXPECT(!virtio_device_pause(f->dev));
+	flow_send(w, 4);
+	memory_copy(w);
+	given = f->fake->nr_given;
+	sent = f->fake->nr_sent;
+	signals = f->signals;
+	flow_give(w, 20);
+	EXPECT(set_aside(f, how, &f->fake->b));
+	flow_give(w, 3);
+	virtio_notify(f->dev, RXQ);
+	virtio_notify(f->dev, TXQ);
+	for (unsigned int i = 0; i < 5; i++)
+		nap();
+	EXPECT(memory_same(w) && f->signals == signals);
+	EXPECT(f->fake->nr_given == given && f->fake->nr_sent == sent);
+	EXPECT(!virtio_device_resume(f->dev));
+	EXPECT(flow_arrived(w) && flow_went(w));
+}
+
+TEST(net_pause_keeps_frames_and_leaves_memory_alone)
+{
+	static const u64 features[] = {
+		0, F(MRG_RXBUF), F(MRG_RXBUF) | BIT_ULL(VIRTIO_RING_F_EVENT_IDX),
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(features); i++) {
+		struct fixture f;
+		struct flow w = { .f = &f, .copy = malloc(2 * VR_HALF) };
+
+		setup_fake(&f, 1);
+		f.fake->stays = true;
+		driver_ok(&f, features[i]);
+		rx_buffers(&f, 0, VR_NUM, 700);
+		for (unsigned int j = 0; j < 4 * NR_AGAIN; j++)
+			pause_in_flow(t, &w, j % NR_AGAIN);
+		EXPECT(f.lines == 0 && dropped(&f) == 0);
+		f.fake->stays = false;
+		teardown(&f);
+		free(w.copy);
+	}
+}
+
 TEST(net_state_survives_and_reset_forgets_it)
 {
 	struct command set_mac = {
@@ -1126,6 +1297,81 @@ TEST(net_window_that_cannot_grow_is_taken)
 	give_frame(&f, 60);
 	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == HDR + 60);
 	teardown(&f);
+}
+
+/* What flow_give() is for a socket of @type */
+static bool flow_write(struct flow *w, int fd, int type, unsigned int nr)
+{
+	bool ok = true;
+
+	for (unsigned int i = 0; ok && i < nr; i++) {
+		u8 msg[4 + FLOW_LEN(39)] = { [3] = (u8)FLOW_LEN(w->given) };
+		unsigned int head = type == SOCK_STREAM ? 0 : 4;
+		ssize_t len = 4 + FLOW_LEN(w->given) - head;
+
+		w->given++;
+		memset(msg + 4, (int)w->given, sizeof(msg) - 4);
+		ok = send(fd, msg + head, (size_t)len, MSG_DONTWAIT) == len;
+	}
+	return ok;
+}
+
+static struct net_backend *open_fd(int fd)
+{
+	struct net_opts o = { .kind = NET_FD, .fd = fd };
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+
+	if (net_open(&b, &o, &r))
+		printf("# %s\n", r.msg);
+	return b;
+}
+
+/* @fd: the device's end, to be had once more, and the other one */
+static void pause_at_a_socket(struct test *t, struct flow *w, const int fd[2],
+			      int type, enum again how)
+{
+	struct net_backend *b = NULL;
+
+	EXPECT(flow_write(w, fd[1], type, 4));
+	EXPECT(!virtio_device_pause(w->f->dev));
+	memory_copy(w);
+	EXPECT(flow_write(w, fd[1], type, 20));
+	if (how == RESTORED_ELSEWHERE)
+		b = open_fd(dup(fd[0]));
+	EXPECT(set_aside(w->f, how, b));
+	EXPECT(flow_write(w, fd[1], type, 4));
+	virtio_notify(w->f->dev, RXQ);
+	for (unsigned int i = 0; i < 5; i++)
+		nap();
+	EXPECT(memory_same(w));
+	EXPECT(!virtio_device_resume(w->f->dev));
+	EXPECT(flow_arrived(w));
+}
+
+/* A part of a stream is the backend's, and nowhere else. */
+TEST(net_frames_in_a_socket_outlast_a_pause)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++) {
+		struct fixture f;
+		struct flow w = { .f = &f, .copy = malloc(2 * VR_HALF) };
+		int nr = types[i] == SOCK_STREAM ? RESTORED_ELSEWHERE : NR_AGAIN;
+		int fd[2];
+
+		EXPECT(!socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, fd));
+		setup(&f, open_fd(dup(fd[0])));
+		driver_ok(&f, F(MRG_RXBUF));
+		rx_buffers(&f, 0, VR_NUM, 700);
+		for (int j = 0; j < 4 * nr; j++)
+			pause_at_a_socket(t, &w, fd, types[i], j % nr);
+		EXPECT(f.lines == 0);
+		teardown(&f);
+		close(fd[0]);
+		close(fd[1]);
+		free(w.copy);
+	}
 }
 
 TEST(net_stream_with_a_bad_length_is_gone)
@@ -1331,9 +1577,11 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
 	  T(net_pause_loses_and_repeats_nothing),
+	  T(net_pause_keeps_frames_and_leaves_memory_alone),
 	  T(net_state_survives_and_reset_forgets_it),
 	  T(net_stream_has_a_length_before_each_frame),
 	  T(net_stream_frame_in_pieces_survives_pauses),
+	  T(net_frames_in_a_socket_outlast_a_pause),
 	  T(net_stream_with_a_bad_length_is_gone),
 	  T(net_stream_that_is_full_keeps_frames_whole),
 	  T(net_stream_sends_the_end_of_the_last_frame),
