@@ -1276,6 +1276,34 @@ TEST(net_stream_frame_in_pieces_survives_pauses)
 	teardown(&f);
 }
 
+/* What came of a frame is the backend's once its buffers are the next driver's. */
+TEST(net_stream_frame_in_pieces_outlasts_its_driver)
+{
+	u8 msg[4 + 2000] = { 0, 0, 2000 >> 8, 2000 & 0xff };
+	struct fixture f;
+	u8 got[2000];
+	int fd = setup_stream(&f);
+
+	for (unsigned int i = 0; i < 2000; i++)
+		msg[4 + i] = (u8)(i * 13);
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 4, 700);
+	EXPECT(write(fd, msg, 1000) == 1000);
+	/* Of the second buffer, 308 bytes */
+	EXPECT(WAIT(*(u8 *)gmem_ptr(&f.m.g, VR_DATA + 0x1000 + 307, 1) == msg[999]));
+	driver_ok(&f, F(MRG_RXBUF));
+	memset(gmem_ptr(&f.m.g, VR_DATA, 0x4000), 0xee, 0x4000);
+	rx_buffers(&f, 4, 4, 700);
+	EXPECT(write(fd, msg + 1000, 1004) == 1004);
+	EXPECT(wait_used(&f, RXQ, 3) && num_buffers(&f, 4) == 3);
+	gmem_read(&f.m.g, VR_DATA + 0x4000 + HDR, got, 700 - HDR);
+	gmem_read(&f.m.g, VR_DATA + 0x5000, got + 688, 700);
+	gmem_read(&f.m.g, VR_DATA + 0x6000, got + 1388, 612);
+	EXPECT(!memcmp(got, msg + 4, 2000));
+	close(fd);
+	teardown(&f);
+}
+
 /* Pieces of a byte: the fourth chain has no room in the window, and will not have. */
 TEST(net_window_that_cannot_grow_is_taken)
 {
@@ -1581,6 +1609,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_state_survives_and_reset_forgets_it),
 	  T(net_stream_has_a_length_before_each_frame),
 	  T(net_stream_frame_in_pieces_survives_pauses),
+	  T(net_stream_frame_in_pieces_outlasts_its_driver),
 	  T(net_frames_in_a_socket_outlast_a_pause),
 	  T(net_stream_with_a_bad_length_is_gone),
 	  T(net_stream_that_is_full_keeps_frames_whole),
