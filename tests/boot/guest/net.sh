@@ -181,6 +181,35 @@ step_waitup() {
 	wait_link up
 }
 
+# bytes rx|tx: so far
+bytes() {
+	cat "/sys/class/net/$dev/statistics/${1}_bytes"
+}
+
+# flow GET PUT: bytes without end from one of the peer's ports and to another; in the
+# middle of that the link goes down
+step_flow() {
+	netpeer fetch "$peer" "$1" >/dev/null &
+	fetch=$!
+	netpeer push "$peer" "$2" </dev/zero &
+	push=$!
+	i=0
+	while [ "$(bytes rx)" -lt 1000000 ] || [ "$(bytes tx)" -lt 1000000 ]; do
+		i=$((i + 1))
+		[ $i -lt 600 ] || return 1
+		usleep 100000
+	done
+	rx=$(bytes rx) tx=$(bytes tx)
+	step_waitdown || return 1
+	echo "netpeer: $(($(bytes rx) - rx)) and $(($(bytes tx) - tx)) bytes more"
+	[ "$(bytes rx)" -gt "$rx" ] && [ "$(bytes tx)" -gt "$tx" ] || return 1
+	# Neither has ended: nobody told them.
+	grep -q push /proc/$push/cmdline && grep -q fetch /proc/$fetch/cmdline || return 1
+	rx=$(bytes rx)
+	sleep 1
+	[ "$(bytes rx)" = "$rx" ] && ! is_up && kill $fetch $push
+}
+
 # Something is still alive here, and the queue does not hang.
 step_alive() {
 	ping -c 1 -W 1 "$peer" >/dev/null 2>&1
