@@ -4,6 +4,8 @@
 #
 #   CHECK STEP ok
 #   CHECK STEP FAIL why
+#
+# After "at", steps are about the interface and the peer that it names.
 
 peer=$(arg peer 10.9.0.1)
 peer6=$(arg peer6 fd09::1)
@@ -23,6 +25,17 @@ wait_link() {
 		fi
 		i=$((i + 1))
 		usleep 100000
+	done
+	return 1
+}
+
+# at AA-BB-CC-DD-EE-FF PEER: the interface of that address
+step_at() {
+	mac=$(echo "$1" | tr - :)
+	for i in /sys/class/net/*; do
+		[ "$(cat "$i/address")" = "$mac" ] || continue
+		echo "dev=${i##*/} peer=$2" >/tmp/at
+		return 0
 	done
 	return 1
 }
@@ -231,6 +244,7 @@ step_bye() {
 failed=0
 for step in $(arg net ping | tr ',' ' '); do
 	if (
+		[ ! -f /tmp/at ] || . /tmp/at
 		IFS=:
 		set -- $step
 		unset IFS
