@@ -222,7 +222,8 @@ static int op_init(struct fuse_ctx *x)
 		return sizeof(*o);
 	if (in->major < FUSE_KERNEL_VERSION || in->minor < MINOR_MIN)
 		return -EPROTO;
-	o->max_readahead = in->max_readahead;
+	/* As much as whoever administers the guest wants, who may ask before this. */
+	o->max_readahead = UINT32_MAX;
 	o->flags = in->flags & FLAGS_LOW;
 	o->max_background = 64;
 	o->congestion_threshold = 48;

@@ -19,7 +19,9 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/signal.h>
+#include <linux/fcntl.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
@@ -31,6 +33,8 @@
 /* Shared mappings can be written to; all else is the host's to see by close(). */
 #define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"
 #define UPPER "/lkvm/rw"
+/* The kernel's own 128 KiB are for disks: here a request costs more than its bytes. */
+#define READ_AHEAD_KB "1024"
 /* How long processes may take to end, and disks to take a page */
 #define END_MS 3000
 #define WRITE_MS 30000
@@ -160,6 +164,20 @@ static int root_disk(const char *spec)
 	return mount_disk(dev, flags);
 }
 
+static void read_ahead(const char *path)
+{
+	char file[64], major[12], minor[12];
+	struct statx s;
+
+	if (SYS(__NR_statx, -100, (long)path, AT_STATX_DONT_SYNC, 0, (long)&s))
+		return;
+	text_join(file, sizeof(file), "/sys/class/bdi/",
+		  text_decimal(major, s.stx_dev_major), ":");
+	text_join(file + strlen(file), sizeof(file) - strlen(file),
+		  text_decimal(minor, s.stx_dev_minor), "/read_ahead_kb", NULL);
+	file_write(file, READ_AHEAD_KB);
+}
+
 /*
  * By virtio-fs, or else by 9P. Return: 0, 1 for 9P; -ENODEV when there is no such
  * device or no such file system
@@ -168,11 +186,11 @@ static int mount_tag(const char *tag, const char *path, unsigned long flags)
 {
 	int err = sys_mount(tag, path, "virtiofs", flags, NULL);
 
-	if (!err || (err != -ENODEV && err != -EINVAL))
-		return err;
-	if (!sys_mount(tag, path, "9p", flags, P9_OPTIONS))
-		return 1;
-	return -ENODEV;
+	if (err == -ENODEV || err == -EINVAL)
+		err = sys_mount(tag, path, "9p", flags, P9_OPTIONS) ? -ENODEV : 1;
+	if (!err)
+		read_ahead(path);
+	return err;
 }
 
 static int root_host(struct notes *n)

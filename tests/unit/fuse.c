@@ -248,6 +248,8 @@ TEST(fuse_session_is_negotiated)
 	EXPECT(!(o.flags & (FUSE_WRITEBACK_CACHE | FUSE_POSIX_LOCKS)));
 	EXPECT(o.max_pages + 10U < VQ_CHAIN_MAX);
 	EXPECT(o.max_write <= o.max_pages * 4096U);
+	/* The kernel takes the lower one of this and what it has been told by then. */
+	EXPECT(o.max_readahead >= 1024 * 1024U);
 	in.major = 8;
 	EXPECT(CALL(&r, FUSE_INIT, 0, A(in)) == sizeof(o));
 	in = (struct fuse_init_in){ .major = 6 };
