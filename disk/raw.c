@@ -121,10 +121,9 @@ static int begin_transfer(const struct disk *d, struct disk_req *req)
 		return -EINVAL;
 	if (!d->direct || aligned(d, req))
 		return 0;
-	if (posix_memalign(&req->bounce, BOUNCE_ALIGN, BOUNCE_MAX)) {
-		req->bounce = NULL;
+	req->bounce = aligned_alloc(BOUNCE_ALIGN, BOUNCE_MAX);
+	if (!req->bounce)
 		return -ENOMEM;
-	}
 	bounce_fill(req);
 	return 0;
 }

@@ -64,9 +64,9 @@ static bool put_log(FILE *f, const char *dir, const char *log, const char *name)
 		snprintf(path, sizeof(path), "%s/%s/%s", dir, log, name);
 	in = text ? fopen(path, "re") : NULL;
 	if (in) {
-		fseek(in, 0, SEEK_END);
+		fseeko(in, 0, SEEK_END);
 		if (ftell(in) > LOG_END)
-			fseek(in, -LOG_END, SEEK_END);
+			fseeko(in, -LOG_END, SEEK_END);
 		else
 			rewind(in);
 		n = fread(text, 1, LOG_END, in);
