@@ -74,6 +74,26 @@ out:
 	return -err;
 }
 
+void cond_create(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+int cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, u64 ns)
+{
+	const struct timespec t = {
+		.tv_sec = (time_t)(ns / 1000000000),
+		.tv_nsec = (long)(ns % 1000000000),
+	};
+
+	return pthread_cond_timedwait(c, lock, &t);
+}
+
 int process_spawn(pid_t *pid, const char *file,
 		  const posix_spawn_file_actions_t *files, char *const argv[])
 {

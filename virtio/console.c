@@ -690,7 +690,6 @@ static int console_create(struct virtio_device *dev, const void *opts,
 	static const struct virtio_console_port plain = { .console = true };
 	static const struct virtio_console_opts one = { &plain, 1 };
 	const struct virtio_console_opts *o = opts ? opts : &one;
-	pthread_condattr_t attr;
 	struct console *c;
 	int err;
 
@@ -703,10 +702,7 @@ static int console_create(struct virtio_device *dev, const void *opts,
 	c->dev = dev;
 	c->wake_fd = -1;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->moved, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_create(&c->moved);
 	err = console_ports(c, o);
 	if (err) {
 		console_free(c);
@@ -985,7 +981,6 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 {
 	struct console *c = dev->priv;
 	u64 end = now_ns() / 1000000 + total_ms, until, seen;
-	struct timespec t;
 	int err = 0;
 	bool busy;
 
@@ -995,11 +990,9 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 	while ((busy = console_busy(c)) && c->running && !err &&
 	       now_ns() / 1000000 < end) {
 		until = MIN(now_ns() / 1000000 + patience_ms, end);
-		t.tv_sec = until / 1000;
-		t.tv_nsec = until % 1000 * 1000000;
 		seen = c->nr_moved;
 		while (seen == c->nr_moved && !err)
-			err = pthread_cond_timedwait(&c->moved, &c->lock, &t);
+			err = cond_wait_until(&c->moved, &c->lock, until * 1000000);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return !busy;

@@ -4,13 +4,16 @@
  *
  * The threads of a device that shares a directory. Any request may block for as
  * long as the host's disk likes, so there are several: each pops one request,
- * serves it and gives it back, whatever queue it came from. They wait in one
- * epoll set, edge-triggered, where a kick wakes one that has nothing to do;
- * kicks are always asked for, since one that is busy may be so for long. Who
- * finds that more is waiting wakes another. One more thread is made when the
- * last idle one becomes busy, THREADS_MAX at most: a guest with one process has
- * two. The lock is held to pop and to push and guards the queues and the counts,
- * and is never held over a request.
+ * serves it and gives it back, whatever queue it came from. One of them, the first,
+ * waits in an edge-triggered epoll set, and serves what comes by itself while
+ * nothing else is there, so that a guest with one process costs no wake-up but that
+ * one. The others wait for being called, by who finds that more is waiting. If the
+ * first one's request takes long, nobody hears of the next: so another looks every
+ * STAND_IN_NS, while there are requests, and takes its place. After that, for
+ * PARALLEL_NS, all wait in the set, where a kick wakes one that has nothing to do.
+ * Kicks are always asked for. One more thread is made when the last idle one
+ * becomes busy, THREADS_MAX at most. The lock is held to pop and to push and
+ * guards the queues and the counts, and is never held over a request.
  *
  * A request may have to be answered after another (struct fs_order), which is
  * decided once, when it is popped. One that waits has no key, so that nobody
@@ -32,11 +35,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "kvm/clock.h"
 #include "kvm/fs-threads.h"
 #include "kvm/thread.h"
 
 #define THREADS_MAX 16
 #define LOG_MAX 8
+#define STAND_IN_NS (10 * 1000000ULL)
+#define PARALLEL_NS (200 * 1000000ULL)
 
 /** struct fs_worker - a thread's own; @order, @count guarded by the lock */
 struct fs_worker {
@@ -54,8 +60,12 @@ struct fs_worker {
  * @stop_fd, @work_fd: eventfds of the epoll set: all are to end; one is to look
  * @lock: guards the queues while they are lent, and all below
  * @pushed: a request with a key was answered
+ * @call: @called of those that follow are to get up, or one to stand in
  * @popped: requests
- * @idle: threads in epoll_wait(), or on their way there without work
+ * @parallel_ns: until then all wait in the epoll set
+ * @idle: threads without work
+ * @polling, @following: those of them in epoll_wait(), and those that wait for @call
+ * @standing_in: one of @following looks whether the first is stuck
  */
 struct fs_threads {
 	struct virtio_device *dev;
@@ -66,11 +76,17 @@ struct fs_threads {
 	int work_fd;
 	pthread_mutex_t lock;
 	pthread_cond_t pushed;
+	pthread_cond_t call;
 	struct fs_worker *worker[THREADS_MAX];
 	unsigned int nr;
 	unsigned int idle;
+	unsigned int polling;
+	unsigned int following;
+	unsigned int called;
 	unsigned int nr_said;
 	u64 popped;
+	u64 parallel_ns;
+	bool standing_in;
 	bool stopping;
 };
 
@@ -108,6 +124,17 @@ static int add_thread(struct fs_threads *t)
 	return 0;
 }
 
+/* One that has nothing to do is to look at the queues. */
+static void call_one(struct fs_threads *t)
+{
+	if (t->following > t->called) {
+		t->called++;
+		pthread_cond_signal(&t->call);
+	} else if (t->polling) {
+		fd_signal(t->work_fd);
+	}
+}
+
 /*
  * Take the next request, of the first queue that has one. The driver is asked
  * for a kick for the one behind it; if that is there, somebody else gets it.
@@ -123,8 +150,10 @@ static bool pop(struct fs_threads *t, struct fs_worker *w)
 		w->count = t->popped++;
 		if (t->service->order)
 			w->order = t->service->order(&w->chain);
-		if (virtqueue_set_notify(vq, true) && t->idle)
-			fd_signal(t->work_fd);
+		if (virtqueue_set_notify(vq, true))
+			call_one(t);
+		else if (t->following && !t->standing_in)
+			pthread_cond_signal(&t->call);
 		return true;
 	}
 	return false;
@@ -171,16 +200,62 @@ static void serve(struct fs_threads *t, struct fs_worker *w)
 	pthread_mutex_lock(&t->lock);
 }
 
-/* With the lock held: the queues are empty. */
-static void wait_for_work(struct fs_threads *t)
+static void poll_queues(struct fs_threads *t)
 {
 	struct epoll_event ev;
 
-	t->idle++;
+	t->polling++;
 	pthread_mutex_unlock(&t->lock);
 	while (epoll_wait(t->epoll_fd, &ev, 1, -1) < 0 && errno == EINTR)
 		;
 	pthread_mutex_lock(&t->lock);
+	t->polling--;
+}
+
+/* Return: whether the first one has been at the same request for a tick. */
+static bool stand_in(struct fs_threads *t)
+{
+	u64 popped;
+
+	do {
+		popped = t->popped;
+		if (!cond_wait_until(&t->call, &t->lock, now_ns() + STAND_IN_NS))
+			return false;
+	} while (t->popped != popped);
+	return !t->polling;
+}
+
+/* Until it is called, or has to stand in */
+static void follow(struct fs_threads *t)
+{
+	t->following++;
+	while (!t->called && !t->stopping) {
+		if (!t->standing_in) {
+			t->standing_in = true;
+			if (stand_in(t)) {
+				t->parallel_ns = now_ns() + PARALLEL_NS;
+				t->called = t->following;
+				pthread_cond_broadcast(&t->call);
+			}
+			t->standing_in = false;
+			if (t->called || t->stopping)
+				break;
+		}
+		pthread_cond_wait(&t->call, &t->lock);
+	}
+	t->following--;
+	if (t->called)
+		t->called--;
+}
+
+/* With the lock held: the queues are empty. */
+static void wait_for_work(struct fs_threads *t)
+{
+	t->idle++;
+	if (t->polling && now_ns() >= t->parallel_ns)
+		follow(t);
+	else
+		poll_queues(t);
 	t->idle--;
 }
 
@@ -230,6 +305,7 @@ void fs_threads_stop(struct fs_threads *t)
 	if (!nr)
 		return;
 	fd_signal(t->stop_fd);
+	pthread_cond_broadcast(&t->call);
 	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(t->worker[i]->thread, NULL);
 	while (read(t->stop_fd, &count, sizeof(count)) < 0 && errno == EINTR)
@@ -284,6 +360,7 @@ int fs_threads_create(struct fs_threads **out, struct virtio_device *dev,
 	t->server = server;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->pushed, NULL);
+	cond_create(&t->call);
 	err = open_fds(t);
 	if (err)
 		fs_threads_free(t);
@@ -303,6 +380,7 @@ void fs_threads_free(struct fs_threads *t)
 	if (t->work_fd >= 0)
 		close(t->work_fd);
 	pthread_cond_destroy(&t->pushed);
+	pthread_cond_destroy(&t->call);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <spawn.h>
 
+#include "kvm/types.h"
+
 #define THREAD_NAME_MAX 16
 
 /**
@@ -16,6 +18,21 @@
  */
 int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
 		 const char *name);
+
+/**
+ * cond_create() - a condition variable that cond_wait_until() can wait for
+ *
+ * Its end is pthread_cond_destroy().
+ */
+void cond_create(pthread_cond_t *c);
+
+/**
+ * cond_wait_until() - pthread_cond_timedwait(), by the clock of now_ns()
+ * @ns: when to give up, in nanoseconds
+ *
+ * Return: 0 when it was signalled or for no reason; ETIMEDOUT.
+ */
+int cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, u64 ns);
 
 /**
  * process_spawn() - posix_spawnp() of a program that hears signals
