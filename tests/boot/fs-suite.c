@@ -759,20 +759,32 @@ static void random_operations_are_true(void)
 	close(fd);
 }
 
+#define DIRS 4
+
+static void stress_name(char name[16], unsigned int *seed, bool dirs)
+{
+	unsigned int n = random_next(seed) % 8;
+
+	if (dirs)
+		snprintf(name, 16, "d%u/n%u", random_next(seed) % DIRS, n);
+	else
+		snprintf(name, 16, "n%u", n);
+}
+
 /* One of several that make, rename, read and remove the same few names. */
-static void stress(unsigned int who)
+static void stress(unsigned int who, bool dirs)
 {
 	unsigned int seed = who;
-	char a[8], b[8];
+	char a[16], b[16];
 	int fd;
 
 	for (unsigned int i = 0; i < 400 / part; i++) {
-		snprintf(a, sizeof(a), "n%u", random_next(&seed) % 8);
-		snprintf(b, sizeof(b), "n%u", random_next(&seed) % 8);
-		switch (random_next(&seed) % 5) {
+		stress_name(a, &seed, dirs);
+		stress_name(b, &seed, dirs);
+		switch (random_next(&seed) % (dirs ? 6 : 5)) {
 		case 0:
 			fd = open(a, O_CREAT | O_RDWR, 0644);
-			if (fd < 0 || write(fd, "0123456789", 10) != 10)
+			if (fd < 0 || write(fd, "0123456789", 10 - who) < 0)
 				_exit(1);
 			close(fd);
 			break;
@@ -796,12 +808,18 @@ static void stress(unsigned int who)
 			if (link(a, b) && errno != ENOENT && errno != EEXIST)
 				_exit(6);
 			break;
+		case 5:
+			a[2] = 0;
+			b[2] = 0;
+			if (rename2(a, b, RENAME_EXCHANGE))
+				_exit(7);
+			break;
 		}
 	}
 	_exit(0);
 }
 
-static void many_at_once_see_one_tree(void)
+static void stress_many(bool dirs)
 {
 	pid_t pid[4];
 	int status;
@@ -809,14 +827,33 @@ static void many_at_once_see_one_tree(void)
 	for (unsigned int i = 0; i < 4; i++) {
 		pid[i] = fork();
 		if (!pid[i])
-			stress(i + 1);
+			stress(i + 1, dirs);
 	}
 	for (unsigned int i = 0; i < 4; i++) {
 		EXPECT(waitpid(pid[i], &status, 0) == pid[i]);
 		if (!EXPECT(!status))
 			printf("# status %x\n", status);
 	}
+}
+
+static void many_at_once_see_one_tree(void)
+{
+	stress_many(false);
 	EXPECT(list(".", true) <= 8);
+}
+
+/* What is left is for somebody else to compare. */
+static int stress_in(const char *dir)
+{
+	char name[8];
+
+	EXPECT(!chdir(dir));
+	for (unsigned int i = 0; i < DIRS; i++) {
+		snprintf(name, sizeof(name), "d%u", i);
+		EXPECT(!mkdir(name, 0755));
+	}
+	stress_many(true);
+	return failures ? 1 : 0;
 }
 
 static void programs_can_be_run(void)
@@ -922,6 +959,8 @@ int main(int argc, char **argv)
 		return 0;
 	if (argc == 2 && !strcmp(argv[1], "--list"))
 		return list_tests();
+	if (argc == 3 && !strcmp(argv[1], "--stress"))
+		return stress_in(argv[2]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = "/proc/self/exe";
 	if (getenv("QUICK"))

@@ -57,6 +57,18 @@ coherent() {
 		fail "an edit of the same size is not seen"
 }
 
+# Names in the same directories as the host's, then what there is of them all
+stress() {
+	mkdir /mnt/tree && /bin/fs-suite --stress /mnt/tree || fail "stress"
+	echo 1 >/mnt/said
+	is 20 /mnt/begun 1 || fail "no host"
+	sleep 1
+	(cd /mnt/tree && find . | sort | while read -r f; do
+		stat -c '%n %f %s %h %i %Y' "$f"
+		[ ! -f "$f" ] || md5sum <"$f"
+	done) >/mnt/view
+}
+
 readonly_share() {
 	[ "$(cat /mnt/file)" = text ] || fail "cannot read"
 	[ -d /mnt/dir ] && [ "$(readlink /mnt/link)" = file ] ||
@@ -101,6 +113,7 @@ overlay() {
 case $what in
 suite) suite ;;
 coherent) coherent ;;
+stress) stress ;;
 readonly) readonly_share ;;
 overlay) overlay ;;
 esac
