@@ -92,6 +92,7 @@ static bool header_ok(const struct net *n, struct virtio_net_hdr_v1 *h,
 {
 	u32 end = (u32)le16toh(h->csum_start) + le16toh(h->csum_offset) + 2;
 	u8 type = h->gso_type & (u8)~VIRTIO_NET_HDR_GSO_ECN;
+	bool tcp = type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6;
 
 	h->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	h->num_buffers = 0;
@@ -102,7 +103,8 @@ static bool header_ok(const struct net *n, struct virtio_net_hdr_v1 *h,
 		h->hdr_len = 0;
 		return true;
 	}
-	if (h->gso_type != type && !virtio_has(n->dev, VIRTIO_NET_F_HOST_ECN))
+	if (h->gso_type != type &&
+	    (!tcp || !virtio_has(n->dev, VIRTIO_NET_F_HOST_ECN)))
 		return false;
 	return h->flags && h->gso_size && le16toh(h->hdr_len) <= len &&
 	       virtio_has(n->dev, gso_feature(type));

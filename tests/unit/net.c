@@ -477,6 +477,8 @@ static const struct bad_header bad_uso[] = {
 	  .hdr_len = 601 }, 600, USO },
 	{ "ecn not negotiated", { .flags = FLAG_, .gso_type = 0x85,
 	  .gso_size = 100 }, 600, USO },
+	{ "ecn is of TCP", { .flags = FLAG_, .gso_type = 0x85, .gso_size = 100 }, 600,
+	  USO | F(HOST_ECN) | TSO },
 	{ "fragments of UDP", { .flags = FLAG_, .gso_type = 3, .gso_size = 100 },
 	  600, USO },
 };
