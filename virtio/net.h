@@ -75,6 +75,7 @@ struct net_pair {
 	bool rx_hurry;
 	bool tx_full;
 	bool batch;
+	unsigned int rounds;
 	u64 pace_since;
 	u64 pace_rx;
 	u64 pace_tx;
