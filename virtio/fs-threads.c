@@ -212,36 +212,34 @@ static void poll_queues(struct fs_threads *t)
 	t->polling--;
 }
 
-/* Return: whether the first one has been at the same request for a tick. */
-static bool stand_in(struct fs_threads *t)
-{
-	u64 popped;
-
-	do {
-		popped = t->popped;
-		if (!cond_wait_until(&t->call, &t->lock, now_ns() + STAND_IN_NS))
-			return false;
-	} while (t->popped != popped);
-	return !t->polling;
-}
-
-/* Until it is called, or has to stand in */
+/*
+ * Until it is called. One of those that follow looks each tick, while there are
+ * requests: if nobody hears kicks and none was popped for a tick, it stands in.
+ */
 static void follow(struct fs_threads *t)
 {
+	u64 popped;
+	int err;
+
 	t->following++;
 	while (!t->called && !t->stopping) {
-		if (!t->standing_in) {
-			t->standing_in = true;
-			if (stand_in(t)) {
-				t->parallel_ns = now_ns() + PARALLEL_NS;
-				t->called = t->following;
-				pthread_cond_broadcast(&t->call);
-			}
-			t->standing_in = false;
-			if (t->called || t->stopping)
-				break;
+		if (t->standing_in) {
+			pthread_cond_wait(&t->call, &t->lock);
+			continue;
 		}
-		pthread_cond_wait(&t->call, &t->lock);
+		popped = t->popped;
+		t->standing_in = true;
+		err = cond_wait_until(&t->call, &t->lock, now_ns() + STAND_IN_NS);
+		t->standing_in = false;
+		if (!err || t->called || t->popped != popped)
+			continue;
+		if (t->polling) {
+			pthread_cond_wait(&t->call, &t->lock);
+			continue;
+		}
+		t->parallel_ns = now_ns() + PARALLEL_NS;
+		t->called = t->following;
+		pthread_cond_broadcast(&t->call);
 	}
 	t->following--;
 	if (t->called)
