@@ -774,7 +774,7 @@ static void stress_name(char name[16], unsigned int *seed, bool dirs)
 /* One of several that make, rename, read and remove the same few names. */
 static void stress(unsigned int who, bool dirs)
 {
-	unsigned int seed = who;
+	unsigned int seed = who, len = 10 - who;
 	char a[16], b[16];
 	int fd;
 
@@ -784,7 +784,7 @@ static void stress(unsigned int who, bool dirs)
 		switch (random_next(&seed) % (dirs ? 6 : 5)) {
 		case 0:
 			fd = open(a, O_CREAT | O_RDWR, 0644);
-			if (fd < 0 || write(fd, "0123456789", 10 - who) < 0)
+			if (fd < 0 || write(fd, "0123456789", len) != (ssize_t)len)
 				_exit(1);
 			close(fd);
 			break;
