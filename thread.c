@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads, and programs that are started.
+ * Threads, what they wait for, and programs that are started.
  *
  * Theory of operation: signals are for the main thread, which has those that end
  * us blocked and reads them; a program that it starts has none blocked, and none
@@ -14,6 +14,8 @@
  *
  * All stacks are STACK_SIZE, less than a huge page: the default of 8 MiB may be
  * given one at the first touch.
+ *
+ * Conditions that are waited for with a time have the clock of now_ns().
  *
  * No state, no locks. Not supported: detached threads.
  */

@@ -222,7 +222,7 @@ static int op_init(struct fuse_ctx *x)
 		return sizeof(*o);
 	if (in->major < FUSE_KERNEL_VERSION || in->minor < MINOR_MIN)
 		return -EPROTO;
-	/* As much as whoever administers the guest wants, who may ask before this. */
+	/* The guest takes the lower one of this and its own, which init may have set by now. */
 	o->max_readahead = UINT32_MAX;
 	o->flags = in->flags & FLAGS_LOW;
 	o->max_background = 64;

@@ -7,9 +7,10 @@
  * from net_pair_start() to net_pair_stop(); it takes none of the core's locks.
  * It waits in epoll, edge-triggered throughout, so that eventfds need not be
  * read and nothing is changed in the set; what is ready is remembered in
- * @rx_ready and @tx_full. Kicks are asked for only before it sleeps, and for
- * the receive queue only while it is short of buffers. Each queue is signalled
- * once a round. Where frames come one by one because this thread preempts their
+ * @rx_ready and @tx_full. While it has something to do it looks each BUSY_ROUNDS
+ * rounds only: the next read tells as well whether there is a frame. Kicks are
+ * asked for only before it sleeps, and for the receive queue only while it is
+ * short of buffers. Each queue is signalled once a round. Where frames come one by one because this thread preempts their
  * sender at each of them, it stops doing so, see pace().
  *
  * Transmit: up to NET_TX_BATCH chains are popped; header copied out, checked,
@@ -500,7 +501,7 @@ static bool pair_wait(struct net_pair *p, bool block)
 	struct epoll_event ev[8];
 	int n, timeout = -1;
 
-	/* There is something to do: that there is more finds itself. */
+	/* Receiving finds out by itself. */
 	if (!block && ++p->rounds % BUSY_ROUNDS) {
 		p->rx_ready = true;
 		return true;

@@ -30,6 +30,7 @@ void cond_create(pthread_cond_t *c);
  * cond_wait_until() - pthread_cond_timedwait(), by the clock of now_ns()
  * @ns: when to give up, in nanoseconds
  *
+ * Context: any thread that holds @lock.
  * Return: 0 when it was signalled or for no reason; ETIMEDOUT.
  */
 int cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, u64 ns);
