@@ -15,6 +15,7 @@
 #include "kvm/9p-proto.h"
 #include "kvm/fs.h"
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -40,44 +41,9 @@ struct rig {
 	u32 len;
 };
 
-static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	struct rig *r = dev->transport_priv;
-	u64 one = 1;
-
-	(void)vq;
-	if (write(r->irq, &one, 8) < 0)
-		printf("# no interrupt\n");
-}
-
-static void signal_config(struct virtio_device *dev)
-{
-	signal_queue(dev, NULL);
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = signal_queue,
-	.signal_config = signal_config,
-};
-
 static void bring_up(struct rig *r)
 {
-	struct virtqueue *vq = &r->dev->queue[0];
-
-	virtio_set_status(r->dev, 0);
-	virtio_set_status(r->dev, 3);
-	r->dev->driver_feature_select = 0;
-	virtio_set_features(r->dev, BIT(VIRTIO_9P_MOUNT_TAG));
-	r->dev->driver_feature_select = 1;
-	virtio_set_features(r->dev, 1);
-	virtio_set_status(r->dev, 11);
-	vr_clear(&r->m, 0);
-	vq->size = VR_NUM;
-	vq->desc_gpa = vr_desc(0);
-	vq->avail_gpa = vr_avail(0);
-	vq->used_gpa = vr_used(0);
-	virtio_queue_enable(r->dev, vq, true);
-	virtio_set_status(r->dev, 15);
+	driver_up(r->dev, &r->m, BIT(VIRTIO_9P_MOUNT_TAG));
 	r->used = 0;
 }
 
@@ -93,8 +59,8 @@ static void setup_device(struct rig *r, bool readonly)
 	    virtio_device_create(&r->dev, &virtio_9p_class, "9p0", &o, &r->env,
 				 &why))
 		printf("# %s\n", why.msg);
-	r->dev->transport_priv = r;
-	r->dev->transport = &transport;
+	r->dev->transport_priv = &r->irq;
+	r->dev->transport = &driver_transport;
 }
 
 static void setup(struct rig *r, bool readonly)

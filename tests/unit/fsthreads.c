@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "kvm/fs-threads.h"
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -96,42 +97,9 @@ static const struct virtio_class class = {
 	.activate = activate, .deactivate = deactivate, .destroy = destroy,
 };
 
-static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	const u64 one = 1;
-
-	(void)dev;
-	(void)vq;
-	if (write(rig.irq, &one, sizeof(one)) < 0)
-		printf("# no interrupt\n");
-}
-
-static void signal_config(struct virtio_device *dev)
-{
-	signal_queue(dev, NULL);
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = signal_queue,
-	.signal_config = signal_config,
-};
-
 static void bring_up(struct rig *r)
 {
-	struct virtqueue *vq = &r->dev->queue[0];
-
-	virtio_set_status(r->dev, 0);
-	virtio_set_status(r->dev, 3);
-	r->dev->driver_feature_select = 1;
-	virtio_set_features(r->dev, 1);
-	virtio_set_status(r->dev, 11);
-	vr_clear(&r->m, 0);
-	vq->size = VR_NUM;
-	vq->desc_gpa = vr_desc(0);
-	vq->avail_gpa = vr_avail(0);
-	vq->used_gpa = vr_used(0);
-	virtio_queue_enable(r->dev, vq, true);
-	virtio_set_status(r->dev, 15);
+	driver_up(r->dev, &r->m, 0);
 }
 
 static void start(struct test *t)
@@ -146,7 +114,8 @@ static void start(struct test *t)
 	r->env.gmem = &r->m.g;
 	EXPECT(r->irq >= 0 &&
 	       !virtio_device_create(&r->dev, &class, "threads0", NULL, &r->env, NULL));
-	r->dev->transport = &transport;
+	r->dev->transport_priv = &r->irq;
+	r->dev->transport = &driver_transport;
 	bring_up(r);
 }
 

@@ -13,6 +13,7 @@
 #include "kvm/fs.h"
 #include "kvm/fuse.h"
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -36,44 +37,9 @@ struct rig {
 	u64 unique;
 };
 
-static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	struct rig *r = dev->transport_priv;
-	u64 one = 1;
-
-	(void)vq;
-	if (write(r->irq, &one, 8) < 0)
-		printf("# no interrupt\n");
-}
-
-static void signal_config(struct virtio_device *dev)
-{
-	signal_queue(dev, NULL);
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = signal_queue,
-	.signal_config = signal_config,
-};
-
 static void bring_up(struct rig *r)
 {
-	virtio_set_status(r->dev, 0);
-	virtio_set_status(r->dev, 3);
-	r->dev->driver_feature_select = 1;
-	virtio_set_features(r->dev, 1);
-	virtio_set_status(r->dev, 11);
-	for (unsigned int q = 0; q < r->dev->nr_queues; q++) {
-		struct virtqueue *vq = &r->dev->queue[q];
-
-		vr_clear(&r->m, q);
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(r->dev, vq, true);
-	}
-	virtio_set_status(r->dev, 15);
+	driver_up(r->dev, &r->m, 0);
 	r->used = 0;
 }
 
@@ -89,8 +55,8 @@ static void setup_device(struct rig *r, bool readonly)
 	    virtio_device_create(&r->dev, &virtio_fs_class, "fs0", &o, &r->env,
 				 &why))
 		printf("# %s\n", why.msg);
-	r->dev->transport_priv = r;
-	r->dev->transport = &transport;
+	r->dev->transport_priv = &r->irq;
+	r->dev->transport = &driver_transport;
 }
 
 static void setup(struct rig *r, bool readonly)
