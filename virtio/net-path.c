@@ -10,8 +10,9 @@
  * @rx_ready and @tx_full. While it has something to do it looks each BUSY_ROUNDS
  * rounds only: the next read tells as well whether there is a frame. Kicks are
  * asked for only before it sleeps, and for the receive queue only while it is
- * short of buffers. Each queue is signalled once a round. Where frames come one by one because this thread preempts their
- * sender at each of them, it stops doing so, see pace().
+ * short of buffers. Each queue is signalled once a round. Where frames come one
+ * by one because this thread preempts their sender at each of them, it stops
+ * doing so, see pace().
  *
  * Transmit: up to NET_TX_BATCH chains are popped; header copied out, checked,
  * and put before the guest's own pieces; then one send() of the backend. What
