@@ -2,38 +2,31 @@
 /*
  * An init that reads from /dev/vda and says how long it took.
  *
- * Theory of operation: reads of 4 KiB at random places, past the page cache,
- * by one thread and then by 32 threads, one read each at a time: queue depths
- * 1 and 32. Before and after each phase a line "MARK name" is printed, by
- * which the outside knows what it measured; the first two have nothing between
- * them but themselves. Words on the kernel command line, which the kernel hands
- * on as environment: READS=N per phase; HOLD=1, say READY and wait instead of
- * powering off. Linked statically. Prints what failed, and powers off.
+ * Theory of operation: reads of 4 KiB at random places, past the page cache, by
+ * io_submit(): one at a time, and then 32 in flight, those that have completed
+ * submitted again together, as a program does that wants such a depth. Before and
+ * after each phase a line "MARK name" is printed, by which the outside knows what
+ * it measured; the first two have nothing between them but themselves. Words on
+ * the kernel command line, which the kernel hands on as environment: READS=N per
+ * phase; HOLD=1, say READY and wait instead of powering off. Linked statically.
+ * Prints what failed, and powers off.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <linux/types.h>
 
 #define BLOCK 4096
 #define DEPTH_MAX 32
-
-struct job {
-	pthread_t thread;
-	int fd;
-	long reads;
-	__u64 blocks;
-	__u64 random;
-	int failed;
-};
 
 static void end(const char *why)
 {
@@ -43,23 +36,6 @@ static void end(const char *why)
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
-}
-
-static void *job_run(void *arg)
-{
-	struct job *j = arg;
-	void *p = mmap(NULL, BLOCK, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	for (long i = 0; i < j->reads && !j->failed; i++) {
-		__u64 at;
-
-		j->random = j->random * 6364136223846793005ULL + 1;
-		at = (j->random >> 33) % j->blocks * BLOCK;
-		j->failed = pread(j->fd, p, BLOCK, at) != BLOCK;
-	}
-	munmap(p, BLOCK);
-	return NULL;
 }
 
 static __u64 now_us(void)
@@ -76,28 +52,57 @@ static void mark(const char *name)
 	usleep(300000);
 }
 
+static void prepare(struct iocb *cb, int fd, __u64 block)
+{
+	static unsigned char buffer[DEPTH_MAX][BLOCK]
+		__attribute__((aligned(BLOCK)));
+
+	cb->aio_lio_opcode = IOCB_CMD_PREAD;
+	cb->aio_fildes = fd;
+	cb->aio_buf = (__u64)(unsigned long)buffer[cb->aio_data];
+	cb->aio_nbytes = BLOCK;
+	cb->aio_offset = block * BLOCK;
+}
+
 static void phase(int fd, __u64 blocks, int depth, long reads)
 {
-	static struct job job[DEPTH_MAX];
-	__u64 begin = now_us();
+	struct iocb cb[DEPTH_MAX] = { 0 }, *idle[DEPTH_MAX];
+	struct io_event events[DEPTH_MAX];
+	int nr_idle = depth;
+	aio_context_t ctx = 0;
+	__u64 random = depth;
+	__u64 begin;
 
 	for (int i = 0; i < depth; i++) {
-		job[i] = (struct job){
-			.fd = fd,
-			.reads = reads / depth,
-			.blocks = blocks,
-			.random = i + 1,
-		};
-		if (pthread_create(&job[i].thread, NULL, job_run, &job[i]))
-			end("thread");
+		cb[i].aio_data = i;
+		idle[i] = &cb[i];
 	}
-	for (int i = 0; i < depth; i++) {
-		pthread_join(job[i].thread, NULL);
-		if (job[i].failed)
-			end("read");
+	if (syscall(__NR_io_setup, depth, &ctx))
+		end("io_setup");
+	begin = now_us();
+	for (long left = reads; left || nr_idle < depth;) {
+		int n = nr_idle < left ? nr_idle : left;
+
+		for (int i = nr_idle - n; i < nr_idle; i++) {
+			random = random * 6364136223846793005ULL + 1;
+			prepare(idle[i], fd, (random >> 33) % blocks);
+		}
+		nr_idle -= n;
+		left -= n;
+		if (n && syscall(__NR_io_submit, ctx, n, idle + nr_idle) != n)
+			end("io_submit");
+		n = syscall(__NR_io_getevents, ctx, 1, depth, events, NULL);
+		if (n < 1)
+			end("io_getevents");
+		for (int i = 0; i < n; i++) {
+			if (events[i].res != BLOCK)
+				end("read");
+			idle[nr_idle++] = &cb[events[i].data];
+		}
 	}
 	printf("TIME %d %llu\n", depth,
 	       (unsigned long long)(now_us() - begin));
+	syscall(__NR_io_destroy, ctx);
 }
 
 int main(void)
