@@ -20,13 +20,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "kvm/arch.h"
 #include "kvm/clock.h"
 #include "kvm/kvm-cpu.h"
+#include "kvm/thread.h"
 
 /* How often it is looked whether a vCPU waits for its output */
 #define PAUSE_LOOK_NS 1000000
@@ -139,16 +139,11 @@ static int kvm_cpu_step(struct kvm_cpu *cpu)
 static void *kvm_cpu_thread(void *arg)
 {
 	struct kvm_cpu *cpu = arg;
-	char name[16];
-	sigset_t set;
+	sigset_t kick;
 
-	snprintf(name, sizeof(name), "vcpu%u", cpu->id);
-	prctl(PR_SET_NAME, name);
-	sigfillset(&set);
-	sigdelset(&set, SIGUSR1);
-	sigdelset(&set, SIGBUS);
-	sigdelset(&set, SIGSEGV);
-	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGUSR1);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 
 	if (kvm_cpu_may_run(cpu)) {
 		cpu->first = now_ns();
@@ -186,15 +181,17 @@ int kvm_cpus_start(struct kvm *kvm, struct report *r)
 	kvm->cpu_wish = KVM_RUNNING;
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++) {
 		struct kvm_cpu *cpu = &kvm->cpus[i];
+		char name[THREAD_NAME_MAX];
 
 		pthread_mutex_lock(&kvm->cpu_lock);
 		kvm->cpus_alive++;
 		pthread_mutex_unlock(&kvm->cpu_lock);
-		err = pthread_create(&cpu->thread, NULL, kvm_cpu_thread, cpu);
+		snprintf(name, sizeof(name), "vcpu%u", cpu->id);
+		err = thread_start(&cpu->thread, kvm_cpu_thread, cpu, name);
 		if (err) {
 			kvm->cpus_alive--;
 			kvm_cpus_stop(kvm);
-			return report_error(r, err, "vCPU %u: no thread", i);
+			return report_error(r, -err, "vCPU %u: no thread", i);
 		}
 		cpu->has_thread = true;
 	}

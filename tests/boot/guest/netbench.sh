@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Figures of a network interface, for tests/bench/net: lines "FIGURE NAME VALUE".
-# lkvm.seconds=N is how long each of them takes; lkvm.figures=NAME,... which.
+# Figures of a network interface, for tests/bench/net.sh: a line "FIGURE NAME VALUE"
+# for each name that is read. lkvm.peer=10.9.N.1 is who is at the other end,
+# lkvm.seconds=N how long each takes.
 
 peer=$(arg peer 10.9.0.1)
 seconds=$(arg seconds 3)
 
 ip link set lo up
 ip link set eth0 up
-ip addr add 10.9.0.2/24 dev eth0
+ip addr add "${peer%.*}.2/24" dev eth0
 i=0
 while ! ping -c 1 -W 1 "$peer" >/dev/null 2>&1; do
 	i=$((i + 1))
@@ -39,8 +40,8 @@ packets() {
 		print "FIGURE", n, int((a[at + 2] - a[at + 1]) / s) }' /tmp/iperf
 }
 
-for f in $(arg figures out1,in1,out4,in4,pps_out,pps_in,ping | tr ',' ' '); do
-	echo "BEGIN $f"
+echo READY
+while read -r f; do
 	case $f in
 	out1) stream out1 -P 1 ;;
 	in1) stream in1 -P 1 -R ;;
@@ -54,5 +55,4 @@ for f in $(arg figures out1,in1,out4,in4,pps_out,pps_in,ping | tr ',' ' '); do
 			/tmp/ping
 		;;
 	esac
-	echo "END $f"
 done
