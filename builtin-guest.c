@@ -15,6 +15,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -295,6 +296,36 @@ static unsigned int count_9p(const struct machine *m)
 	return n;
 }
 
+/* What the file system that begins a disk is called; ext4 if it is not known. */
+static const char *file_system(const char *disk)
+{
+	static const struct {
+		const char *name;
+		off_t at;
+		const char *magic;
+	} known[] = {
+		{ "xfs", 0, "XFSB" },
+		{ "squashfs", 0, "hsqs" },
+		{ "erofs", 1024, "\xe2\xe1\xf5\xe0" },
+		{ "f2fs", 1024, "\x10\x20\xf5\xf2" },
+		{ "btrfs", 65600, "_BHRfS_M" },
+	};
+	int fd = open(disk, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const char *name = "ext4";
+	char there[8];
+
+	for (unsigned int i = 0; fd >= 0 && i < ARRAY_SIZE(known); i++) {
+		size_t n = strlen(known[i].magic);
+
+		if (pread(fd, there, n, known[i].at) == (ssize_t)n &&
+		    !memcmp(there, known[i].magic, n))
+			name = known[i].name;
+	}
+	if (fd >= 0)
+		close(fd);
+	return name;
+}
+
 static void modules_wanted(const struct machine *m, bool root_disk,
 			   const char *name[MODULES_WANTED])
 {
@@ -312,7 +343,7 @@ static void modules_wanted(const struct machine *m, bool root_disk,
 		{ "overlay", !root_disk },
 		{ "virtio_blk", m->nr_disks },
 		{ "crc32c_generic", root_disk },
-		{ "ext4", root_disk },
+		{ root_disk ? file_system(m->disk[0].opts.path) : "", root_disk },
 		{ "virtio_net", m->nr_nets },
 		{ "af_packet", m->nr_nets },
 		{ "virtio_rng", m->rng },
