@@ -712,51 +712,175 @@ static unsigned int random_next(unsigned int *x)
 	return *x >> 8;
 }
 
+/** struct random_file - a file, and a copy of what has to be in it */
+struct random_file {
+	unsigned char model[MODEL_SIZE];
+	unsigned char buf[MODEL_SIZE];
+	unsigned int size;
+	unsigned int seed;
+	int fd;
+};
+
+static void random_grow(struct random_file *f, unsigned int end)
+{
+	f->size = end > f->size ? end : f->size;
+}
+
+static bool random_write(struct random_file *f, unsigned int off, unsigned int len)
+{
+	for (unsigned int i = 0; i < len; i++)
+		f->model[off + i] = random_next(&f->seed);
+	if (len)
+		random_grow(f, off + len);
+	return pwrite(f->fd, f->model + off, len, off) == (ssize_t)len;
+}
+
+static bool random_read(struct random_file *f, unsigned int off, unsigned int len)
+{
+	ssize_t want = off < f->size ? MIN(len, f->size - off) : 0U;
+
+	return pread(f->fd, f->buf, len, off) == want &&
+	       !memcmp(f->buf, f->model + off, want);
+}
+
+/* Shorter, or longer with zeroes. */
+static bool random_truncate(struct random_file *f, unsigned int off)
+{
+	memset(f->model + off, 0, MODEL_SIZE - off);
+	f->size = off;
+	return !ftruncate(f->fd, off);
+}
+
+static bool random_mapped(struct random_file *f, unsigned int off, unsigned int len,
+			  bool write)
+{
+	unsigned char *p;
+	bool same = true;
+
+	if (off >= f->size)
+		return true;
+	len = MIN(len, f->size - off);
+	p = mmap(NULL, f->size, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED,
+		 f->fd, 0);
+	if (p == MAP_FAILED)
+		return false;
+	if (write) {
+		for (unsigned int i = 0; i < len; i++)
+			f->model[off + i] = random_next(&f->seed);
+		memcpy(p + off, f->model + off, len);
+	} else {
+		same = !memcmp(p + off, f->model + off, len);
+	}
+	munmap(p, f->size);
+	return same;
+}
+
+static bool random_fallocate(struct random_file *f, int mode, unsigned int off,
+			     unsigned int len)
+{
+	if (!len)
+		return true;
+	if (fallocate(f->fd, mode, off, len))
+		return errno == EOPNOTSUPP;
+	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+		memset(f->model + off, 0, len);
+	if (!(mode & FALLOC_FL_KEEP_SIZE))
+		random_grow(f, off + len);
+	return true;
+}
+
+/* Within the file, to where it does not overlap */
+static bool random_copy(struct random_file *f, unsigned int off, unsigned int len)
+{
+	loff_t from = off, to = random_next(&f->seed) % MODEL_SIZE;
+	ssize_t n;
+
+	if (off >= f->size)
+		return true;
+	len = MIN(len, f->size - off);
+	if (to + len > MODEL_SIZE || (to < off + len && off < to + len) || !len)
+		return true;
+	n = copy_file_range(f->fd, &from, f->fd, &to, len, 0);
+	if (n <= 0)
+		return false;
+	memmove(f->model + to - n, f->model + off, n);
+	random_grow(f, to);
+	return true;
+}
+
+static bool random_direct(struct random_file *f, unsigned int off)
+{
+	static unsigned char page[4096] __attribute__((aligned(4096)));
+	int fd = open("f", O_RDWR | O_DIRECT);
+	ssize_t want;
+
+	if (fd < 0)
+		return errno == EINVAL;
+	off &= ~4095U;
+	want = off < f->size ? MIN(4096U, f->size - off) : 0U;
+	want = pread(fd, page, 4096, off) - want;
+	close(fd);
+	return !want && (off >= f->size ||
+			 !memcmp(page, f->model + off, MIN(4096U, f->size - off)));
+}
+
+static bool random_step(struct random_file *f)
+{
+	unsigned int op = random_next(&f->seed) % 16;
+	unsigned int off = random_next(&f->seed) % (MODEL_SIZE - 1);
+	unsigned int len = random_next(&f->seed) % MIN(MODEL_SIZE - off, 20000U);
+
+	switch (op) {
+	case 0 ... 3:
+		return random_write(f, off, len);
+	case 4:
+		return random_truncate(f, off);
+	case 5:
+		close(f->fd);
+		f->fd = open("f", O_RDWR);
+		return f->fd >= 0;
+	case 6:
+		return random_mapped(f, off, len, true);
+	case 7:
+		return random_mapped(f, off, len, false);
+	case 8:
+		return random_fallocate(f, 0, off, len);
+	case 9:
+		return random_fallocate(f, FALLOC_FL_KEEP_SIZE, off, len);
+	case 10:
+		return random_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					off, len);
+	case 11:
+		return random_fallocate(f, FALLOC_FL_ZERO_RANGE, off, len);
+	case 12:
+		return random_copy(f, off, len);
+	case 13:
+		return random_direct(f, off);
+	default:
+		return random_read(f, off, len);
+	}
+}
+
 /* As fsx does it: random operations, and a copy of what has to be there. */
 static void random_operations_are_true(void)
 {
-	static unsigned char model[MODEL_SIZE], buf[MODEL_SIZE];
-	unsigned int seed = 1, size = 0, off, len, op;
-	int fd = make("f", "");
+	static struct random_file f;
 	struct stat st;
 
-	memset(model, 0, sizeof(model));
-	for (unsigned int i = 0; i < 1500 / part; i++) {
-		op = random_next(&seed) % 8;
-		off = random_next(&seed) % (MODEL_SIZE - 1);
-		len = random_next(&seed) % MIN(MODEL_SIZE - off, 20000U);
-		if (op < 3) {
-			memset(buf, i, len);
-			EXPECT(pwrite(fd, buf, len, off) == (ssize_t)len);
-			memset(model + off, i, len);
-			size = len && off + len > size ? off + len : size;
-		} else if (op == 3) {
-			EXPECT(!ftruncate(fd, off));
-			memset(model + off, 0, MODEL_SIZE - off);
-			size = off;
-		} else if (op == 4) {
-			close(fd);
-			fd = open("f", O_RDWR);
-		} else if (op == 5 && len && size) {
-			char *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				       MAP_SHARED, fd, 0);
+	memset(&f, 0, sizeof(f));
+	f.seed = 1;
+	f.fd = make("f", "");
+	for (unsigned int i = 0; i < 6000 / part; i++) {
+		unsigned int seed = f.seed;
 
-			EXPECT(p != MAP_FAILED);
-			p[off % size] = i;
-			model[off % size] = i;
-			munmap(p, size);
-		} else {
-			ssize_t want = off < size ? MIN(len, size - off) : 0U;
-
-			EXPECT(pread(fd, buf, len, off) == want);
-			if (!EXPECT(!memcmp(buf, model + off, want)))
-				break;
+		if (!EXPECT(random_step(&f))) {
+			printf("# operation %u, seed %u: %m\n", i, seed);
+			break;
 		}
 	}
-	EXPECT(!fstat(fd, &st) && st.st_size == (off_t)size);
-	EXPECT(pread(fd, buf, size, 0) == (ssize_t)size);
-	EXPECT(!memcmp(buf, model, size));
-	close(fd);
+	EXPECT(!fstat(f.fd, &st) && st.st_size == (off_t)f.size);
+	EXPECT(random_read(&f, 0, MODEL_SIZE));
+	close(f.fd);
 }
 
 #define DIRS 4
