@@ -54,8 +54,7 @@ static void mark(const char *name)
 
 static void prepare(struct iocb *cb, int fd, __u64 block)
 {
-	static unsigned char buffer[DEPTH_MAX][BLOCK]
-		__attribute__((aligned(BLOCK)));
+	static _Alignas(BLOCK) unsigned char buffer[DEPTH_MAX][BLOCK];
 
 	cb->aio_lio_opcode = IOCB_CMD_PREAD;
 	cb->aio_fildes = fd;

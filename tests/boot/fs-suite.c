@@ -810,7 +810,7 @@ static bool random_copy(struct random_file *f, unsigned int off, unsigned int le
 
 static bool random_direct(struct random_file *f, unsigned int off)
 {
-	static unsigned char page[4096] __attribute__((aligned(4096)));
+	static _Alignas(4096) unsigned char page[4096];
 	int fd = open("f", O_RDWR | O_DIRECT);
 	ssize_t want;
 
