@@ -54,11 +54,12 @@ static void mark(const char *name)
 
 static void prepare(struct iocb *cb, int fd, __u64 block)
 {
-	static _Alignas(BLOCK) unsigned char buffer[DEPTH_MAX][BLOCK];
+	static unsigned char buffers[(DEPTH_MAX + 1) * BLOCK];
+	unsigned long buffer = ((unsigned long)buffers | (BLOCK - 1)) + 1;
 
 	cb->aio_lio_opcode = IOCB_CMD_PREAD;
 	cb->aio_fildes = fd;
-	cb->aio_buf = (__u64)(unsigned long)buffer[cb->aio_data];
+	cb->aio_buf = buffer + cb->aio_data * BLOCK;
 	cb->aio_nbytes = BLOCK;
 	cb->aio_offset = block * BLOCK;
 }

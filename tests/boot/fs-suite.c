@@ -810,7 +810,8 @@ static bool random_copy(struct random_file *f, unsigned int off, unsigned int le
 
 static bool random_direct(struct random_file *f, unsigned int off)
 {
-	static _Alignas(4096) unsigned char page[4096];
+	static unsigned char pages[8192];
+	unsigned char *page = pages + (-(uintptr_t)pages & 4095);
 	int fd = open("f", O_RDWR | O_DIRECT);
 	ssize_t want;
 
