@@ -113,6 +113,7 @@ TEST(drivers_of_shares_follow_what_is_shared)
 	EXPECT(finds("virtiofs.ko 9pnet_virtio.ko 9p.ko overlay.ko "));
 	f.o.root_disk = true;
 	m->nr_disks = 1;
+	m->disk[0].opts.path = "/dev/null";
 	EXPECT(finds("virtiofs.ko 9pnet_virtio.ko 9p.ko "));
 	m->nr_shares = 0;
 	EXPECT(finds(""));
@@ -120,6 +121,54 @@ TEST(drivers_of_shares_follow_what_is_shared)
 	m->nr_shares = 1;
 	put_text("modules.dep", "k/9p.ko:\nk/9pnet_virtio.ko:\n");
 	EXPECT(finds("9pnet_virtio.ko 9p.ko ") && m->share[0].p9 && !f.said[0]);
+	teardown();
+}
+
+/* A disk with @magic at @at, or none */
+static void put_disk(const char *path, const char *magic, off_t at)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+
+	if (pwrite(fd, magic, strlen(magic), at) < 0)
+		printf("# cannot write %s\n", path);
+	close(fd);
+}
+
+TEST(drivers_of_a_root_disk_follow_its_file_system)
+{
+	static const struct {
+		const char *magic;
+		off_t at;
+		const char *module;
+	} row[] = {
+		{ "XFSB", 0, "xfs.ko " },
+		{ "hsqs", 0, "squashfs.ko " },
+		{ "\xe2\xe1\xf5\xe0", 1024, "erofs.ko " },
+		{ "\x10\x20\xf5\xf2", 1024, "f2fs.ko " },
+		{ "_BHRfS_M", 65536 + 64, "btrfs.ko " },
+		{ "_BHRfS_M", 65536, "ext4.ko " },
+		{ "XFS", 0, "ext4.ko " },
+		{ "", 0, "ext4.ko " },
+	};
+	struct machine *m = &f.c.machine;
+	char path[80];
+
+	setup();
+	snprintf(path, sizeof(path), "%s/disk", f.dir);
+	put_text("modules.builtin",
+		 "k/virtio_pci.ko\nk/virtio_console.ko\nk/virtio_blk.ko\n");
+	put_text("modules.dep",
+		 "k/xfs.ko:\nk/squashfs.ko:\nk/erofs.ko:\nk/f2fs.ko:\nk/btrfs.ko:\nk/ext4.ko:\n");
+	f.o.root_disk = true;
+	m->nr_disks = 1;
+	m->disk[0].opts.path = path;
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		put_disk(path, row[i].magic, row[i].at);
+		EXPECT(finds(row[i].module));
+	}
+	/* It says so itself when it is opened. */
+	m->disk[0].opts.path = "/nonexistent";
+	EXPECT(finds("ext4.ko "));
 	teardown();
 }
 
@@ -167,5 +216,6 @@ TEST(modules_that_were_not_built_are_told_from_what_is_not_configured)
 }
 
 TEST_MAIN(T(drivers_of_shares_follow_what_is_shared),
+	  T(drivers_of_a_root_disk_follow_its_file_system),
 	  T(drivers_that_are_missing_are_named),
 	  T(modules_that_were_not_built_are_told_from_what_is_not_configured))
