@@ -1325,6 +1325,7 @@ TEST(net_window_that_cannot_grow_is_taken)
 	}
 	virtio_notify(f.dev, RXQ);
 	give_frame(&f, 60);
+	fake_event(f.fake);
 	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == HDR + 60);
 	teardown(&f);
 }
