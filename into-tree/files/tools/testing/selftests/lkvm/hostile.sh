@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Runs guests that break the rules, on an lkvm with sanitizers: it has to live and
-# say what happened. LKVM_HOSTILE="NAME..." are some of them, all by default.
+# say what happened.
 
 here=$(cd "$(dirname "$0")" && pwd -P) || exit 1
 # In a tree with O= what was built is there and this is not.
@@ -15,8 +15,6 @@ skip() {
 [ -e /dev/kvm ] || skip "no /dev/kvm"
 { : <>/dev/kvm; } 2>/dev/null || skip "/dev/kvm cannot be opened"
 command -v bash >/dev/null || skip "no bash"
-# shellcheck disable=SC2086
-[ $# -gt 0 ] || set -- ${LKVM_HOSTILE:-}
 # A run of no test at all is not a pass.
 exec bash -o pipefail -c '"$@" | awk "
 	{ print; fflush() }
