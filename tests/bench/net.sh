@@ -14,12 +14,12 @@
 net_figures='out1 in1 out4 in4 pps_out pps_in ping'
 net_seconds=3
 
-# net_tap NAME NUMBER: its tap device, and the address of this side
+# net_tap NUMBER: a tap device, and the address of this side
 net_tap() {
-	ip tuntap add "lkb$2" mode tap || die "cannot make a tap device"
-	net_taps+=" lkb$2"
-	ip addr add "10.9.$2.1/24" dev "lkb$2"
-	ip link set "lkb$2" up
+	ip tuntap add "lkb$1" mode tap || die "cannot make a tap device"
+	net_taps+=" lkb$1"
+	ip addr add "10.9.$1.1/24" dev "lkb$1"
+	ip link set "lkb$1" up
 }
 
 net_end() {
@@ -45,7 +45,7 @@ net_guests() {
 		params+=" idle=poll"
 	fi
 	for kind in $kinds; do
-		net_tap "$kind" $n
+		net_tap $n
 		p="$params lkvm.peer=10.9.$n.1"
 		case $kind in
 		lkvm*)
