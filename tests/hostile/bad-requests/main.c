@@ -37,10 +37,13 @@ static void put(u8 *at, u64 value, unsigned int bytes)
 		at[i] = value >> (8 * i);
 }
 
+/* Words, since guest code may be interpreted. */
 static void put_random(u8 *at, u32 bytes)
 {
-	for (u32 i = 0; i < bytes; i++)
-		at[i] = random32();
+	u32 *word = (void *)at;
+
+	for (u32 i = 0; i < bytes / 4; i++)
+		word[i] = random32();
 }
 
 static u32 one_of(const u32 *list, unsigned int nr)
@@ -105,9 +108,11 @@ static u32 fill_balloon(unsigned int queue, u8 *page)
 
 static u32 fill_ports(unsigned int queue, u8 *page)
 {
-	put_random(page, PAGE);
+	u32 len = queue == 3 ? 64 : random32() % 3000;
+
+	put_random(page, len);
 	if (queue != 3)
-		return random32() % 3000;
+		return len;
 	put(page, ONE_OF(0, 1, 2, 3, 0xffff, 0xffffffff), 4);
 	put(page + 4, ONE_OF(0, 1, 2, 3, 4, 5, 6, 7, 8), 2);
 	put(page + 6, ONE_OF(0, 1, 0xffff), 2);
