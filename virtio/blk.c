@@ -539,15 +539,21 @@ static void config_fill(struct blk *b, u16 nr_queues)
 	}
 }
 
+static unsigned int blk_queues(const void *opts)
+{
+	const struct virtio_blk_opts *o = opts;
+
+	return o->nr_queues ? o->nr_queues : 1;
+}
+
 static int blk_create(struct virtio_device *dev, const void *opts,
 		      struct report *r)
 {
 	const struct virtio_blk_opts *o = opts;
-	unsigned int nr_queues = o->nr_queues ? o->nr_queues : 1;
 	struct blk *b;
 	int ret;
 
-	if (nr_queues > BLK_MAX_QUEUES)
+	if (o->nr_queues > BLK_MAX_QUEUES)
 		return report_error(r, 0, "%s: at most %u queues",
 				    dev->dev.name, BLK_MAX_QUEUES);
 	b = calloc(1, sizeof(*b));
@@ -565,8 +571,7 @@ static int blk_create(struct virtio_device *dev, const void *opts,
 	if (o->serial)
 		memcpy(b->serial, o->serial,
 		       strnlen(o->serial, sizeof(b->serial)));
-	dev->nr_queues = nr_queues;
-	config_fill(b, nr_queues);
+	config_fill(b, dev->nr_queues);
 	dev->priv = b;
 	return 0;
 }
@@ -608,6 +613,7 @@ const struct virtio_class virtio_blk_class = {
 	.name = "blk",
 	.id = VIRTIO_ID_BLOCK,
 	.nr_queues = BLK_MAX_QUEUES,
+	.queues = blk_queues,
 	.queue_max = QUEUE_MAX,
 	.config_len = sizeof(struct virtio_blk_config),
 	.pci_class = 0x010000,

@@ -684,6 +684,15 @@ static int console_ports(struct console *c,
 	return err;
 }
 
+static unsigned int console_queues(const void *opts)
+{
+	const struct virtio_console_opts *o = opts;
+
+	if (!o || (o->nr_ports == 1 && o->port[0].console))
+		return 2;
+	return 2 * (o->nr_ports + 1);
+}
+
 static int console_create(struct virtio_device *dev, const void *opts,
 			  struct report *r)
 {
@@ -708,9 +717,6 @@ static int console_create(struct virtio_device *dev, const void *opts,
 		console_free(c);
 		return report_error(r, -err, "virtio-console");
 	}
-	dev->nr_queues = 2;
-	if (o->nr_ports > 1 || !o->port[0].console)
-		dev->nr_queues = 2 * (o->nr_ports + 1);
 	for (unsigned int q = 2; q < dev->nr_queues; q++)
 		dev->queue[q].size_max = PORT_QUEUE_MAX;
 	dev->priv = c;
@@ -1014,6 +1020,7 @@ const struct virtio_class virtio_console_class = {
 	.name = "console",
 	.id = VIRTIO_ID_CONSOLE,
 	.nr_queues = CONSOLE_QUEUES,
+	.queues = console_queues,
 	.queue_max = CONSOLE_QUEUE_MAX,
 	.config_len = CONSOLE_CONFIG_LEN,
 	.pci_class = 0x078000,

@@ -147,7 +147,7 @@ static const struct device_ops core_ops = {
 
 static int queues_create(struct virtio_device *dev)
 {
-	for (unsigned int i = 0; i < dev->class->nr_queues; i++) {
+	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		struct virtqueue *vq = &dev->queue[i];
 
 		vq->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -160,13 +160,6 @@ static int queues_create(struct virtio_device *dev)
 		virtqueue_reset(vq);
 	}
 	return 0;
-}
-
-static void queue_close(struct virtqueue *vq)
-{
-	if (vq->kick_fd >= 0)
-		close(vq->kick_fd);
-	vq->kick_fd = -1;
 }
 
 int virtio_device_create(struct virtio_device **out,
@@ -191,10 +184,12 @@ int virtio_device_create(struct virtio_device **out,
 	dev->gmem = env->gmem;
 	dev->log = env->log;
 	dev->nr_queues = class->nr_queues;
+	if (class->queues)
+		dev->nr_queues = MIN(class->queues(opts), dev->nr_queues);
 	dev->config_vector = VIRTIO_NO_VECTOR;
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->notify_lock, NULL);
-	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
+	for (unsigned int i = 0; i < dev->nr_queues; i++)
 		dev->queue[i].kick_fd = -1;
 
 	err = queues_create(dev);
@@ -208,8 +203,6 @@ int virtio_device_create(struct virtio_device **out,
 		report_error(r, -err, "virtio %s", name);
 		goto err_free;
 	}
-	for (unsigned int i = dev->nr_queues; i < class->nr_queues; i++)
-		queue_close(&dev->queue[i]);
 	dev->offered = CORE_FEATURES;
 	if (class->features)
 		dev->offered |= class->features(dev);
@@ -230,8 +223,10 @@ void virtio_device_free(struct virtio_device *dev)
 	pthread_mutex_unlock(&dev->lock);
 	if (dev->class->destroy)
 		dev->class->destroy(dev);
-	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
-		queue_close(&dev->queue[i]);
+	for (unsigned int i = 0; i < dev->nr_queues; i++) {
+		if (dev->queue[i].kick_fd >= 0)
+			close(dev->queue[i].kick_fd);
+	}
 	pthread_mutex_destroy(&dev->notify_lock);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);

@@ -92,16 +92,22 @@ static void fs_free(struct fs *f)
 	free(f);
 }
 
+static unsigned int fs_queues(const void *opts)
+{
+	const struct virtio_fs_opts *o = opts;
+
+	return 1 + (o->nr_queues ? o->nr_queues : 1);
+}
+
 static int fs_create_device(struct virtio_device *dev, const void *opts,
 			    struct report *r)
 {
 	const struct virtio_fs_opts *o = opts;
-	unsigned int queues = o->nr_queues ? o->nr_queues : 1;
 	size_t len = strlen(o->tag);
 	struct fs *f;
 	int err;
 
-	if (queues > VIRTIO_FS_MAX_QUEUES)
+	if (o->nr_queues > VIRTIO_FS_MAX_QUEUES)
 		return report_error(r, 0, "%s: at most %u queues",
 				    dev->dev.name, VIRTIO_FS_MAX_QUEUES);
 	if (!len || len > sizeof(f->config.tag))
@@ -118,8 +124,7 @@ static int fs_create_device(struct virtio_device *dev, const void *opts,
 		return report_error(r, -err, "%s", dev->dev.name);
 	}
 	memcpy(f->config.tag, o->tag, len);
-	f->config.num_request_queues = htole32(queues);
-	dev->nr_queues = 1 + queues;
+	f->config.num_request_queues = htole32(dev->nr_queues - 1);
 	dev->priv = f;
 	return 0;
 }
@@ -161,6 +166,7 @@ const struct virtio_class virtio_fs_class = {
 	.name = "fs",
 	.id = VIRTIO_ID_FS,
 	.nr_queues = QUEUES_MAX,
+	.queues = fs_queues,
 	.queue_max = QUEUE_MAX,
 	.config_len = sizeof(struct virtio_fs_config),
 	.pci_class = 0x018000,

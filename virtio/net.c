@@ -296,6 +296,13 @@ static void net_free(struct net *n)
 	free(n);
 }
 
+static unsigned int net_queues(const void *opts)
+{
+	const struct virtio_net_opts *o = opts;
+
+	return 2 * o->backend->info.pairs + 1;
+}
+
 static int net_create(struct virtio_device *dev, const void *opts,
 		      struct report *r)
 {
@@ -311,7 +318,6 @@ static int net_create(struct virtio_device *dev, const void *opts,
 	n->vnet_hdr = o->backend->info.vnet_hdr;
 	n->pairs = o->backend->info.pairs;
 	n->active_pairs = 1;
-	dev->nr_queues = (u16)(2 * n->pairs + 1);
 	err = choose_mac(n, o->mac);
 	for (unsigned int i = 0; i < n->pairs && !err; i++)
 		err = net_pair_create(&n->pair[i], n, i);
@@ -421,6 +427,7 @@ const struct virtio_class virtio_net_class = {
 	.name = "net",
 	.id = VIRTIO_ID_NET,
 	.nr_queues = 2 * NET_MAX_PAIRS + 1,
+	.queues = net_queues,
 	.queue_max = QUEUE_MAX,
 	.config_len = CONFIG_LEN,
 	.pci_class = 0x020000,

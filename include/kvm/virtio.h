@@ -27,8 +27,9 @@ struct virtio_device;
  * @name: "blk", @id: device type of virtio 1.2 s5
  * @nr_queues: at most this many; @queue_max: entries offered for each
  * @config_len: bytes of device configuration
+ * @queues: how many of @nr_queues that @opts want; NULL for all. More is as many
  * @create: make the instance in dev->priv out of @opts, which the class
- *	defines in its header; may lower dev->nr_queues. 0 or -errno, reported
+ *	defines in its header. 0 or -errno, reported
  * @features: bits offered beyond VERSION_1, EVENT_IDX and INDIRECT_DESC
  * @config_read: fill from @off; bounds were checked
  * @config_write: may be NULL for read-only; bounds were checked
@@ -55,6 +56,7 @@ struct virtio_class {
 	u32 pci_class;
 	bool has_thread;
 	bool removable;
+	unsigned int (*queues)(const void *opts);
 	int (*create)(struct virtio_device *dev, const void *opts,
 		      struct report *r);
 	u64 (*features)(struct virtio_device *dev);

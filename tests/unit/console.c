@@ -96,7 +96,7 @@ static void setup_with(struct fixture *f, const struct virtio_class *class,
 	f->dev.class = class;
 	f->dev.gmem = &f->gmem;
 	f->dev.transport = &transport;
-	f->dev.nr_queues = class->nr_queues;
+	f->dev.nr_queues = class->queues ? class->queues(opts) : class->nr_queues;
 	pthread_mutex_init(&f->dev.lock, NULL);
 	class->create(&f->dev, opts, NULL);
 	for (unsigned int i = 0; i < MIN(f->dev.nr_queues, QUEUES); i++)
@@ -548,7 +548,7 @@ TEST(console_refuses_bad_options)
 	o = (struct virtio_console_opts){ port + 1, 17 };
 	EXPECT(dev.class->create(&dev, &o, NULL) == -EINVAL);
 	o.nr_ports = 16;
-	EXPECT(!dev.class->create(&dev, &o, NULL) && dev.nr_queues == 34);
+	EXPECT(!dev.class->create(&dev, &o, NULL) && dev.class->queues(&o) == 34);
 	dev.class->destroy(&dev);
 	dev.class->destroy(&dev);
 	dev.class->reset(&dev);
