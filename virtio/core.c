@@ -189,7 +189,7 @@ int virtio_device_create(struct virtio_device **out,
 	dev->config_vector = VIRTIO_NO_VECTOR;
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->notify_lock, NULL);
-	for (unsigned int i = 0; i < dev->nr_queues; i++)
+	for (unsigned int i = 0; i < VIRTIO_MAX_QUEUES; i++)
 		dev->queue[i].kick_fd = -1;
 
 	err = queues_create(dev);

@@ -27,7 +27,8 @@ struct virtio_device;
  * @name: "blk", @id: device type of virtio 1.2 s5
  * @nr_queues: at most this many; @queue_max: entries offered for each
  * @config_len: bytes of device configuration
- * @queues: how many of @nr_queues that @opts want; NULL for all. More is as many
+ * @queues: how many of @nr_queues @opts ask for, all if it is NULL. More than that
+ *	is for @create to refuse, which finds dev->nr_queues set
  * @create: make the instance in dev->priv out of @opts, which the class
  *	defines in its header. 0 or -errno, reported
  * @features: bits offered beyond VERSION_1, EVENT_IDX and INDIRECT_DESC

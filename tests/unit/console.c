@@ -17,6 +17,7 @@
 #include <time.h>
 #include <linux/virtio_console.h>
 #include "kvm/virtio.h"
+#include "fds.h"
 #include "test.h"
 
 #define MEM_SIZE 0x40000
@@ -554,6 +555,29 @@ TEST(console_refuses_bad_options)
 	dev.class->reset(&dev);
 }
 
+TEST(console_has_descriptors_for_its_queues_only)
+{
+	static const struct virtio_console_port port[17] = { { .console = false } };
+	struct virtio_console_opts o = { port, 16 };
+	struct gmem gmem = { 0 };
+	struct virtio_env env = { .gmem = &gmem };
+	unsigned int before = open_files();
+	struct virtio_device *dev;
+
+	EXPECT(!virtio_device_create(&dev, &virtio_console_class, "console", NULL, &env,
+				     NULL));
+	EXPECT(dev->nr_queues == 2 && open_files() == before + 2);
+	virtio_device_free(dev);
+	EXPECT(!virtio_device_create(&dev, &virtio_console_class, "console", &o, &env,
+				     NULL));
+	EXPECT(dev->nr_queues == 34 && open_files() == before + 34);
+	virtio_device_free(dev);
+	o.nr_ports = 17;
+	EXPECT(virtio_device_create(&dev, &virtio_console_class, "console", &o, &env,
+				    NULL) == -EINVAL);
+	EXPECT(open_files() == before);
+}
+
 TEST(console_forgets_the_driver_at_a_reset)
 {
 	struct fixture f;
@@ -1074,6 +1098,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_tells_the_size_by_message),
 	  T(console_gives_input_to_open_ports_only),
 	  T(console_refuses_bad_options),
+	  T(console_has_descriptors_for_its_queues_only),
 	  T(console_forgets_the_driver_at_a_reset),
 	  T(console_restore_checks_what_it_reads),
 	  T(stream_socket_carries_both_ways),
