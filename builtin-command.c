@@ -18,9 +18,10 @@
  * that the guest's init has not taken for long ends it, too.
  *
  * Nothing is read that the guest has no room for, and nothing is taken from it
- * that cannot be written: each side's writer waits for its own reader. Pieces of
- * at most PIPE_BUF bytes go to a pipe that poll(2) found writable, so that no
- * write blocks. Terminals are opened again for that: see terminal_writer().
+ * that cannot be written: each side's writer waits for its own reader. No write
+ * blocks: terminals and pipes are opened again for that (see output_writer());
+ * what cannot be, a socket, say, gets pieces of at most PIPE_BUF bytes when poll(2)
+ * finds it writable.
  *
  * The main thread; but bytes of a serial port come on a vCPU, which waits until
  * there is room. Lock: @lock, for that wait; taken before the session's own.
@@ -288,13 +289,13 @@ static void output_write(struct guest_command *g, unsigned int stream)
 	struct pollfd p = { .fd = g->fd[stream], .events = POLLOUT };
 
 	for (;;) {
-		size_t len = PIPE_BUF;
+		size_t len = g->whole[stream] ? GUEST_PROTO_WINDOW : PIPE_BUF;
 		const u8 *d = session_output(&g->port.main, stream, &len);
 		ssize_t n;
 
 		if (!len)
 			return;
-		if (p.fd >= 0 && poll(&p, 1, 0) <= 0)
+		if (p.fd >= 0 && !g->whole[stream] && poll(&p, 1, 0) <= 0)
 			return;
 		n = p.fd < 0 ? -1 : write(p.fd, d, len);
 		if (n < 0 && p.fd >= 0 && (errno == EINTR || errno == EAGAIN))
@@ -322,6 +323,8 @@ static void streams_end(struct guest_command *g)
 	}
 	if (session_output_ended(s, GUEST_STDOUT) &&
 	    g->kind[1] == STREAM_OURS_PIPE && g->fd[GUEST_STDOUT] >= 0) {
+		if (g->fd[GUEST_STDOUT] != STDOUT_FILENO)
+			close(g->fd[GUEST_STDOUT]);
 		g->fd[GUEST_STDOUT] = -1;
 		dup2(g->null_fd, STDOUT_FILENO);
 	}

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -275,6 +276,23 @@ int terminal_writer(int fd)
 	bool socket;
 	int own = isatty(fd) ? stream_reopen(fd, O_WRONLY, &socket) : -1;
 
+	return own < 0 ? fd : own;
+}
+
+int output_writer(int fd, bool *whole)
+{
+	struct stat st;
+	bool socket;
+	int own;
+
+	*whole = false;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fd;
+	*whole = S_ISREG(st.st_mode);
+	if (!S_ISFIFO(st.st_mode))
+		return terminal_writer(fd);
+	own = stream_reopen(fd, O_WRONLY, &socket);
+	*whole = own >= 0;
 	return own < 0 ? fd : own;
 }
 

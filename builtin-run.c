@@ -415,7 +415,8 @@ static int run_prepare(struct run *run, struct report *r)
 		err = command_open(&run->command, run->kind, &run->console, r);
 	run->console.out_fd = terminal_writer(run->console.out_fd);
 	for (unsigned int i = GUEST_STDOUT; run->has_command && i < GUEST_STREAMS; i++)
-		run->command.fd[i] = terminal_writer(run->command.fd[i]);
+		run->command.fd[i] = output_writer(run->command.fd[i],
+						   &run->command.whole[i]);
 	return err;
 }
 

@@ -385,6 +385,15 @@ bool terminal_lines(void);
  * Return: a descriptor of our own, whose O_NONBLOCK nobody shares; else @fd
  */
 int terminal_writer(int fd);
+/**
+ * output_writer() - a way to write to @fd that does not wait for who reads it
+ * @whole: set if a write takes what there is room for; else PIPE_BUF bytes are what
+ *	may be written when poll(2) finds room
+ *
+ * Return: a descriptor of our own for a terminal or a pipe that can be opened again,
+ * whose O_NONBLOCK nobody shares; else @fd
+ */
+int output_writer(int fd, bool *whole);
 /** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
 void terminal_unread(int own);
 
@@ -434,6 +443,7 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the port's
  * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @whole: a write to it takes what there is room for, and does not wait
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
  * @lines: the terminal stays as it is, and is read while it gives lines
@@ -457,6 +467,7 @@ struct guest_command {
 	struct console *console;
 	enum stream_of_ours kind[3];
 	int fd[GUEST_STREAMS];
+	bool whole[GUEST_STREAMS];
 	int in_fd;
 	int wake_fd;
 	int null_fd;

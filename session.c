@@ -539,8 +539,7 @@ static void tell_streams(struct session *s)
 {
 	for (u8 i = 0; i < GUEST_STREAMS; i++) {
 		struct session_ring *r = &s->out[i];
-		bool due = r->taken >= sizeof(r->buf) / 4 ||
-			   (r->taken && !r->len);
+		bool due = r->taken >= sizeof(r->buf) / 2;
 		__le32 v = htole32(r->taken);
 
 		if (r->tell_refused && !r->ended)

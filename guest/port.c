@@ -260,10 +260,15 @@ void port_drain(struct port *p)
 
 bool port_pull(struct port *p)
 {
-	long n = sys_read(p->fd, p->in + p->in_len, sizeof(p->in) - p->in_len);
+	size_t room;
+	long n = 1;
 
-	if (n > 0)
-		p->in_len += n;
+	/* The driver gives a page at a time. */
+	while ((room = sizeof(p->in) - p->in_len) && n > 0) {
+		n = sys_read(p->fd, p->in + p->in_len, room);
+		if (n > 0)
+			p->in_len += n;
+	}
 	return n > 0 || n == -EAGAIN || n == -EINTR;
 }
 

@@ -35,14 +35,17 @@ static void stream_close(struct relay *r, unsigned int stream)
 
 static void input_take(struct relay *r, const u8 *d, u32 len)
 {
-	len = MIN(len, (u32)sizeof(r->ring) - r->len);
-	for (u32 i = 0; i < len; i++) {
-		/* What a terminal makes of it */
-		u8 ch = d[i] == '\r' && r->end != r->input ? '\n' : d[i];
+	u32 at = (r->pos + r->len) % sizeof(r->ring), first;
 
-		r->ring[(r->pos + r->len + i) % sizeof(r->ring)] = ch;
-	}
+	len = MIN(len, (u32)sizeof(r->ring) - r->len);
+	first = MIN(len, (u32)sizeof(r->ring) - at);
+	memcpy(r->ring + at, d, first);
+	memcpy(r->ring, d + first, len - first);
 	r->len += len;
+	/* What a terminal makes of it */
+	for (u32 i = 0; r->end != r->input && i < len; i++)
+		if (r->ring[(at + i) % sizeof(r->ring)] == '\r')
+			r->ring[(at + i) % sizeof(r->ring)] = '\n';
 }
 
 static void input_credit(struct relay *r)
@@ -76,7 +79,9 @@ static void input_feed(struct relay *r)
 		r->taken += r->len;
 		r->len = 0;
 	}
-	if (r->taken >= r->port->window / 2 || (r->taken && !r->len))
+	/* Of keys the host wants to know at once; bytes go on without that. */
+	if (r->taken >= r->port->window / 2 ||
+	    (r->taken && !r->len && r->input == GUEST_TERMINAL))
 		input_credit(r);
 	if (!r->no_more || r->len)
 		return;

@@ -23,6 +23,10 @@ void *memcpy(void *to, const void *from, size_t n)
 	void *ret = to;
 
 #if defined(__x86_64__)
+	size_t words = n / 8;
+
+	n %= 8;
+	asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 #else
 	for (size_t i = 0; i < n; i++) {

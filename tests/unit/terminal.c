@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The console's other side: a terminal, which nobody may be reading. */
 #include <pty.h>
+#include <sys/socket.h>
 
 #include "../../builtin-console.c"
 
@@ -71,6 +72,49 @@ TEST(no_terminal_is_left_as_it_is)
 	close(fd[1]);
 }
 
+TEST(pipe_takes_what_it_has_room_for)
+{
+	static char d[0x40000];
+	bool whole = false;
+	size_t sent = 0;
+	int fd[2], own;
+	ssize_t n;
+
+	EXPECT(!pipe2(fd, O_CLOEXEC));
+	own = output_writer(fd[1], &whole);
+	EXPECT(own >= 0 && own != fd[1] && whole);
+	EXPECT(!(fcntl(fd[1], F_GETFL) & O_NONBLOCK));
+	alarm(30);
+	while ((n = write(own, d, sizeof(d))) > 0)
+		sent += n;
+	EXPECT(n < 0 && errno == EAGAIN && sent && sent < sizeof(d));
+	alarm(0);
+	/* It ends for the reader with the last of both. */
+	close(fd[1]);
+	while (sent && (n = read(fd[0], d, sizeof(d))) > 0)
+		sent -= n;
+	EXPECT(!sent);
+	close(own);
+	EXPECT(!read(fd[0], d, sizeof(d)));
+}
+
+TEST(what_is_no_pipe_is_written_to_as_it_is)
+{
+	FILE *f = tmpfile();
+	bool whole = true;
+	int fd[2];
+
+	EXPECT(f && output_writer(fileno(f), &whole) == fileno(f) && whole);
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	EXPECT(output_writer(fd[0], &whole) == fd[0] && !whole);
+	EXPECT(output_writer(-1, &whole) == -1 && !whole);
+	fclose(f);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST_MAIN(T(terminal_that_is_not_read_holds_nobody_up),
 	  T(output_that_was_not_offered_is_asked_for_once),
-	  T(no_terminal_is_left_as_it_is))
+	  T(no_terminal_is_left_as_it_is),
+	  T(pipe_takes_what_it_has_room_for),
+	  T(what_is_no_pipe_is_written_to_as_it_is))
