@@ -5,10 +5,10 @@
  * Theory of operation: a stream of the command is read only while the host has
  * given credit for it and there is room for a frame, so that whoever does not
  * read holds up the writer and nothing else. Input is kept in a ring as large as
- * the window that the host was given, and credit is given back as the command
- * takes it. When the command is gone, what is in its pipes by then and on its
- * terminal still goes out; others who hold these open are not waited for, nor is
- * what they go on writing.
+ * the window that the host was given; credit is given back by half windows as the
+ * command takes it, and of keys at once. When the command is gone, what is in its
+ * pipes by then and on its terminal still goes out; others who hold these open are
+ * not waited for, nor is what they go on writing.
  */
 #include <asm/errno.h>
 #include <asm/ioctls.h>
