@@ -377,11 +377,14 @@ static ssize_t bytes_read(const struct guest_command *g, u8 *d, size_t room)
 	return 1;
 }
 
-/* What is typed before the command runs is kept for it. */
+/*
+ * What is typed before the command runs, or while it takes nothing, is kept for it:
+ * ^A x and ^C are heard whatever it does.
+ */
 static size_t typed_room(const struct guest_command *g)
 {
 	if (g->kind[0] != STREAM_OURS_TTY ||
-	    g->port.main.state >= SESSION_STARTED)
+	    (!g->typed_len && session_input_room(&g->port.main)))
 		return 0;
 	return sizeof(g->typed) - g->typed_len;
 }
@@ -435,6 +438,17 @@ static bool input_wanted(const struct guest_command *g)
 {
 	return g->in_fd >= 0 && (!g->lines || terminal_lines()) &&
 	       (session_input_room(&g->port.main) || typed_room(g));
+}
+
+static void input_serve(struct guest_command *g, struct kvm *kvm, bool readable)
+{
+	typed_send(g);
+	if (!readable || !input_wanted(g))
+		return;
+	if (typed_room(g))
+		typed_read(g, kvm);
+	else
+		input_read(g, kvm);
 }
 
 unsigned int command_poll(const struct guest_command *g,
@@ -513,13 +527,7 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 	for (unsigned int i = GUEST_STDOUT; i < GUEST_STREAMS; i++)
 		output_write(g, i);
 	streams_end(g);
-	typed_send(g);
-	if (p[1].fd >= 0 && p[1].revents && input_wanted(g)) {
-		if (typed_room(g))
-			typed_read(g, kvm);
-		else
-			input_read(g, kvm);
-	}
+	input_serve(g, kvm, p[1].fd >= 0 && p[1].revents);
 	execs_serve(g);
 	bytes_send(g, kvm);
 	if (session_over(&g->port.main))

@@ -139,7 +139,7 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 			      "hvc0" : "ttyS0";
 	const char *params = o->params ? o->params : "";
 	bool has_root = params_have(params, "root=");
-	char root[64] = "";
+	char root[64] = "", level[32] = "";
 	const char *init = c->machine.control ? " rdinit=/" GUEST_PROTO_INIT : "";
 	/* Warnings are seen only if they are printed. */
 	long loglevel = o->log ? 7 : o->fail_on ? 5 : 4;
@@ -148,7 +148,9 @@ static int resolve_cmdline(struct run_config *c, const struct run_options *o,
 	if (o->cmdline)
 		return extend_cmdline(c, o, init, r);
 	if (o->nodefaults) {
-		n = asprintf(&c->cmdline, "%s%s", params, init);
+		if (o->loglevel >= 0)
+			snprintf(level, sizeof(level), " loglevel=%ld", o->loglevel);
+		n = asprintf(&c->cmdline, "%s%s%s", params, level, init);
 		if (n < 0)
 			c->cmdline = NULL;
 		return n < 0 ? report_error(r, ENOMEM, "params") : 0;
@@ -239,10 +241,7 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 
 bool name_is_good(const char *name)
 {
-	static const char allowed[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-	return *name && strlen(name) < 64 && !name[strspn(name, allowed)] &&
+	return *name && strlen(name) < 64 && !name[strspn(name, NAME_CHARS)] &&
 	       !strchr(".-", *name);
 }
 

@@ -62,7 +62,10 @@ static void fatal_signal(int sig)
 
 void terminal_raw(void)
 {
-	static const int fatal[] = { SIGSEGV, SIGABRT, SIGILL, SIGFPE };
+	static const int fatal[] = {
+		SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGTERM, SIGHUP, SIGQUIT,
+	};
+	struct sigaction old;
 	struct termios t;
 
 	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
@@ -74,7 +77,8 @@ void terminal_raw(void)
 	termios_saved = 1;
 	atexit(terminal_restore);
 	for (unsigned int i = 0; i < ARRAY_SIZE(fatal); i++)
-		signal(fatal[i], fatal_signal);
+		if (!sigaction(fatal[i], NULL, &old) && old.sa_handler == SIG_DFL)
+			signal(fatal[i], fatal_signal);
 	tcsetattr(STDIN_FILENO, TCSANOW, &t);
 	/* As the terminal has it */
 	raw_lflag = tcgetattr(STDIN_FILENO, &t) ? 0 : t.c_lflag;
@@ -136,8 +140,9 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 {
 	size_t n = MIN(len, sizeof(c->buf) - c->len);
 
-	klog_feed(&c->log, d, n);
+	/* It is read once: it may be the guest's memory. */
 	memcpy(c->buf + c->len, d, n);
+	klog_feed(&c->log, c->buf + c->len, n);
 	if (!c->len)
 		console_signal(c);
 	c->len += n;
@@ -256,7 +261,12 @@ int console_drain(struct console *c)
 
 		if (!len)
 			return 0;
-		if (!budget || (p.fd >= 0 && poll(&p, 1, 0) <= 0))
+		if (!budget) {
+			/* Here again when all else was looked at */
+			console_signal(c);
+			return -EAGAIN;
+		}
+		if (p.fd >= 0 && poll(&p, 1, 0) <= 0)
 			return -EAGAIN;
 		n = p.fd < 0 ? (ssize_t)len : write(p.fd, out, len);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -319,6 +329,12 @@ enum terminal_key terminal_key(bool *escape, u8 ch)
 		return KEY_SEND;
 	fputs(help, stderr);
 	return KEY_NONE;
+}
+
+/* ^A x is looked for also when the guest takes nothing. */
+bool console_wants_input(const struct console *c)
+{
+	return !c->eof && (c->tty_fd < 0 ? !c->in_len : c->in_len < sizeof(c->in));
 }
 
 int console_input(struct console *c)

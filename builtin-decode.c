@@ -164,7 +164,8 @@ static const char *skip_hex(const char *p, const char *end)
 	return q > digits && q - digits <= 16 ? q : NULL;
 }
 
-#define NAME_SET "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+#define SYMBOL_CHARS (NAME_CHARS + 1)	/* without "-" */
+#define MODULE_CHARS (NAME_CHARS + 2)	/* and without "." */
 
 /* " [module]", perhaps with an identification of its build */
 static const char *skip_module(const char *p, const char *end)
@@ -173,7 +174,7 @@ static const char *skip_module(const char *p, const char *end)
 
 	if (end - p < 4 || memcmp(p, " [", 2))
 		return p;
-	q = skip(p + 2, end, NAME_SET);
+	q = skip(p + 2, end, MODULE_CHARS);
 	if (q > p + 2 && q < end && *q == ' ')
 		q = skip(q + 1, end, "0123456789abcdef");
 	return q > p + 2 && q < end && *q == ']' ? q + 1 : p;
@@ -188,7 +189,7 @@ static bool frame_find(struct frame *f, const char *p, const char *end)
 		q = skip_hex(plus + 1, end);
 		q = q && q < end && *q == '/' ? skip_hex(q + 1, end) : NULL;
 		f->begin = plus;
-		while (f->begin > p && strchr(NAME_SET ".", f->begin[-1]) &&
+		while (f->begin > p && strchr(SYMBOL_CHARS, f->begin[-1]) &&
 		       f->begin[-1])
 			f->begin--;
 		if (!q || f->begin == plus)

@@ -192,13 +192,15 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	loop_resize(kvm);
 	while (loop_goes_on(kvm, g)) {
 		p[0].fd = kvm->end == VM_END_NONE ? kvm->end_fd : -1;
-		p[3].fd = c->eof || c->in_len ? -1 : STDIN_FILENO;
+		p[3].fd = console_wants_input(c) ? STDIN_FILENO : -1;
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
 		look = sooner(loop_panic(kvm, c, &words), deadline);
 		if (g)
 			look = sooner(look, command_overdue(g, kvm));
+		if (control)
+			look = sooner(look, control_server_due(control));
 		p[6].fd = edits_poll(kvm, g, quiet, &look);
 		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
@@ -208,7 +210,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 			loop_signal(kvm, g, p[2].fd);
 		if (p[3].fd >= 0 && p[3].revents && console_input(c))
 			kvm_end(kvm, VM_END_USER, 0);
-		if (p[5].revents)
+		if (p[5].revents || (control && control_server_due(control)))
 			control_server_run(control);
 		control_serve(parts->control);
 		blocked = console_drain(c) == -EAGAIN;

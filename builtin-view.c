@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,8 @@ int cmd_console(int argc, char **argv)
 	}
 	err = console_call(vm, name, pair[1], !o.read_only);
 	close(pair[1]);
+	/* Who reads no more, here or there, ends it as any end does. */
+	signal(SIGPIPE, SIG_IGN);
 	if (!err) {
 		terminal_raw();
 		console_pump(pair[0], !o.read_only);

@@ -243,6 +243,10 @@ void run_options_free(struct run_options *o);
 /** devices_add() - the platform and all devices of kvm->machine */
 int devices_add(struct kvm *kvm, struct report *r);
 
+/* What is in a VM's name; those that are not in others come first. */
+#define NAME_CHARS \
+	"-._abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 /** name_is_good() - as a VM's name, which is one of files, too */
 bool name_is_good(const char *name);
 
@@ -414,6 +418,9 @@ void console_wake(void *console);
 void console_yield(void *console);
 /** console_drain() - main thread: pass on what is there. -EAGAIN if blocked */
 int console_drain(struct console *c);
+/** console_wants_input() - main thread: whether to wait for stdin */
+bool console_wants_input(const struct console *c);
+
 /** console_input() - main thread: stdin is readable. 1 when ^A x was typed */
 int console_input(struct console *c);
 /** console_feed() - offer waiting input to the guest, and room for output */
@@ -447,7 +454,7 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
  * @lines: the terminal stays as it is, and is read while it gives lines
- * @typed: at the terminal, before there was a command
+ * @typed: at the terminal, while no command takes it
  * @last_signal: what we got last, at @last_time
  * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
  * @asked: when ^C was typed that the guest has not taken, 0 without
@@ -474,7 +481,7 @@ struct guest_command {
 	bool opened;
 	bool escape;
 	bool lines;
-	u8 typed[256];
+	u8 typed[4096];
 	size_t typed_len;
 	bool klogged;
 	unsigned int last_signal;

@@ -11,6 +11,7 @@
  * No state. What the guest said is text here, and its numbers are cut to what a
  * status can be.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -153,9 +154,12 @@ static void judge(struct outcome *o, const struct outcome_facts *f)
 		of_plain(o, f);
 }
 
-static void fold(struct outcome *o)
+static void fold(struct outcome *o, const struct outcome_facts *f)
 {
-	if (o->status && o->status != STATUS_ERROR)
+	/* Who ends it has not judged: git stops, which it does from 128 on. */
+	if (f->end == VM_END_USER && o->status && o->status != STATUS_SPLAT)
+		o->status = MAX(o->status, 128 + SIGINT);
+	else if (o->status && o->status != STATUS_ERROR)
 		o->status = 1;
 }
 
@@ -165,7 +169,7 @@ void outcome_of(struct outcome *o, const struct outcome_facts *f)
 	judge(o, f);
 	of_splats(o, f);
 	if (f->bisect)
-		fold(o);
+		fold(o, f);
 }
 
 void outcome_error(struct outcome *o, const char *text)

@@ -33,11 +33,14 @@
 #include <unistd.h>
 
 #include "control/server.h"
+#include "kvm/clock.h"
 #include "kvm/unix.h"
 
 #define BACKLOG 128
 #define CLIENTS_MAX 128
 #define LATER_MAX 64
+#define LINES_AT_ONCE 16
+#define DEAF_NS (100 * 1000000ULL)
 #define READ_SIZE 0x4000
 #define OUT_HIGH 0x40000
 #define EVENT_HIGH 0x10000
@@ -243,16 +246,17 @@ void control_answer_error(struct control_later *l, const char *code,
 	client_error(c, &e);
 }
 
-/* Lines that are whole; those that may not be asked yet wait. */
+/* Lines that are whole; those that may not be asked yet wait, as do many. */
 static void client_lines(struct control_client *c)
 {
+	unsigned int lines = 0;
 	size_t at = 0;
 
 	while (!c->dead && c->in_len > at) {
 		char *line = c->in + at;
 		char *end = memchr(line, '\n', c->in_len - at);
 
-		c->waiting = end && !client_may_ask(c);
+		c->waiting = end && (lines++ == LINES_AT_ONCE || !client_may_ask(c));
 		if (!end || c->waiting)
 			break;
 		at += end - line + 1;
@@ -379,17 +383,22 @@ static void client_ready(struct control_watch *w, u32 events)
 }
 
 /*
- * The one that has had nothing to do for the longest time goes.
- * Return: whether there was one.
+ * The one that has had nothing to do for the longest time goes, one that only hears
+ * of events if nobody else can. Return: whether there was one.
  */
 static bool make_room(struct control_server *s)
 {
 	struct control_client *oldest = NULL;
+	u64 since = ~0ULL;
 
-	for (struct control_client *c = s->clients; c; c = c->next)
-		if (!c->dead && !c->subscribed && !c->later &&
-		    (!oldest || c->active < oldest->active))
-			oldest = c;
+	for (struct control_client *c = s->clients; c; c = c->next) {
+		u64 active = c->active + ((u64)c->subscribed << 62);
+
+		if (c->dead || c->later || active >= since)
+			continue;
+		since = active;
+		oldest = c;
+	}
 	if (oldest)
 		client_close(oldest);
 	return oldest;
@@ -418,10 +427,22 @@ static void client_greet(struct control_client *c)
 	answer_end(c);
 }
 
-/* Until a client goes: nobody is accepted, and nothing spins. */
+/* For a while, or until a client goes: nobody is accepted, and nothing spins. */
 static void server_deafen(struct control_server *s)
 {
-	s->deaf = !control_watch_change(s, &s->watch, 0);
+	if (!control_watch_change(s, &s->watch, 0))
+		s->deaf = now_ns() + DEAF_NS;
+}
+
+static void server_hear(struct control_server *s)
+{
+	if (s->deaf && !control_watch_change(s, &s->watch, EPOLLIN))
+		s->deaf = 0;
+}
+
+u64 control_server_due(const struct control_server *s)
+{
+	return s->deaf;
 }
 
 static void server_accept(struct control_watch *w, u32 events)
@@ -474,8 +495,7 @@ static void bury_clients(struct control_server *s)
 		}
 		*at = c->next;
 		s->nr_clients--;
-		if (s->deaf && !control_watch_change(s, &s->watch, EPOLLIN))
-			s->deaf = false;
+		server_hear(s);
 		free(c->in);
 		json_out_free(&c->out);
 		free(c);
@@ -486,6 +506,8 @@ void control_server_run(struct control_server *s)
 {
 	struct epoll_event ready[BATCH];
 
+	if (s->deaf && now_ns() >= s->deaf)
+		server_hear(s);
 	s->ready = ready;
 	s->nr_ready = epoll_wait(s->epoll, ready, BATCH, 0);
 	for (int i = 0; i < s->nr_ready; i++) {

@@ -42,7 +42,8 @@ struct control_client {
  * struct control_server - of one VM
  * @value: room for a request that is taken apart
  * @ready: what epoll_wait() has returned and is not done yet
- * @deaf: there was no descriptor for one more client
+ * @deaf: until when nobody is accepted, as there was no descriptor for one more
+ *	client; 0 if somebody is
  * @seq: of the last event
  */
 struct control_server {
@@ -55,7 +56,7 @@ struct control_server {
 	unsigned int nr_values;
 	struct epoll_event *ready;
 	int nr_ready;
-	bool deaf;
+	u64 deaf;
 	u64 clock;
 	u64 seq;
 };

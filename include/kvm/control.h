@@ -220,6 +220,8 @@ int control_server_create(struct control_server **out,
 			  const struct control_opts *opts, struct report *r);
 /** control_server_fd() - readable when control_server_run() is due */
 int control_server_fd(const struct control_server *s);
+/** control_server_due() - when it is without that, 0 for never; as of now_ns() */
+u64 control_server_due(const struct control_server *s);
 /** control_server_run() - serve what is there, without waiting */
 void control_server_run(struct control_server *s);
 /**

@@ -46,8 +46,7 @@ bool terminal_lines(void)
 enum terminal_key terminal_key(bool *escape, u8 ch)
 {
 	(void)escape;
-	(void)ch;
-	return KEY_SEND;
+	return ch == 'X' ? KEY_LEAVE : KEY_SEND;
 }
 
 void control_refuse(struct control_call *call, const char *code,
@@ -260,6 +259,46 @@ TEST(interrupt_keys_that_are_not_taken_end_the_vm)
 	teardown(f);
 }
 
+/* As run_loop() does. Return: whether the terminal was looked at */
+static bool type_at(struct fixture *f, int terminal, const char *keys)
+{
+	struct pollfd p[COMMAND_POLL];
+	size_t n = strlen(keys);
+
+	command_poll(&f->g, p);
+	if (p[1].fd < 0 || write(terminal, keys, n) != (ssize_t)n)
+		return false;
+	input_serve(&f->g, &f->kvm, true);
+	return true;
+}
+
+TEST(keys_are_heard_and_kept_while_the_command_takes_none)
+{
+	const __le32 taken = htole32(16);
+	struct fixture *f = setup();
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK));
+	f->g.in_fd = fd[0];
+	f->g.kind[0] = STREAM_OURS_TTY;
+	f->g.port.main.credit = 2;
+	EXPECT(type_at(f, fd[1], "ab") && !f->g.port.main.credit);
+	EXPECT(type_at(f, fd[1], "cd") && type_at(f, fd[1], "e"));
+	EXPECT(f->g.typed_len == 3 && !memcmp(f->g.typed, "cde", 3));
+	say(f, 0, GUEST_CREDIT, &taken, sizeof(taken));
+	port_run(&f->g.port);
+	/* What was typed first goes first. */
+	EXPECT(type_at(f, fd[1], "f") && !f->g.typed_len);
+	EXPECT(f->g.port.main.credit == 12 && f->g.port.tx_len >= 4 &&
+	       !memcmp(f->g.port.tx + f->g.port.tx_len - 1, "f", 1));
+	f->g.port.main.credit = 0;
+	EXPECT(type_at(f, fd[1], "g") && !f->kvm.end && type_at(f, fd[1], "X"));
+	EXPECT(f->kvm.end == VM_END_USER);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -376,6 +415,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(an_init_without_a_virtio_port_is_heard_at_the_serial_one),
 	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
+	  T(keys_are_heard_and_kept_while_the_command_takes_none),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),

@@ -5,8 +5,10 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "kvm/control.h"
 #include "kvm/unix.h"
@@ -322,6 +324,53 @@ TEST(control_answers_later)
 	control_server_destroy(vm.server);
 }
 
+/* Others, too, are heard while one asks for much. */
+TEST(control_lets_others_in_between)
+{
+	struct vm vm;
+	int fd, other;
+
+	EXPECT(!vm_open(&vm, "a", NULL));
+	fd = client(t, &vm);
+	other = client(t, &vm);
+	for (unsigned int i = 0; i < 100; i++)
+		say(fd, "{\"id\":1,\"cmd\":\"vm.status\"}\n");
+	say(fd, "{\"id\":77,\"cmd\":\"vm.status\"}\n");
+	say(other, "{\"id\":5,\"cmd\":\"vm.status\"}\n");
+	control_server_run(vm.server);
+	control_server_run(vm.server);
+	EXPECT(recv(other, heard, sizeof(heard), MSG_DONTWAIT) > 0);
+	EXPECT(recv(fd, heard, sizeof(heard) - 1, MSG_DONTWAIT) > 0);
+	EXPECT(!strstr(heard, "\"id\":77"));
+	EXPECT(hears(&vm, fd, "\"id\":77"));
+	close(fd);
+	close(other);
+	control_server_destroy(vm.server);
+}
+
+/* There may be one again without that a client goes: there is none. */
+TEST(control_hears_again_after_there_was_no_descriptor)
+{
+	struct rlimit had, none;
+	struct vm vm;
+	int fd;
+
+	EXPECT(!vm_open(&vm, "a", NULL));
+	EXPECT(!control_server_due(vm.server));
+	fd = unix_connect(&vm.address, SOCK_STREAM);
+	EXPECT(fd >= 0 && !getrlimit(RLIMIT_NOFILE, &had));
+	none = (struct rlimit){ 0, had.rlim_max };
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &none));
+	control_server_run(vm.server);
+	EXPECT(control_server_due(vm.server));
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &had));
+	usleep(150000);
+	EXPECT(hears(&vm, fd, "\"protocol\""));
+	EXPECT(!control_server_due(vm.server));
+	close(fd);
+	control_server_destroy(vm.server);
+}
+
 /* As socat does: a request, and no more to come */
 TEST(control_answers_who_has_shut_down)
 {
@@ -381,5 +430,7 @@ TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_idle_clients_make_room),
 	  T(control_events_are_counted_when_lost),
 	  T(control_answers_later),
+	  T(control_lets_others_in_between),
+	  T(control_hears_again_after_there_was_no_descriptor),
 	  T(control_answers_who_has_shut_down),
 	  T(control_watches_what_it_is_given))

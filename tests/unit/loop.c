@@ -73,6 +73,11 @@ void command_serve(struct guest_command *g, struct kvm *kvm,
 		kvm->end = VM_END_USER;
 }
 
+bool console_wants_input(const struct console *c)
+{
+	return !c->eof;
+}
+
 int console_input(struct console *c)
 {
 	(void)c;
@@ -100,6 +105,12 @@ int control_server_fd(const struct control_server *s)
 void control_server_run(struct control_server *s)
 {
 	(void)s;
+}
+
+u64 control_server_due(const struct control_server *s)
+{
+	(void)s;
+	return 0;
 }
 
 void control_serve(struct vm_control *v)

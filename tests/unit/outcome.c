@@ -2,6 +2,7 @@
 /*
  * What a kernel's log is taken for, and the table of exit statuses.
  */
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include "kvm/kvm.h"
@@ -366,6 +367,31 @@ TEST(bisect_folds_what_is_bad)
 	EXPECT(judged(f, "error", 125, true));
 }
 
+/* git bisect run stops at 128 and above: who ends the VM says neither good nor bad. */
+TEST(bisect_stops_when_somebody_ends_the_vm)
+{
+	static const struct {
+		u32 code;
+		int status;
+		const char *cause;
+	} row[] = { { SIGINT, 130, "signal" }, { SIGTERM, 143, "signal" },
+		    { 0, 130, "reset" } };
+	struct facts *f;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		f = facts(VM_END_USER, true, SESSION_STARTED, 0);
+		f->f.bisect = true;
+		f->f.end_code = row[i].code;
+		EXPECT(judged(f, row[i].cause, row[i].status, i == 2));
+	}
+	/* A warning has been seen by then. */
+	f = facts(VM_END_USER, false, SESSION_SILENT, 0);
+	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
+	f->f.fail_on = KLOG_WARN;
+	f->f.bisect = true;
+	EXPECT(judged(f, "splat", 1, true));
+}
+
 /* How it ends when @end comes behind a panic, which a guest may tell of again */
 static enum vm_end behind_panic(enum vm_end end, u32 *code)
 {
@@ -415,4 +441,5 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(a_shell_may_end_the_machine),
 	  T(panic_timeout_error_and_signal),
 	  T(splats_count_only_if_asked_for),
-	  T(bisect_folds_what_is_bad))
+	  T(bisect_folds_what_is_bad),
+	  T(bisect_stops_when_somebody_ends_the_vm))

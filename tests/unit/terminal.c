@@ -62,6 +62,44 @@ TEST(output_that_was_not_offered_is_asked_for_once)
 	console_close(&c);
 }
 
+/* More of it comes while some goes. */
+static void add(void *opaque, const void *d, size_t len)
+{
+	console_offer(opaque, d, len);
+}
+
+TEST(output_that_is_left_is_looked_at_again)
+{
+	static struct console c;
+	static u8 d[sizeof(c.buf)];
+	struct pollfd p = { .events = POLLIN };
+
+	EXPECT(!console_open_log(&c, -1, NULL));
+	c.tap = add;
+	c.tap_opaque = &c;
+	EXPECT(console_offer(&c, d, sizeof(d)) == sizeof(d));
+	EXPECT(console_drain(&c) == -EAGAIN && c.len);
+	p.fd = c.wake_fd;
+	EXPECT(poll(&p, 1, 0) == 1);
+	c.tap = NULL;
+	EXPECT(!console_drain(&c) && !c.len && !poll(&p, 1, 0));
+	console_close(&c);
+}
+
+TEST(terminal_is_read_while_the_guest_takes_nothing)
+{
+	static struct console c;
+
+	c.tty_fd = -1;
+	EXPECT(console_wants_input(&c));
+	c.in_len = 1;
+	EXPECT(!console_wants_input(&c));
+	c.tty_fd = 0;
+	EXPECT(console_wants_input(&c));
+	c.in_len = sizeof(c.in);
+	EXPECT(!console_wants_input(&c));
+}
+
 TEST(no_terminal_is_left_as_it_is)
 {
 	int fd[2];
@@ -115,6 +153,8 @@ TEST(what_is_no_pipe_is_written_to_as_it_is)
 
 TEST_MAIN(T(terminal_that_is_not_read_holds_nobody_up),
 	  T(output_that_was_not_offered_is_asked_for_once),
+	  T(output_that_is_left_is_looked_at_again),
+	  T(terminal_is_read_while_the_guest_takes_nothing),
 	  T(no_terminal_is_left_as_it_is),
 	  T(pipe_takes_what_it_has_room_for),
 	  T(what_is_no_pipe_is_written_to_as_it_is))
