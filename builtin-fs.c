@@ -196,11 +196,13 @@ static int create_device(struct virtio_device **dev, struct fs_host *host,
 				    &kvm->virtio_env, r);
 }
 
-/* As many descriptors as one of @nr shares may have */
-static unsigned int fds_of_share(unsigned int nr)
+/* As many descriptors as one of @nr shares may have; vsock has half of all. */
+static unsigned int fds_of_share(const struct machine *m, unsigned int nr)
 {
 	unsigned int fds = raise_limit();
 
+	if (m->vsock.cid && !m->vsock.vhost)
+		fds -= fds / 2;
 	fds = fds > 2 * FDS_RESERVED ? fds - FDS_RESERVED : fds / 2;
 	return fds / nr;
 }
@@ -268,7 +270,7 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 {
 	struct fs_opts o = {
 		.path = s->path, .has_fd = true, .readonly = s->readonly,
-		.max_fds = fds_of_share(2 * MACHINE_MAX_SHARES),
+		.max_fds = fds_of_share(kvm->machine, 2 * MACHINE_MAX_SHARES),
 	};
 
 	if (!is_reachable(kvm, dir, !s->readonly))
@@ -314,7 +316,7 @@ static int add_one(struct kvm *kvm, const struct machine_share *s,
 int shares_add(struct kvm *kvm, struct report *r)
 {
 	const struct machine *m = kvm->machine;
-	const unsigned int fds = fds_of_share(m->nr_shares);
+	const unsigned int fds = fds_of_share(m, m->nr_shares);
 	int err = 0;
 
 	static_assert(MACHINE_MAX_SHARES <= SEAL_SHARES_MAX, "all are reachable");

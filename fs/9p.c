@@ -504,6 +504,11 @@ static int op_lcreate(struct p9_ctx *x)
 	to = f;
 	err = fs_create(x->host, f.node, name, flags & ~O_APPEND, mode, &who,
 			&e, &to.file);
+	/* As FUSE_CREATE; a directory that is gone is found nowhere. */
+	if (err == -EEXIST && !(flags & O_EXCL))
+		err = -ESTALE;
+	else if (err == -ESTALE)
+		err = -ENOENT;
 	if (err)
 		return err;
 	to.node = e.node;
@@ -1150,7 +1155,7 @@ static int answer_put(const struct p9_ctx *x, int err)
 
 	if (!err && x->full)
 		err = -EIO;
-	if (err == -ESTALE && x->type != P9_TLOPEN)
+	if (err == -ESTALE && x->type != P9_TLOPEN && x->type != P9_TLCREATE)
 		err = -ENOENT;
 	size = err ? ERROR_SIZE : P9_HDR + x->len + x->data;
 	put_u32(&a, size);

@@ -271,15 +271,6 @@ int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
 						  file);
 	}
 	fs_done(h, d);
-	if (err != -EEXIST || flags & O_EXCL)
-		return err;
-	/* Somebody was faster: it is a file like any other. */
-	err = fs_lookup(h, dir, name, e);
-	if (err)
-		return err;
-	err = fs_open_file(h, e->node, flags, file, NULL);
-	if (err)
-		fs_forget(h, e->node, 1);
 	return err;
 }
 
@@ -384,6 +375,14 @@ static ssize_t write_all(int fd, struct iovec *iov, int nr, u64 off, int flags)
 	return done || n >= 0 ? done : -errno;
 }
 
+/* Before anything is done, not only by a write: a mode is changed. */
+static int file_changes(struct fs_host *h, const struct fs_file *f, bool kill_priv)
+{
+	if (f->flags == O_RDONLY)
+		return -EBADF;
+	return kill_priv ? fs_kill_priv(h, fs_path_fd(h, f->node)) : 0;
+}
+
 ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 		 u64 off, bool append, bool kill_priv)
 {
@@ -393,13 +392,7 @@ ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 
 	if (fd < 0)
 		return fd;
-	/* Before anything is done, not only by the write: a mode is changed. */
-	if (f->flags == O_RDONLY)
-		n = -EBADF;
-	else if (off > INT64_MAX)
-		n = -EINVAL;
-	else if (kill_priv)
-		n = fs_kill_priv(h, fs_path_fd(h, f->node));
+	n = off > INT64_MAX ? -EINVAL : file_changes(h, f, kill_priv);
 	if (!n)
 		n = write_all(fd, iov, nr, off, append ? RWF_APPEND : 0);
 	file_done(h, f);
@@ -432,7 +425,8 @@ int fs_fsync(struct fs_host *h, u64 file, bool data_only)
 	return err;
 }
 
-int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len)
+int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len,
+		 bool kill_priv)
 {
 	struct fs_file *f;
 	int fd = file_begin(h, file, &f), err;
@@ -442,7 +436,9 @@ int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len)
 	if (off > INT64_MAX || len > INT64_MAX)
 		err = -EINVAL;
 	else
-		err = fallocate(fd, mode, off, len) < 0 ? -errno : 0;
+		err = file_changes(h, f, kill_priv);
+	if (!err && fallocate(fd, mode, off, len) < 0)
+		err = -errno;
 	file_done(h, f);
 	return err;
 }
@@ -465,7 +461,7 @@ s64 fs_lseek(struct fs_host *h, u64 file, u64 off, u32 whence)
 }
 
 ssize_t fs_copy_range(struct fs_host *h, u64 in, u64 off_in, u64 out,
-		      u64 off_out, u64 len)
+		      u64 off_out, u64 len, bool kill_priv)
 {
 	loff_t from = off_in, to = off_out;
 	struct fs_file *f, *g;
@@ -479,7 +475,9 @@ ssize_t fs_copy_range(struct fs_host *h, u64 in, u64 off_in, u64 out,
 		file_done(h, f);
 		return fd2;
 	}
-	if (from >= 0 && to >= 0) {
+	if (from >= 0 && to >= 0)
+		n = file_changes(h, g, kill_priv);
+	if (!n) {
 		n = copy_file_range(fd, &from, fd2, &to, MIN(len, COPY_MAX), 0);
 		if (n < 0)
 			n = -errno;

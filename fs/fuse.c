@@ -492,6 +492,12 @@ static int op_create(struct fuse_ctx *x)
 	else
 		err = fs_create(x->host, x->hdr.nodeid, name, in->flags,
 				in->mode, &who, &e, &fh);
+	/*
+	 * Somebody was faster. The guest has checked nothing, as for what it makes;
+	 * so it looks again, finds it, and opens it like any other.
+	 */
+	if (err == -EEXIST && !(in->flags & O_EXCL))
+		err = -ESTALE;
 	if (err)
 		return err;
 	entry_fill(entry, &e);
@@ -518,23 +524,39 @@ static int op_read(struct fuse_ctx *x)
 	return fs_read(x->host, in->fh, x->iov, nr, in->offset);
 }
 
+/*
+ * What is at @done of the data and beyond. Pages go where they belong, and so do the
+ * parts of a large direct write, which the guest sends all at once: there, it knows
+ * where the end is.
+ */
+static ssize_t write_from(struct fuse_ctx *x, u32 done)
+{
+	const struct fuse_write_in *in = (const struct fuse_write_in *)x->in;
+	bool append = in->flags & O_APPEND && !(in->flags & O_DIRECT) &&
+		      !(in->write_flags & FUSE_WRITE_CACHE);
+	int nr = iov_slice(x->c->iov, x->c->nr_out,
+			   sizeof(x->hdr) + sizeof(*in) + done, in->size - done,
+			   x->iov);
+
+	return fs_write(x->host, in->fh, x->iov, nr, in->offset + done, append,
+			in->write_flags & FUSE_WRITE_KILL_SUIDGID);
+}
+
 static int op_write(struct fuse_ctx *x)
 {
 	const struct fuse_write_in *in = (const struct fuse_write_in *)x->in;
 	struct fuse_write_out *o = (struct fuse_write_out *)x->out;
-	bool append = in->flags & O_APPEND &&
-		      !(in->write_flags & FUSE_WRITE_CACHE);
-	ssize_t n;
-	int nr;
+	ssize_t n = 0, more;
 
 	if (in->size > x->data - sizeof(*in))
 		return -EINVAL;
-	nr = iov_slice(x->c->iov, x->c->nr_out, sizeof(x->hdr) + sizeof(*in),
-		       in->size, x->iov);
-	n = fs_write(x->host, in->fh, x->iov, nr, in->offset, append,
-		     in->write_flags & FUSE_WRITE_KILL_SUIDGID);
-	if (n < 0)
-		return n;
+	/* The guest takes its pages for clean however few were written. */
+	do {
+		more = write_from(x, n);
+		if (more < 0)
+			return more;
+		n += more;
+	} while (more && n < in->size && in->write_flags & FUSE_WRITE_CACHE);
 	*o = (struct fuse_write_out){ .size = n };
 	return sizeof(*o);
 }
@@ -646,7 +668,8 @@ static int op_fallocate(struct fuse_ctx *x)
 	const struct fuse_fallocate_in *in =
 		(const struct fuse_fallocate_in *)x->in;
 
-	return fs_fallocate(x->host, in->fh, in->mode, in->offset, in->length);
+	return fs_fallocate(x->host, in->fh, in->mode, in->offset, in->length,
+			    x->hdr.uid);
 }
 
 static int op_lseek(struct fuse_ctx *x)
@@ -671,7 +694,7 @@ static int op_copy_file_range(struct fuse_ctx *x)
 	if (in->flags)
 		return -EINVAL;
 	n = fs_copy_range(x->host, in->fh_in, in->off_in, in->fh_out,
-			  in->off_out, in->len);
+			  in->off_out, in->len, x->hdr.uid);
 	if (n < 0)
 		return n;
 	*o = (struct fuse_write_out){ .size = n };

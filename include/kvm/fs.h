@@ -167,7 +167,7 @@ int fs_removexattr(struct fs_host *h, u64 node, const char *name);
  */
 int fs_open_file(struct fs_host *h, u64 node, u32 flags, u64 *file,
 		 bool *settled);
-/** fs_create() - make @name if it is not there, and open it */
+/** fs_create() - make @name, which must not be there, and open it */
 int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
 	      u32 mode, const struct fs_caller *who, struct fs_entry *e,
 	      u64 *file);
@@ -186,12 +186,13 @@ ssize_t fs_read(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 		 u64 off, bool append, bool kill_priv);
 int fs_fsync(struct fs_host *h, u64 file, bool data_only);
-int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len);
+int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len,
+		 bool kill_priv);
 /** fs_lseek() - SEEK_DATA or SEEK_HOLE. Return: the offset */
 s64 fs_lseek(struct fs_host *h, u64 file, u64 off, u32 whence);
 /** fs_copy_range() - Return: bytes, perhaps fewer than @len */
 ssize_t fs_copy_range(struct fs_host *h, u64 in, u64 off_in, u64 out,
-		      u64 off_out, u64 len);
+		      u64 off_out, u64 len, bool kill_priv);
 
 /**
  * typedef fs_emit_fn - one entry of a directory

@@ -15,6 +15,7 @@
 #include "kvm/9p-proto.h"
 #include "kvm/fs.h"
 #include "kvm/virtio.h"
+#include "dir.h"
 #include "driver.h"
 #include "test.h"
 #include "vring.h"
@@ -258,26 +259,6 @@ static int do_read(struct rig *r, u32 fid, u64 off, u32 count)
 	return n >= 4 && state_get_u32(&in) == (u32)n - 4 ? n - 4 : -99995;
 }
 
-static void make(const char *name, const char *text)
-{
-	int fd = open(name, O_CREAT | O_WRONLY | O_TRUNC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		printf("# cannot write %s\n", name);
-	close(fd);
-}
-
-static bool has(const char *name, const char *text)
-{
-	char buf[64] = "";
-	int fd = open(name, O_RDONLY);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	return n == (ssize_t)strlen(text) && !strcmp(buf, text);
-}
-
 TEST(p9_session_is_negotiated)
 {
 	struct virtio_9p_config *c;
@@ -325,7 +306,7 @@ TEST(p9_walks_stay_inside)
 
 	start(t, &r, false);
 	EXPECT(!mkdir("d", 0755) && !mkdir("d/e", 0755));
-	make("d/e/f", "text");
+	file_put("d/e/f", "text");
 	EXPECT(!symlink("/etc", "out") && !symlink("..", "up"));
 	EXPECT(walk(&r, ROOT, 1, NULL) == 2);
 	EXPECT(CALL(&r, P9_TWALK, W(ROOT), W(2), H(3), S("d"), S("e"),
@@ -396,16 +377,17 @@ TEST(p9_data_comes_back)
 		    W(0640), W(0)) == -EEXIST);
 	EXPECT(CALL(&r, P9_TLCREATE, W(2), S("../f"), W(O_RDWR), W(0640),
 		    W(0)) == -EINVAL);
+	/* What is there is for the guest to find, and to open if it may. */
 	EXPECT(CALL(&r, P9_TLCREATE, W(2), S("f"), W(O_RDWR | P9_O_TRUNC),
-		    W(0640), W(0)) == P9_QID + 4);
-	EXPECT(do_read(&r, 1, 0, 100) == 0);
+		    W(0640), W(0)) == -ESTALE);
+	EXPECT(do_read(&r, 1, 0, 100) == 7 && !truncate("f", 0));
 	/* At the end, if only written to; else where it says */
 	EXPECT(walk(&r, ROOT, 3, "f") > 0 && walk(&r, ROOT, 4, "f") > 0);
 	EXPECT(CALL(&r, P9_TLOPEN, W(3), W(O_WRONLY | P9_O_APPEND)) > 0);
 	EXPECT(do_write(&r, 3, 0, "one") == 4 && do_write(&r, 3, 0, "two") == 4);
-	EXPECT(has("f", "onetwo"));
+	EXPECT(file_has("f", "onetwo"));
 	EXPECT(CALL(&r, P9_TLOPEN, W(4), W(O_RDWR | P9_O_APPEND)) > 0);
-	EXPECT(do_write(&r, 4, 0, "ONE") == 4 && has("f", "ONEtwo"));
+	EXPECT(do_write(&r, 4, 0, "ONE") == 4 && file_has("f", "ONEtwo"));
 	EXPECT(CALL(&r, P9_TLOPEN, W(ROOT), W(3)) == -EINVAL);
 	teardown(&r);
 }
@@ -431,7 +413,7 @@ TEST(p9_data_may_lie_in_other_pages)
 		vr_publish(&r.m, 0, 0);
 		virtio_notify(r.dev, 0);
 		EXPECT(wait_used(&r) && r.written == 11);
-		EXPECT(has("f", counted ? "12345" : "abcde"));
+		EXPECT(file_has("f", counted ? "12345" : "abcde"));
 	}
 	begin(&r, P9_TREAD);
 	ADD(&r, W(1), Q(1), W(100));
@@ -517,7 +499,7 @@ static void check_attrs(struct test *t, struct rig *r)
 	struct state_in in;
 	struct stat st;
 
-	make("f", "some text");
+	file_put("f", "some text");
 	EXPECT(!chmod("f", 04755) && walk(r, ROOT, 20, "f") > 0);
 	EXPECT(CALL(r, P9_TGETATTR, W(20), Q(0x7ff)) == 153);
 	in = body(r);
@@ -551,7 +533,7 @@ static void check_attrs(struct test *t, struct rig *r)
 		    Q(3), Q(0), Q(0), Q(0), Q(0)) == 0);
 	EXPECT(!stat("f", &st) && st.st_size == 3);
 	/* One that is moved by the host is not there, and then looked up. */
-	make("n", "");
+	file_put("n", "");
 	EXPECT(walk(r, ROOT, 21, "n") > 0 && !rename("n", "n2"));
 	EXPECT(CALL(r, P9_TGETATTR, W(21), Q(0)) == -ENOENT);
 	EXPECT(walk(r, ROOT, 22, "n2") > 0);
@@ -629,7 +611,7 @@ TEST(p9_xattrs_are_set_at_the_end)
 	int err;
 
 	start(t, &r, false);
-	make("f", "");
+	file_put("f", "");
 	EXPECT(walk(&r, ROOT, 1, "f") > 0);
 	err = xattr_set(&r, 1, "user.a", "value", 5, 0);
 	if (err == -EOPNOTSUPP) {
@@ -676,7 +658,7 @@ TEST(p9_xattr_memory_is_bounded)
 	int err = 0;
 
 	start(t, &r, false);
-	make("f", "");
+	file_put("f", "");
 	while (!err && n < 1000) {
 		EXPECT(walk(&r, ROOT, ++n, "f") > 0);
 		err = CALL(&r, P9_TXATTRCREATE, W(n), S("user.a"), Q(65536),
@@ -717,7 +699,7 @@ TEST(p9_directories_are_listed_in_parts)
 	start(t, &r, true);
 	for (int i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "file%d", i);
-		make(name, "");
+		file_put(name, "");
 	}
 	EXPECT(walk(&r, ROOT, 1, NULL) == 2);
 	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(1000)) == -EBADF);
@@ -811,7 +793,7 @@ TEST(p9_readonly_share_is_readonly)
 	struct rig r;
 
 	start(t, &r, true);
-	make("f", "text");
+	file_put("f", "text");
 	EXPECT(walk(&r, ROOT, 1, "f") > 0 && walk(&r, ROOT, 2, NULL) > 0);
 	EXPECT(CALL(&r, P9_TLCREATE, W(2), S("g"), W(O_RDWR), W(0644), W(0)) ==
 	       -EROFS);
@@ -833,7 +815,7 @@ TEST(p9_readonly_share_is_readonly)
 	EXPECT(do_write(&r, 1, 0, "x") < 0);
 	EXPECT(do_read(&r, 1, 0, 10) == 4);
 	EXPECT(CALL(&r, P9_TREMOVE, W(1)) == -EROFS);
-	EXPECT(has("f", "text") && !stat("f", &st) && st.st_nlink == 1);
+	EXPECT(file_has("f", "text") && !stat("f", &st) && st.st_nlink == 1);
 	teardown(&r);
 }
 
@@ -946,7 +928,7 @@ TEST(p9_flush_waits_for_what_it_flushes)
 	u32 late = 0;
 
 	start(t, &r, false);
-	make("f", "text");
+	file_put("f", "text");
 	EXPECT(walk(&r, ROOT, 1, "f") > 0);
 	for (int round = 0; round < 300; round++) {
 		struct vring_used_elem e;
@@ -998,7 +980,7 @@ TEST(p9_requests_survive_pause_and_reset)
 	struct rig r;
 
 	setup(&r, false);
-	make("f", "text");
+	file_put("f", "text");
 	for (int round = 0; round < 60; round++) {
 		EXPECT(version(&r) > 0 && attach(&r, ROOT, 0) > 0);
 		for (u16 i = 0; i < MANY; i++) {

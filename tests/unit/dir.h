@@ -2,8 +2,12 @@
 #ifndef TESTS_UNIT_DIR_H
 #define TESTS_UNIT_DIR_H
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 static inline int dir_remove_one(const char *path, const struct stat *st, int type,
 				 struct FTW *ftw)
@@ -18,6 +22,28 @@ static inline int dir_remove_one(const char *path, const struct stat *st, int ty
 static inline int dir_remove(const char *dir)
 {
 	return nftw(dir, dir_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/** file_put() - @text is all that is in it */
+static inline void file_put(const char *name, const char *text)
+{
+	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		printf("# cannot write %s\n", name);
+	close(fd);
+}
+
+/** file_has() - whether @text, of less than 64 bytes, is all that is in it */
+static inline bool file_has(const char *name, const char *text)
+{
+	char buf[64] = "";
+	int fd = open(name, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n == (ssize_t)strlen(text) && !strcmp(buf, text);
 }
 
 #endif

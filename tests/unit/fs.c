@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include "kvm/fs.h"
 #include "kvm/fs-inode.h"
+#include "dir.h"
 #include "fds.h"
 #include "test.h"
 
@@ -44,15 +45,6 @@ static int rig_restore(struct rig *r, const struct state_out *out)
 	return fs_restore(r->h, &in);
 }
 
-static void put_file(const char *name, const char *text)
-{
-	int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		printf("# cannot write %s\n", name);
-	close(fd);
-}
-
 static void setup(struct rig *r)
 {
 	umask(0);
@@ -63,7 +55,7 @@ static void setup(struct rig *r)
 	snprintf(r->share, sizeof(r->share), "%s/share", r->base);
 	if (mkdir(r->share, 0777) || chdir(r->share))
 		printf("# no directory to share\n");
-	put_file("../secret", "secret");
+	file_put("../secret", "secret");
 	rig_open(r, false, 256);
 }
 
@@ -138,7 +130,7 @@ TEST(fs_links_are_not_followed)
 	EXPECT(node && fs_readlink(r.h, node, buf, sizeof(buf)) == 9);
 	EXPECT(fs_open_file(r.h, node, O_RDONLY, &file, NULL) == -ELOOP);
 	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR, 0644, &me, &e, &file) ==
-	       -ELOOP);
+	       -EEXIST);
 	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR | O_EXCL, 0644, &me, &e,
 			 &file) == -EEXIST);
 	dir = find(&r, FS_ROOT, "root");
@@ -188,8 +180,8 @@ TEST(fs_races_do_not_lead_outside)
 	setup(&r);
 	EXPECT(!mkdir("x", 0755) && !symlink("..", "y"));
 	EXPECT(!symlink("../secret", "link"));
-	put_file("x/secret", "inside");
-	put_file("file", "inside");
+	file_put("x/secret", "inside");
+	file_put("file", "inside");
 	EXPECT(!pthread_create(&s.thread, NULL, swap_main, &s));
 	for (int i = 0; i < 4000; i++) {
 		u64 node = find(&r, FS_ROOT, i & 1 ? "x" : "file");
@@ -204,13 +196,8 @@ TEST(fs_races_do_not_lead_outside)
 			inside++;
 			EXPECT(!fs_release(r.h, file));
 		}
-		if (!fs_create(r.h, FS_ROOT, "link", O_RDWR | O_TRUNC, 0644,
-			       &me, &e, &file)) {
-			struct iovec v = { "inside", 6 };
-
-			EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == 6);
-			EXPECT(!fs_release(r.h, file));
-		}
+		EXPECT(fs_create(r.h, FS_ROOT, "link", O_RDWR | O_TRUNC, 0644,
+				 &me, &e, &file) == -EEXIST);
 		fs_forget(r.h, node, 1);
 	}
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
@@ -232,7 +219,7 @@ TEST(fs_readonly_changes_nothing)
 	u64 node, file;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	EXPECT(!mkdir("d", 0755) && !chmod("f", 04755));
 	fs_close(r.h);
 	rig_open(&r, true, 256);
@@ -258,10 +245,10 @@ TEST(fs_readonly_changes_nothing)
 	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == -EBADF);
 	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == -EBADF);
 	EXPECT(fs_write(r.h, file, &v, 1, 0, false, true) == -EBADF);
-	EXPECT(fs_fallocate(r.h, file, 0, 0, 99) == -EBADF);
+	EXPECT(fs_fallocate(r.h, file, 0, 0, 99, false) == -EBADF);
 	EXPECT(fs_setattr(r.h, node, file, &(struct fs_setattr){
 		.mask = STATX_SIZE }, &e) == -EROFS);
-	EXPECT(fs_copy_range(r.h, file, 0, file, 2, 1) < 0);
+	EXPECT(fs_copy_range(r.h, file, 0, file, 2, 1, false) < 0);
 	EXPECT(!fs_release(r.h, file));
 	EXPECT(!fs_getattr(r.h, node, &e) && e.st.stx_mode == (S_IFREG | 04755));
 	teardown(&r);
@@ -290,13 +277,13 @@ TEST(fs_numbers_are_checked)
 		EXPECT(fs_write(r.h, bad[i], &v, 1, 0, 0, 0) == -EBADF);
 		EXPECT(fs_release(r.h, bad[i]) == -EBADF);
 		EXPECT(fs_fsync(r.h, bad[i], false) == -EBADF);
-		EXPECT(fs_copy_range(r.h, bad[i], 0, bad[i], 0, 1) == -EBADF);
+		EXPECT(fs_copy_range(r.h, bad[i], 0, bad[i], 0, 1, false) == -EBADF);
 		EXPECT(fs_lseek(r.h, bad[i], 0, SEEK_DATA) == -EBADF);
 		fs_forget(r.h, bad[i], ~0ULL);
 	}
 	/* One that was given back is not the next one's. */
-	put_file("a", "a");
-	put_file("b", "b");
+	file_put("a", "a");
+	file_put("b", "b");
 	node = find(&r, FS_ROOT, "a");
 	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &file, NULL));
 	EXPECT(!fs_release(r.h, file) && fs_release(r.h, file) == -EBADF);
@@ -322,7 +309,7 @@ TEST(fs_identity_is_that_of_the_file)
 	u64 f, d, file;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	EXPECT(!mkdir("d", 0755) && !mkdir("d/e", 0755));
 	f = find(&r, FS_ROOT, "f");
 	d = find(&r, FS_ROOT, "d");
@@ -339,7 +326,7 @@ TEST(fs_identity_is_that_of_the_file)
 	EXPECT(e.st.stx_nlink == 2);
 	EXPECT(find(&r, FS_ROOT, "link") == f);
 	/* Another file of the same name, made by the host. */
-	put_file("new", "other");
+	file_put("new", "other");
 	EXPECT(!rename("new", "link") && find(&r, FS_ROOT, "link") != f);
 	EXPECT(fs_rename(r.h, FS_ROOT, "link", FS_ROOT, "x", 8) == -EINVAL);
 	teardown(&r);
@@ -354,7 +341,7 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 	u64 f, file;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	f = find(&r, FS_ROOT, "f");
 	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
 	EXPECT(!fs_unlink(r.h, FS_ROOT, "f", 0));
@@ -384,10 +371,10 @@ TEST(fs_unlinked_file_is_there_while_it_has_a_number)
 	u64 f, d, s, over, dir, two, file;
 
 	setup(&r);
-	put_file("f", "text");
-	put_file("over", "replaced");
-	put_file("two", "names");
-	put_file("by", "by");
+	file_put("f", "text");
+	file_put("over", "replaced");
+	file_put("two", "names");
+	file_put("by", "by");
 	EXPECT(!mkdir("d", 0755) && !mkdir("dir", 0755) && !mkdir("dir2", 0755));
 	EXPECT(!symlink("target", "s") && !link("two", "names"));
 	f = find(&r, FS_ROOT, "f");
@@ -441,7 +428,7 @@ TEST(fs_unlinked_files_take_a_bounded_number_of_descriptors)
 	rig_open(&r, false, 64);
 	for (int i = 0; i < 400; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
-		put_file(name, name);
+		file_put(name, name);
 		node[i] = find(&r, FS_ROOT, name);
 		/* Half of them go, at first no more than have room. */
 		if (i >= 8 && i < 200)
@@ -524,7 +511,7 @@ TEST(fs_file_that_moved_is_stale_until_it_is_found_again)
 
 	setup(&r);
 	EXPECT(!mkdir("d", 0755));
-	put_file("d/f", "text");
+	file_put("d/f", "text");
 	d = find(&r, FS_ROOT, "d");
 	f = find(&r, d, "f");
 	EXPECT(!rename("d/f", "g"));
@@ -675,7 +662,7 @@ TEST(fs_number_that_was_given_out_too_often_to_count_stays)
 	u64 f;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	f = find(&r, FS_ROOT, "f");
 	fs_pool_get(&r.h->nodes, f)->nlookup = UINT32_MAX - 1;
 	EXPECT(find(&r, FS_ROOT, "f") == f && find(&r, FS_ROOT, "f") == f);
@@ -697,7 +684,7 @@ TEST(fs_number_that_is_used_again_costs_nobody_time)
 	struct rig r;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
 	st.stx_mask |= STATX_BTIME;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -729,7 +716,7 @@ TEST(fs_number_that_is_used_again_is_restored)
 	u64 f;
 
 	setup(&r);
-	put_file("f", "text");
+	file_put("f", "text");
 	EXPECT(!fs_stat_step(AT_FDCWD, "f", &st));
 	was = st;
 	was.stx_btime.tv_sec++;
@@ -762,7 +749,7 @@ static bool is_heard(struct rig *r, const char *dir)
 	while (read(r->h->edits_fd, events, sizeof(events)) > 0)
 		;
 	snprintf(name, sizeof(name), "%s/new", dir);
-	put_file(name, "");
+	file_put(name, "");
 	n = read(r->h->edits_fd, events, sizeof(events));
 	unlink(name);
 	return n > 0;
@@ -814,7 +801,7 @@ TEST(fs_special_files_are_seen_and_not_opened)
 	EXPECT(!fs_mknod(r.h, FS_ROOT, "sock", S_IFSOCK | 0600, 0, &me, &e));
 	EXPECT(fs_open_file(r.h, e.node, O_RDONLY, &file, NULL) == -ENXIO);
 	EXPECT(fs_create(r.h, FS_ROOT, "fifo", O_RDWR, 0, &me, &e, &file) ==
-	       -ENXIO);
+	       -EEXIST);
 	EXPECT(fs_setattr(r.h, find(&r, FS_ROOT, "fifo"), 0,
 			  &(struct fs_setattr){ .mask = STATX_SIZE }, &e) ==
 	       -EINVAL);
@@ -913,14 +900,38 @@ TEST(fs_append_and_copy_are_where_they_belong)
 	v = (struct iovec){ "end", 3 };
 	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == 3);
 	EXPECT(get(&r, file, buf, 15) == 6 && !strcmp(buf, "aXcend"));
-	EXPECT(fs_copy_range(r.h, file, 3, file, 6, 3) == 3);
+	EXPECT(fs_copy_range(r.h, file, 3, file, 6, 3, false) == 3);
 	EXPECT(get(&r, file, buf, 15) == 9 && !strcmp(buf, "aXcendend"));
 	EXPECT(fs_write(r.h, file, &v, 1, ~0ULL, false, false) == -EINVAL);
 	EXPECT(fs_read(r.h, file, &v, 1, 1ULL << 63) == -EINVAL);
-	EXPECT(fs_fallocate(r.h, file, 0, 1ULL << 63, 1) == -EINVAL);
+	EXPECT(fs_fallocate(r.h, file, 0, 1ULL << 63, 1, false) == -EINVAL);
 	EXPECT(fs_lseek(r.h, file, 0, SEEK_SET) == -EINVAL);
 	EXPECT(fs_lseek(r.h, file, 1ULL << 63, SEEK_DATA) == -EINVAL);
-	EXPECT(fs_copy_range(r.h, file, ~0ULL, file, 0, 1) == -EINVAL);
+	EXPECT(fs_copy_range(r.h, file, ~0ULL, file, 0, 1, false) == -EINVAL);
+	teardown(&r);
+}
+
+TEST(fs_changes_take_privileges_off)
+{
+	struct fs_entry e;
+	struct stat st;
+	struct rig r;
+	u64 file, only;
+
+	setup(&r);
+	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR, 0755, &me, &e, &file));
+	EXPECT(!fs_open_file(r.h, e.node, O_RDONLY, &only, NULL));
+	EXPECT(!chmod("f", 06777));
+	EXPECT(fs_fallocate(r.h, only, 0, 0, 8, true) == -EBADF);
+	EXPECT(fs_copy_range(r.h, file, 0, only, 8, 4, true) == -EBADF);
+	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 06777);
+	EXPECT(!fs_fallocate(r.h, file, 0, 0, 8, false));
+	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 06777);
+	EXPECT(!fs_fallocate(r.h, file, 0, 0, 8, true));
+	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0777);
+	EXPECT(!chmod("f", 06777));
+	EXPECT(fs_copy_range(r.h, only, 0, file, 8, 4, true) == 4);
+	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0777);
 	teardown(&r);
 }
 
@@ -963,8 +974,8 @@ TEST(fs_restores_numbers_and_open_files)
 
 	setup(&r);
 	EXPECT(!mkdir("d", 0755));
-	put_file("d/f", "text");
-	put_file("d/gone", "text");
+	file_put("d/f", "text");
+	file_put("d/gone", "text");
 	d = find(&r, FS_ROOT, "d");
 	f = find(&r, d, "f");
 	gone = find(&r, d, "gone");
@@ -1107,6 +1118,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
+	  T(fs_changes_take_privileges_off),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),

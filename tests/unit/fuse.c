@@ -4,15 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <linux/fuse.h>
 #include <linux/virtio_fs.h>
 #include "kvm/fs.h"
 #include "kvm/fuse.h"
 #include "kvm/virtio.h"
+#include "dir.h"
 #include "driver.h"
 #include "test.h"
 #include "vring.h"
@@ -191,6 +194,70 @@ static u64 create(struct rig *r, const char *name, u32 flags, u64 *node)
 	}
 	*node = e.nodeid;
 	return o.fh;
+}
+
+/* The guest checks who may do what only for a file that it knows of. */
+TEST(fuse_creates_only_what_is_not_there)
+{
+	struct fuse_create_in in = { .flags = O_RDWR | O_TRUNC, .mode = 0644 };
+	struct stat st;
+	struct rig r;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0 && !mkdir("d", 0755) && !symlink("f", "s"));
+	file_put("f", "theirs");
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(in), S("f")) == -ESTALE);
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(in), S("d")) == -ESTALE);
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(in), S("s")) == -ESTALE);
+	in.flags |= O_EXCL;
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(in), S("f")) == -EEXIST);
+	EXPECT(!stat("f", &st) && st.st_size == 6);
+	teardown(&r);
+}
+
+/* The parts of a large one are under way at once. */
+TEST(fuse_direct_appends_go_where_the_guest_says)
+{
+	struct fuse_write_in w = {
+		.size = 3, .offset = 3, .flags = O_WRONLY | O_APPEND | O_DIRECT,
+	};
+	struct rig r;
+	u64 node;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	w.fh = create(&r, "f", O_RDWR, &node);
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "two", 3 }) > 0);
+	w.offset = 0;
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "one", 3 }) > 0);
+	w.flags = O_WRONLY | O_APPEND;
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "end", 3 }) > 0);
+	EXPECT(file_has("f", "onetwoend"));
+	teardown(&r);
+}
+
+/* The guest looks at no more than whether there was an error. */
+TEST(fuse_pages_are_written_whole_or_fail)
+{
+	const struct rlimit few = { 4, RLIM_INFINITY };
+	struct fuse_write_in w = { .size = 6, .write_flags = FUSE_WRITE_CACHE };
+	struct fuse_write_out wo;
+	struct rlimit had;
+	struct rig r;
+	u64 node;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	w.fh = create(&r, "f", O_RDWR, &node);
+	signal(SIGXFSZ, SIG_IGN);
+	EXPECT(!getrlimit(RLIMIT_FSIZE, &had) && !setrlimit(RLIMIT_FSIZE, &few));
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abcdef", 6 }) == -EFBIG);
+	w.write_flags = 0;
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abcdef", 6 }) == sizeof(wo));
+	answer(&r, 0, &wo, sizeof(wo));
+	EXPECT(wo.size == 4);
+	EXPECT(!setrlimit(RLIMIT_FSIZE, &had));
+	teardown(&r);
 }
 
 TEST(fuse_session_is_negotiated)
@@ -709,6 +776,9 @@ TEST(fuse_requests_survive_pause_and_reset)
 }
 
 TEST_MAIN(T(fuse_session_is_negotiated),
+	  T(fuse_creates_only_what_is_not_there),
+	  T(fuse_direct_appends_go_where_the_guest_says),
+	  T(fuse_pages_are_written_whole_or_fail),
 	  T(fuse_operations_do_what_they_say),
 	  T(fuse_directories_are_listed_in_parts),
 	  T(fuse_lists_are_kept_as_long_as_attributes),
