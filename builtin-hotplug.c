@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,7 +243,7 @@ static long long detach_send(struct lkvm *vm, const char *id, bool force)
 static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 {
 	u64 now = now_ns();
-	int left = now < end ? (int)((end - now) / 1000000) : 0;
+	int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
 
 	if (sent < 0)
 		return (int)sent;
@@ -253,8 +254,7 @@ static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 static int detach_all(struct lkvm *vm, char **id, long long *sent,
 		      unsigned int nr, const struct detach_options *o)
 {
-	long timeout = o->timeout ? o->timeout : DEFAULT_TIME;
-	u64 end = now_ns() + timeout * 1000000000ULL;
+	u64 end = now_ns() + o->timeout * 1000000000ULL;
 	int failed = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
@@ -269,7 +269,7 @@ static int detach_all(struct lkvm *vm, char **id, long long *sent,
 		if (err == -ETIMEDOUT)
 			report_error(&r, 0,
 				     "%s: the guest has not let go of it in %ld s (--force)",
-				     id[i], timeout);
+				     id[i], o->timeout);
 		else
 			say_why(vm, id[i], err, &r);
 		fprintf(stderr, "lkvm: %s\n", r.msg);
@@ -279,7 +279,7 @@ static int detach_all(struct lkvm *vm, char **id, long long *sent,
 
 int cmd_detach(int argc, char **argv)
 {
-	struct detach_options o = { 0 };
+	struct detach_options o = { .timeout = DEFAULT_TIME };
 	struct report r = { "" };
 	struct lkvm *vm = NULL;
 	long long *sent = NULL;

@@ -44,7 +44,7 @@ int parse_size(const char *s, u64 *out)
 		return -EINVAL;
 	if (*end) {
 		unit = strchr(units, *end & ~0x20);
-		if (!unit || end[1])
+		if (!unit || !*unit || end[1])
 			return -EINVAL;
 		shift = 10 * (unit - units + 1);
 	}

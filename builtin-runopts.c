@@ -8,6 +8,7 @@
  * mean together is builtin-config.c's to decide. Main thread; no KVM.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,17 +141,18 @@ static int opt_loglevel(void *opts, const char *value, struct report *r)
 /* "N" or "IN,OUT" */
 static int port_fds(struct stream_opts *s, const char *arg)
 {
+	unsigned long in, out;
 	char *end;
 
-	errno = 0;
-	s->in_fd = strtol(arg, &end, 10);
-	s->out_fd = s->in_fd;
+	in = strtoul(arg, &end, 10);
+	out = in;
 	if (*end == ',' && end != arg) {
 		arg = end + 1;
-		s->out_fd = strtol(arg, &end, 10);
+		out = strtoul(arg, &end, 10);
 	}
-	return *end || end == arg || errno || s->in_fd < 0 || s->out_fd < 0 ?
-	       -EINVAL : 0;
+	s->in_fd = in;
+	s->out_fd = out;
+	return *end || end == arg || (in | out) > INT_MAX ? -EINVAL : 0;
 }
 
 int port_stream(struct machine_port *p, const char *kind, const char *arg,

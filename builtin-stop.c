@@ -9,6 +9,7 @@
  * waited for then.
  */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,6 @@ static int stop_end(struct stopping *s)
 
 static int stop_all(struct stopping *list, const struct stop_options *o)
 {
-	long timeout = o->timeout ? o->timeout : DEFAULT_TIME;
 	u64 end = now_ns() + ANSWER_MS * 1000000ULL;
 	int err = 0;
 
@@ -139,16 +139,16 @@ static int stop_all(struct stopping *list, const struct stop_options *o)
 		s->id = lkvm_send(s->vm, "vm.stop", NULL, NULL, 0);
 	for (struct stopping *s = list; s && !o->force; s = s->next)
 		stop_hear(s, end);
-	end = now_ns() + timeout * 1000000000ULL;
+	end = now_ns() + o->timeout * 1000000000ULL;
 	for (struct stopping *s = list; s; s = s->next) {
 		u64 now = now_ns();
-		int left = now < end ? (int)((end - now) / 1000000) : 0;
+		int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
 
 		if (!o->force && !s->deaf && !lkvm_wait_gone(s->vm, left))
 			continue;
 		if (!o->force && !s->deaf)
 			fprintf(stderr, "lkvm: %s: has not powered off in %ld s: ended\n",
-				s->name, timeout);
+				s->name, o->timeout);
 		if (!stop_end(s))
 			continue;
 		fprintf(stderr, "lkvm: %s: process %d is still there\n", s->name,
@@ -183,7 +183,7 @@ static int stop_parse(struct stop_options *o, int argc, char **argv,
 
 int cmd_stop(int argc, char **argv)
 {
-	struct stop_options o = { 0 };
+	struct stop_options o = { .timeout = DEFAULT_TIME };
 	struct stopping *list = NULL;
 	struct stop_every every = { .list = &list };
 	struct report r = { "" };

@@ -162,11 +162,11 @@ int cmd_balloon(int argc, char **argv)
 	struct report r = { "" };
 	int nr = options_split(balloon_options, argc, argv, &o, &r);
 	char args[64] = "{}";
-	u64 size;
+	u64 size = 0;
 
 	if (nr >= 0 && nr != 1 && nr != 2)
 		report_error(&r, 0, "balloon: not NAME and SIZE");
-	if (nr == 2 && parse_size(argv[2], &size))
+	if (nr == 2 && strcmp(argv[2], "0") && parse_size(argv[2], &size))
 		report_error(&r, 0, "balloon: bad size \"%s\"", argv[2]);
 	if (r.msg[0]) {
 		fprintf(stderr, "lkvm: %s\n", r.msg);

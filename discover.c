@@ -242,6 +242,9 @@ static int release_of_elf(int fd, char *out, size_t size)
 		return -ENOMEM;
 	while (!at && (n = pread(fd, buf, chunk, off)) > 0) {
 		at = find_banner(buf, n);
+		/* Further on it is whole. */
+		if (at && n == (ssize_t)chunk && buf + n - at < (ssize_t)overlap - 16)
+			at = NULL;
 		off += n > (ssize_t)overlap ? n - overlap : (size_t)n;
 	}
 	if (at)

@@ -405,6 +405,7 @@ static void result_at(struct tap *t, unsigned int column, bool ok, char *name)
 	unescape(why);
 	if (*why)
 		r->why = strdup(why);
+	t->bytes += strlen(why) + (t->log ? strlen(t->log) : 0);
 	take_parts(t, column, r);
 	take_texts(t, r);
 	l = level_at(t, column);

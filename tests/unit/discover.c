@@ -222,6 +222,18 @@ TEST(release_is_in_the_image)
 	close(fd);
 	EXPECT(!discover_release(path, out, sizeof(out)));
 	EXPECT(!strcmp(out, "6.12.2"));
+	/* It is read in pieces of a MiB. */
+	for (unsigned int i = 0; i < 300; i++) {
+		static const char banner[] = "Linux version 6.18.0-rc2+ (x)";
+
+		fd = open(path, O_RDWR | O_TRUNC);
+		EXPECT(pwrite(fd, "\177ELF", 4, 0) == 4);
+		EXPECT(pwrite(fd, banner, 29, SZ_1M - i) == 29);
+		EXPECT(!ftruncate(fd, i & 1 ? 2 * SZ_1M : SZ_1M - i + 29));
+		close(fd);
+		EXPECT(!discover_release(path, out, sizeof(out)));
+		EXPECT(!strcmp(out, "6.18.0-rc2+"));
+	}
 	unlink(path);
 	EXPECT(discover_release(path, out, sizeof(out)) == -ENOENT);
 }
