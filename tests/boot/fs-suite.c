@@ -10,6 +10,8 @@
  *
  *	fs-suite DIR [NAME...]	with QUICK in the environment a part of the work
  *	fs-suite --list
+ *	fs-suite --stress DIR	many processes, for somebody to compare what they leave
+ *	fs-suite --creates DIR	as a user where somebody makes files that are not for all
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +32,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/magic.h>
@@ -578,6 +581,29 @@ static void appends_do_not_overwrite(void)
 	close(b);
 }
 
+/* More than goes to a share at a time */
+static void direct_appends_are_in_order(void)
+{
+	static unsigned int out[1 << 20] __aligned(4096), in[1 << 20];
+	int fd = open("f", O_WRONLY | O_CREAT | O_APPEND | O_DIRECT, 0644);
+
+	/* not everywhere */
+	if (fd < 0 && errno == EINVAL)
+		return;
+	for (unsigned int i = 0; i < ARRAY_SIZE(out); i++)
+		out[i] = i;
+	EXPECT(write(fd, "", 0) == 0);
+	for (int i = 0; i < 3; i++)
+		EXPECT(write(fd, out, sizeof(out)) == sizeof(out));
+	close(fd);
+	fd = open("f", O_RDONLY);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(read(fd, in, sizeof(in)) == sizeof(in));
+		EXPECT(!memcmp(in, out, sizeof(in)));
+	}
+	close(fd);
+}
+
 static void files_may_be_large(void)
 {
 	int fd = make("f", "");
@@ -642,15 +668,33 @@ static bool user_writes(void)
 	return fd >= 0 && write(fd, "x", 1) == 1;
 }
 
+static bool user_copies(void)
+{
+	int from = open("from", O_RDONLY), fd = open("suid", O_WRONLY);
+
+	return copy_file_range(from, NULL, fd, NULL, 4, 0) == 4;
+}
+
+static bool user_allocates(void)
+{
+	return !fallocate(open("suid", O_WRONLY), 0, 0, 100);
+}
+
 static void set_id_bits_are_taken_off(void)
 {
+	bool (*const change[])(void) = { user_writes, user_copies, user_allocates };
 	struct stat st;
 
 	put("suid", "x");
-	EXPECT(!chmod("suid", 06777));
-	EXPECT(!stat("suid", &st) && (st.st_mode & 07777) == 06777);
-	EXPECT(as_user(user_writes));
-	EXPECT(!stat("suid", &st) && (st.st_mode & 07777) == 0777);
+	put("from", "text");
+	for (unsigned int i = 0; i < ARRAY_SIZE(change); i++) {
+		EXPECT(!chmod("suid", 06777));
+		EXPECT(!stat("suid", &st) && (st.st_mode & 07777) == 06777);
+		/* Not every file system can do more than write. */
+		if (!as_user(change[i]) && EXPECT(i))
+			continue;
+		EXPECT(!stat("suid", &st) && (st.st_mode & 07777) == 0777);
+	}
 	EXPECT(!chmod("suid", 06777) && !chown("suid", 5, 5));
 	EXPECT(!stat("suid", &st) && (st.st_mode & 07777) == 0777);
 }
@@ -988,6 +1032,36 @@ static int stress_in(const char *dir)
 	return failures ? 1 : 0;
 }
 
+/* Somebody else makes "s", and removes it: what is theirs is never opened. */
+static int creates_in(const char *dir)
+{
+	unsigned int theirs = 0, ours = 0, refused = 0;
+	time_t end = time(NULL) + 8;
+	struct stat st;
+
+	if (!EXPECT(!chdir(dir) && !setgroups(0, NULL) && !setgid(1234) && !setuid(1234)))
+		return 1;
+	while (time(NULL) < end) {
+		int fd;
+
+		/* Is there none? So much the better. */
+		stat("s", &st);
+		fd = open("s", O_CREAT | O_RDWR | O_TRUNC, 0644);
+		if (fd < 0) {
+			refused += errno == EACCES;
+			continue;
+		}
+		EXPECT(!fstat(fd, &st));
+		theirs += !st.st_uid;
+		ours += !!st.st_uid;
+		close(fd);
+		unlink("s");
+	}
+	printf("# %u ours, %u refused\n", ours, refused);
+	EXPECT(!theirs && ours && refused);
+	return failures ? 1 : 0;
+}
+
 static void programs_can_be_run(void)
 {
 	char buf[65536];
@@ -1053,7 +1127,8 @@ static const struct test {
 	T(space_can_be_allocated_and_given_back), T(holes_are_found),
 	T(ranges_are_copied), T(locks_exclude), T(directories_are_listed),
 	T(mappings_share_or_do_not), T(appending_leaves_mappings_alone),
-	T(appends_do_not_overwrite), T(files_may_be_large),
+	T(appends_do_not_overwrite), T(direct_appends_are_in_order),
+	T(files_may_be_large),
 	T(file_system_says_its_size), T(files_belong_to_who_made_them),
 	T(set_id_bits_are_taken_off), T(attributes_can_be_set),
 	T(data_comes_back), T(random_operations_are_true),
@@ -1093,6 +1168,8 @@ int main(int argc, char **argv)
 		return list_tests();
 	if (argc == 3 && !strcmp(argv[1], "--stress"))
 		return stress_in(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "--creates"))
+		return creates_in(argv[2]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	self = "/proc/self/exe";
 	if (getenv("QUICK"))

@@ -37,7 +37,7 @@ result() {
 	fi
 }
 
-# once_more FUNCTION: its results, those of its second try if there is one, which
+# once_more FUNCTION ARGS...: its results, those of its second try if there is one, which
 # is where some failed in an emulated host, and the guest's end or its standing
 # still is what did it: see Documentation/testing.md. The function starts a guest and
 # stops it, says results, and leaves logs as $work/log or $work/guest.
@@ -46,7 +46,7 @@ once_more() {
 
 	for try in first last; do
 		n=$was bad=0
-		"$1" >"$work/results"
+		"$@" >"$work/results"
 		[ $bad != 0 ] && [ $try = first ] &&
 			[ -n "${LKVM_IN_EMULATED_HOST:-}" ] &&
 			grep -aqE '^(# )?lkvm: (timeout|the guest triple-faulted)' \

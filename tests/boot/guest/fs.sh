@@ -60,6 +60,7 @@ coherent() {
 # Names in the same directories as the host's, then what there is of them all
 stress() {
 	mkdir /mnt/tree && /bin/fs-suite --stress /mnt/tree || fail "stress"
+	/bin/fs-suite --creates /mnt/open || fail "creates"
 	echo 1 >/mnt/said
 	is 20 /mnt/begun 1 || fail "no host"
 	sleep 1
