@@ -164,8 +164,8 @@ static const char *skip_hex(const char *p, const char *end)
 	return q > digits && q - digits <= 16 ? q : NULL;
 }
 
-#define SYMBOL_CHARS (NAME_CHARS + 1)	/* without "-" */
-#define MODULE_CHARS (NAME_CHARS + 2)	/* and without "." */
+#define SYMBOL_CHARS (&NAME_CHARS[1])	/* without "-" */
+#define MODULE_CHARS (&NAME_CHARS[2])	/* and without "." */
 
 /* " [module]", perhaps with an identification of its build */
 static const char *skip_module(const char *p, const char *end)
