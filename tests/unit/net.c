@@ -460,17 +460,20 @@ static u64 dropped(const struct fixture *f)
 }
 
 /* Of a datagram behind 14, 20 and 8 bytes of headers */
-static const struct virtio_net_hdr_v1 uso = {
-	.flags = FLAG_, .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4, .gso_size = 100,
-	.hdr_len = 42, .csum_start = 34, .csum_offset = 6,
-};
+#define USO_HEADER { \
+	.flags = FLAG_, .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4, .gso_size = 100, \
+	.hdr_len = 42, .csum_start = 34, .csum_offset = 6, \
+}
+
+static const struct virtio_net_hdr_v1 uso = USO_HEADER;
 
 #define USO (F(CSUM) | F(HOST_USO))
 
 static const struct bad_header bad_uso[] = {
-	{ "not negotiated", uso, 600, F(CSUM) },
-	{ "other segments negotiated", uso, 600, (ALL_OFFLOADS | F(HOST_ECN)) },
-	{ "no checksums negotiated", uso, 600, F(HOST_USO) },
+	{ "not negotiated", USO_HEADER, 600, F(CSUM) },
+	{ "other segments negotiated", USO_HEADER, 600,
+	  (ALL_OFFLOADS | F(HOST_ECN)) },
+	{ "no checksums negotiated", USO_HEADER, 600, F(HOST_USO) },
 	{ "no checksum", { .gso_type = 5, .gso_size = 100, .hdr_len = 42 }, 600, USO },
 	{ "no size", { .flags = FLAG_, .gso_type = 5, .hdr_len = 42 }, 600, USO },
 	{ "header too long", { .flags = FLAG_, .gso_type = 5, .gso_size = 100,
