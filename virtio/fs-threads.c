@@ -231,7 +231,8 @@ static void follow(struct fs_threads *t)
 		t->standing_in = true;
 		err = cond_wait_until(&t->call, &t->lock, now_ns() + STAND_IN_NS);
 		t->standing_in = false;
-		if (!err || t->called || t->popped != popped)
+		/* Whoever called, or ended all, may have been too early for the wait. */
+		if (!err || t->called || t->stopping || t->popped != popped)
 			continue;
 		if (t->polling) {
 			pthread_cond_wait(&t->call, &t->lock);
