@@ -218,17 +218,11 @@ static void console_yield(const struct console_ops *ops)
 
 void kvm_cpus_pause(struct kvm *kvm)
 {
-	struct timespec until;
-
 	kvm_cpus_wish(kvm, KVM_PAUSED);
 	pthread_mutex_lock(&kvm->cpu_lock);
 	while (kvm->cpus_parked < kvm->cpus_alive) {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += PAUSE_LOOK_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		if (!pthread_cond_timedwait(&kvm->cpu_cond, &kvm->cpu_lock,
-					    &until))
+		if (!cond_wait_until(&kvm->cpu_cond, &kvm->cpu_lock,
+				     now_ns() + PAUSE_LOOK_NS))
 			continue;
 		pthread_mutex_unlock(&kvm->cpu_lock);
 		console_yield(&kvm->console);

@@ -29,6 +29,7 @@
 #include "kvm/abi.h"
 #include "kvm/arch.h"
 #include "kvm/kvm.h"
+#include "kvm/thread.h"
 
 int kvm_check_extension(struct kvm *kvm, int cap)
 {
@@ -240,7 +241,7 @@ static struct kvm *kvm_alloc(const struct machine *m, const struct vm_log *log,
 	pthread_mutex_init(&kvm->lock, NULL);
 	pthread_mutex_init(&kvm->end_lock, NULL);
 	pthread_mutex_init(&kvm->cpu_lock, NULL);
-	pthread_cond_init(&kvm->cpu_cond, NULL);
+	cond_create(&kvm->cpu_cond);
 	kvm->machine = m;
 	kvm->log = *log;
 	kvm->console = *console;

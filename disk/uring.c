@@ -286,9 +286,11 @@ static void arm_polls(struct uring_queue *q)
 		sqe = next_sqe(q);
 		if (!sqe)
 			return;
-		/* What it counted was reported; the poll starts from zero. */
-		if (q->stale & BIT(i))
+		/* The poll starts from zero; there may be more than was reported. */
+		if (q->stale & BIT(i)) {
 			fd_clear(q->fds[i]);
+			q->fired |= BIT(i);
+		}
 		sqe->opcode = IORING_OP_POLL_ADD;
 		sqe->fd = q->fds[i];
 		sqe->poll32_events = POLLIN;

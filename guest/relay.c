@@ -147,14 +147,15 @@ static bool output_move(struct relay *r, unsigned int stream)
 	size_t len = MIN(port_room(p), (size_t)r->credit[stream]);
 	long n;
 
-	if (fd < 0 || !len)
+	if (fd < 0)
 		return false;
 	if (r->counted)
 		len = MIN(len, (size_t)r->left[stream]);
-	if (!len) {
+	/* That waits for nobody. */
+	if (r->counted && !r->left[stream])
 		stream_close(r, stream);
+	if (!len)
 		return false;
-	}
 	n = sys_read(fd, port_data(p), len);
 	if (n > 0) {
 		port_commit(p, frame_of(r, GUEST_DATA, stream), n);
