@@ -396,7 +396,7 @@ static void typed_read(struct guest_command *g, struct kvm *kvm)
 
 	if (n > 0)
 		g->typed_len += input_keys(g, kvm, d, n);
-	else if (!n)
+	else if (!n || (errno != EINTR && errno != EAGAIN))
 		g->in_fd = -1;
 }
 
@@ -404,6 +404,10 @@ static void typed_send(struct guest_command *g)
 {
 	size_t n = MIN(g->typed_len, session_input_room(&g->port.main));
 
+	/* The terminal has gone, and what was typed at it has been said. */
+	if (g->kind[0] == STREAM_OURS_TTY && g->in_fd < 0 && !g->typed_len &&
+	    g->port.main.state == SESSION_STARTED && !g->port.main.input_ended)
+		session_input(&g->port.main, NULL, 0);
 	if (!n)
 		return;
 	session_input(&g->port.main, g->typed, n);

@@ -299,6 +299,30 @@ TEST(keys_are_heard_and_kept_while_the_command_takes_none)
 	teardown(f);
 }
 
+TEST(a_terminal_that_goes_is_an_end_behind_what_was_typed)
+{
+	const __le32 taken = htole32(16);
+	struct fixture *f = setup();
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK));
+	f->g.in_fd = fd[0];
+	f->g.kind[0] = STREAM_OURS_TTY;
+	f->g.port.main.credit = 0;
+	EXPECT(type_at(f, fd[1], "last"));
+	close(fd[1]);
+	input_serve(&f->g, &f->kvm, true);
+	EXPECT(f->g.in_fd < 0 && !f->g.port.main.input_ended);
+	say(f, 0, GUEST_CREDIT, &taken, sizeof(taken));
+	port_run(&f->g.port);
+	input_serve(&f->g, &f->kvm, false);
+	EXPECT(!f->g.typed_len && f->g.port.main.credit == 12);
+	input_serve(&f->g, &f->kvm, false);
+	EXPECT(f->g.port.main.input_ended && f->g.port.main.tell_ended);
+	close(fd[0]);
+	teardown(f);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -416,6 +440,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
+	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),
