@@ -196,6 +196,17 @@ static u64 create(struct rig *r, const char *name, u32 flags, u64 *node)
 	return o.fh;
 }
 
+/* A session, and a file of it to write to. Return: its node */
+static u64 setup_file(struct test *t, struct rig *r, struct fuse_write_in *w)
+{
+	u64 node;
+
+	setup(r, false);
+	EXPECT(session(r) > 0);
+	w->fh = create(r, "f", O_RDWR, &node);
+	return node;
+}
+
 /* The guest checks who may do what only for a file that it knows of. */
 TEST(fuse_creates_only_what_is_not_there)
 {
@@ -224,9 +235,7 @@ TEST(fuse_direct_appends_go_where_the_guest_says)
 	struct rig r;
 	u64 node;
 
-	setup(&r, false);
-	EXPECT(session(&r) > 0);
-	w.fh = create(&r, "f", O_RDWR, &node);
+	node = setup_file(t, &r, &w);
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "two", 3 }) > 0);
 	w.offset = 0;
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "one", 3 }) > 0);
@@ -246,9 +255,7 @@ TEST(fuse_pages_are_written_whole_or_fail)
 	struct rig r;
 	u64 node;
 
-	setup(&r, false);
-	EXPECT(session(&r) > 0);
-	w.fh = create(&r, "f", O_RDWR, &node);
+	node = setup_file(t, &r, &w);
 	signal(SIGXFSZ, SIG_IGN);
 	EXPECT(!getrlimit(RLIMIT_FSIZE, &had) && !setrlimit(RLIMIT_FSIZE, &few));
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abcdef", 6 }) == -EFBIG);
@@ -708,9 +715,7 @@ TEST(fuse_session_is_saved_and_restored)
 	struct rig r;
 	u64 node;
 
-	setup(&r, false);
-	EXPECT(session(&r) > 0);
-	w.fh = create(&r, "f", O_RDWR, &node);
+	node = setup_file(t, &r, &w);
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abc", 3 }) > 0);
 	EXPECT(!virtio_device_pause(r.dev));
 	virtio_device_save(r.dev, &out);

@@ -289,6 +289,26 @@ TEST(number_of_results_is_bounded)
 	result_free(r);
 }
 
+/* All that is kept of a result counts, not its name alone. */
+TEST(memory_of_results_is_bounded)
+{
+	const unsigned int nr = TAP_BYTES / 3000 * 2;
+	struct result *r = result_new("r", 1);
+	struct result_counts c = { { 0 } };
+	static struct tap tap;
+	char line[3100];
+	int len;
+
+	len = snprintf(line, sizeof(line), "ok 1 a # SKIP %03000d\n", 0);
+	for (unsigned int i = 0; i < nr; i++)
+		tap_feed(&tap, line, len);
+	tap_end(&tap, r);
+	result_count(r, &c);
+	EXPECT(c.of[RESULT_SKIP] > nr / 4 && c.of[RESULT_SKIP] < nr * 3 / 4);
+	EXPECT(c.of[RESULT_MISSING] == 1);
+	result_free(r);
+}
+
 /* Those that are made up for what is missing, too */
 TEST(number_of_missing_results_is_bounded)
 {
@@ -325,5 +345,6 @@ TEST_MAIN(T(tap13_of_a_test), T(directives_say_more),
 	  T(notes_belong_to_what_failed), T(long_notes_keep_their_end),
 	  T(nul_bytes_and_huge_lines), T(depth_is_bounded),
 	  T(number_of_results_is_bounded),
+	  T(memory_of_results_is_bounded),
 	  T(number_of_missing_results_is_bounded),
 	  T(times_and_logs_come_back))
