@@ -136,6 +136,16 @@ $(out)init/init: $(init-o)
 	$(Q)$(CC) $(target-flags) -nostdlib -static -Wl,--gc-sections -Wl,-s \
 		-Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $^
 
+# A third smaller, and lkvm with it
+HOSTCC ?= $(CC)
+$(out)squeeze: scripts/squeeze.c
+	$(say) "  HOSTCC $@"
+	$(Q)$(HOSTCC) -O2 $(WARN) -o $@ $<
+
+$(out)init/init.z: $(out)init/init $(out)squeeze
+	$(say) "  GEN  $@"
+	$(Q)$(out)squeeze <$< >$@.new && mv $@.new $@
+
 # In a kernel tree it is where "make lkvm_guest.config" finds it.
 guest-config := $(firstword $(wildcard guest/lkvm_guest.config \
 	../../kernel/configs/lkvm_guest.config))
@@ -143,8 +153,8 @@ ifeq ($(guest-config),)
 $(error lkvm_guest.config is neither in guest/ nor in ../../kernel/configs)
 endif
 $(out)embedded.o $(out)san/embedded.o: CFLAGS_ALL += \
-	-DLKVM_INIT='"$(out)init/init"' -DLKVM_KCONFIG='"$(guest-config)"'
-$(out)embedded.o $(out)san/embedded.o: $(out)init/init $(guest-config)
+	-DLKVM_INIT='"$(out)init/init.z"' -DLKVM_KCONFIG='"$(guest-config)"'
+$(out)embedded.o $(out)san/embedded.o: $(out)init/init.z $(guest-config)
 
 BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
 	-DLKVM_HEADERS='"$(if $(tree),this kernel tree,the system)"' \

@@ -343,6 +343,8 @@ static void modules_wanted(const struct machine *m, bool root_disk,
 		{ "overlay", !root_disk },
 		{ "virtio_blk", m->nr_disks },
 		{ "crc32c_generic", root_disk },
+		/* F2FS asks for it by its name, which no list of modules has. */
+		{ "crc32_generic", root_disk },
 		{ root_disk ? file_system(m->disk[0].opts.path) : "", root_disk },
 		{ "virtio_net", m->nr_nets },
 		{ "af_packet", m->nr_nets },
@@ -505,6 +507,9 @@ static int put_shares(struct state_out *s, const struct run_options *o,
 			continue;
 		if (!realpath(share->path, path))
 			return report_error(r, errno, "share %s", share->path);
+		/* What is mounted over the root is seen by nobody. */
+		if (!path[1])
+			return report_error(r, 0, "share /: is not below the root");
 		state_put(s, share->readonly ? "ro=" : "rw=", 3);
 		state_put(s, share->tag, strlen(share->tag));
 		record(s, ":", path);
@@ -573,14 +578,15 @@ int guest_archive(struct run_config *c, const struct run_options *o,
 	struct state_out config = { 0 };
 	struct initramfs *a = &c->archive;
 	size_t len;
-	const u8 *init = guest_init(&len);
+	u8 *init = guest_init(&len);
 	int err;
 
 	initramfs_dir(a, "dev", 0755);
 	initramfs_char(a, "dev/console", 0600, 5, 1);
 	initramfs_dir(a, GUEST_PROTO_DIR, 0700);
-	initramfs_file(a, GUEST_PROTO_INIT, 0700, init, len);
-	err = put_modules(&config, c, o, r);
+	initramfs_file(a, GUEST_PROTO_INIT, 0700, init, init ? len : 0);
+	free(init);
+	err = init ? put_modules(&config, c, o, r) : -ENOMEM;
 	if (!err)
 		err = put_config(&config, o, c, kind, r);
 	if (!err && config.err)

@@ -3,9 +3,12 @@
  * Files that this program carries with it.
  *
  * Theory of operation: the Makefile names them, the assembler includes them as
- * they are: the guest's init, which is built from guest/, and the configuration
- * fragment for guest kernels. Read-only, no state.
+ * they are: the guest's init, which is built from guest/ and made smaller by
+ * scripts/squeeze.c, and the configuration fragment for guest kernels. Read-only, no
+ * state. What is unpacked comes from this program alone.
  */
+#include <stdlib.h>
+
 #include "kvm/initramfs.h"
 #include "kvm/kconfig.h"
 
@@ -23,10 +26,24 @@
 EMBED(guest_init, LKVM_INIT);
 EMBED(guest_kconfig, LKVM_KCONFIG);
 
-const u8 *guest_init(size_t *len)
+u8 *guest_init(size_t *len)
 {
-	*len = guest_init_end - guest_init_start;
-	return guest_init_start;
+	const u8 *d = guest_init_start;
+	u32 items = 0, size = d[0] | d[1] << 8 | d[2] << 16 | (u32)d[3] << 24;
+	u8 *init = malloc(size);
+
+	d += 4;
+	for (*len = 0; init && *len < size;) {
+		items = items > 3 ? items >> 1 : 0x100U | *d++;
+		if (items & 1) {
+			init[(*len)++] = *d++;
+			continue;
+		}
+		for (u32 n = 3 + (d[1] >> 4); n && *len < size; n--, ++*len)
+			init[*len] = init[*len - 1 - (d[0] | (d[1] & 15) << 8)];
+		d += 2;
+	}
+	return init;
 }
 
 const char *guest_kconfig(void)

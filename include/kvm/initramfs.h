@@ -40,8 +40,11 @@ void initramfs_free(struct initramfs *a);
 
 /* Where the assembler put it: embedded.c */
 extern const u8 guest_init_start[];
-extern const u8 guest_init_end[];
-/** guest_init() - the program that runs the guest; *@len bytes, an ELF file */
-const u8 *guest_init(size_t *len);
+/**
+ * guest_init() - the program that runs the guest; *@len bytes, an ELF file
+ *
+ * Return: memory to be freed, or NULL.
+ */
+u8 *guest_init(size_t *len);
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * Archives for the kernel to unpack, read back field by field.
  */
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include "kvm/initramfs.h"
@@ -151,10 +152,18 @@ TEST(errors_are_kept)
 TEST(the_guests_init_is_a_small_elf_file)
 {
 	size_t len;
-	const u8 *d = guest_init(&len);
+	u8 *d = guest_init(&len);
+	const Elf64_Ehdr *e = (const void *)d;
+	const Elf64_Shdr *s;
 
-	EXPECT(len > 64 && len < 0x10000);
+	EXPECT(d && len > sizeof(*e) && len < 0x10000);
 	EXPECT(!memcmp(d, "\177ELF", 4));
+	/* All of it is there: it ends with its sections' headers. */
+	EXPECT(e->e_shoff + e->e_shnum * sizeof(*s) == len);
+	s = (const void *)(d + e->e_shoff);
+	EXPECT(!strcmp((char *)d + s[e->e_shstrndx].sh_offset +
+		       s[e->e_shstrndx].sh_name, ".shstrtab"));
+	free(d);
 }
 
 TEST_MAIN(T(what_is_added_is_read_back),
