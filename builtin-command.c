@@ -340,6 +340,7 @@ static bool key_ends(struct guest_command *g)
 	if (g->asked && now - g->asked < TWICE_NS)
 		return now - g->asked >= TAKEN_NS;
 	g->asked = now;
+	g->port.main.told = true;
 	return false;
 }
 

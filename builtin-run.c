@@ -284,9 +284,11 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	return err;
 }
 
-static bool is_about_the_kernel(const struct outcome *out)
+/* An oops or a panic is shown, whatever the command has made of it. */
+static bool is_about_the_kernel(const struct outcome *out, const struct klog *log)
 {
-	return !strcmp(out->cause, "panic") || !strcmp(out->cause, "splat");
+	return !strcmp(out->cause, "panic") || !strcmp(out->cause, "splat") ||
+	       log->report_of & (KLOG_OOPS | KLOG_PANIC);
 }
 
 /* Something broke: what the kernel said, if that is not seen otherwise. */
@@ -297,10 +299,10 @@ static void tail_print(struct run *run, const struct outcome *out)
 	size_t len, at;
 
 	if (!run->has_command || run->log_fd >= 0 ||
-	    (!is_about_the_kernel(out) && strcmp(out->cause, "reset") &&
-	     strcmp(out->cause, "timeout")))
+	    (!is_about_the_kernel(out, log) && strcmp(out->cause, "reset") &&
+	     strcmp(out->cause, "timeout") && out->status != STATUS_ERROR))
 		return;
-	if (is_about_the_kernel(out) && log->report_len) {
+	if (is_about_the_kernel(out, log) && log->report_len) {
 		decoder_print(&run->decoder, log->report, log->report_len);
 		return;
 	}

@@ -156,8 +156,10 @@ static void judge(struct outcome *o, const struct outcome_facts *f)
 
 static void fold(struct outcome *o, const struct outcome_facts *f)
 {
+	bool user = f->end == VM_END_USER || (f->session && f->session->told);
+
 	/* Who ends it has not judged: git stops, which it does from 128 on. */
-	if (f->end == VM_END_USER && o->status && o->status != STATUS_SPLAT)
+	if (user && o->status && o->status != STATUS_SPLAT)
 		o->status = MAX(o->status, 128 + SIGINT);
 	else if (o->status && o->status != STATUS_ERROR)
 		o->status = 1;
@@ -168,6 +170,10 @@ void outcome_of(struct outcome *o, const struct outcome_facts *f)
 	memset(o, 0, sizeof(*o));
 	judge(o, f);
 	of_splats(o, f);
+	/* Of a command alone its status does not say what has killed it. */
+	if (f->session && !o->text[0] && f->log->splats & KLOG_OOPS)
+		snprintf(o->text, sizeof(o->text), "the kernel: %s",
+			 f->log->first[__builtin_ctz(KLOG_OOPS)]);
 	if (f->bisect)
 		fold(o, f);
 }

@@ -523,6 +523,7 @@ void session_signal(struct session *s, unsigned int sig)
 {
 	if (sig < 32)
 		s->signals |= BIT(sig);
+	s->told = true;
 	s->unheard = true;
 }
 

@@ -56,7 +56,8 @@ struct session_ops {
  * @config, @config_len, @config_sent: its records, until the guest has them
  * @orphan: nobody is interested any more, it goes when it has ended
  * @credit: what the guest takes of input; @input_ended: it takes none any more
- * @unheard: the guest has not said that it has passed on a signal
+ * @unheard: the guest has not said that it has passed on a signal; @told: one was
+ *	sent, or ^C typed, which may be why it has ended
  */
 struct session {
 	struct session_port *port;
@@ -80,6 +81,7 @@ struct session {
 	u16 cols;
 	u32 signals;
 	bool unheard;
+	bool told;
 };
 
 /**

@@ -346,6 +346,21 @@ TEST(splats_count_only_if_asked_for)
 	EXPECT(judged(f, "splat", 101, true));
 }
 
+/* The kernel has killed it, and says why: the status does not. */
+TEST(oops_is_named)
+{
+	struct facts *f = facts(VM_END_REPORTED, true, SESSION_KILLED, SIGKILL);
+
+	klog_feed(&f->log, "Oops: 0000 [#1] SMP\n", 20);
+	EXPECT(judged(f, "signal", 137, true));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	klog_feed(&f->log, "Oops: 0000 [#1] SMP\n", 20);
+	EXPECT(judged(f, "exit", 0, true));
+	f = facts(VM_END_POWEROFF, false, SESSION_SILENT, 0);
+	klog_feed(&f->log, "Oops: 0000 [#1] SMP\n", 20);
+	EXPECT(judged(f, "exit", 0, false));
+}
+
 TEST(bisect_folds_what_is_bad)
 {
 	static const struct {
@@ -384,6 +399,19 @@ TEST(bisect_stops_when_somebody_ends_the_vm)
 		f->f.end_code = row[i].code;
 		EXPECT(judged(f, row[i].cause, row[i].status, i == 2));
 	}
+	/* Nor who ends the command. */
+	f = facts(VM_END_REPORTED, true, SESSION_KILLED, SIGTERM);
+	f->f.bisect = true;
+	f->s.told = true;
+	EXPECT(judged(f, "signal", 143, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 1);
+	f->f.bisect = true;
+	f->s.told = true;
+	EXPECT(judged(f, "exit", 130, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	f->f.bisect = true;
+	f->s.told = true;
+	EXPECT(judged(f, "exit", 0, false));
 	/* A warning has been seen by then. */
 	f = facts(VM_END_USER, false, SESSION_SILENT, 0);
 	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
@@ -441,5 +469,6 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(a_shell_may_end_the_machine),
 	  T(panic_timeout_error_and_signal),
 	  T(splats_count_only_if_asked_for),
+	  T(oops_is_named),
 	  T(bisect_folds_what_is_bad),
 	  T(bisect_stops_when_somebody_ends_the_vm))
