@@ -64,6 +64,7 @@ void terminal_raw(void)
 {
 	static const int fatal[] = {
 		SIGSEGV, SIGABRT, SIGILL, SIGFPE, SIGTERM, SIGHUP, SIGQUIT,
+		SIGINT, SIGUSR2, SIGALRM, SIGVTALRM, SIGXCPU, SIGSYS, SIGTRAP,
 	};
 	struct sigaction old;
 	struct termios t;

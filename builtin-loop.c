@@ -42,6 +42,8 @@ void signals_block(sigset_t *set)
 	struct sigaction hup;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* A disk that may not grow is the guest's error, no end of ours. */
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(set);
 	sigaddset(set, SIGINT);
 	sigaddset(set, SIGTERM);

@@ -7,6 +7,7 @@
  * file and builtin-*.c print to stderr or decide an exit status. Called by the
  * name of QEMU, all of the command line is that of lkvm qemu.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,6 +73,8 @@ int main(int argc, char **argv)
 	const char *base = argc ? strrchr(argv[0], '/') : NULL;
 	const char *first = argc > 2 ? argv[2] : "";
 
+	/* Who has made us may not mind its children; we ask how ours have ended. */
+	signal(SIGCHLD, SIG_DFL);
 	base = base ? base + 1 : argc ? argv[0] : "";
 	if (!strcmp(base, QEMU_NAME))
 		return cmd_qemu(argc, argv);
