@@ -125,8 +125,10 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 	what = root_setup(c, n, &err);
 	if (!what)
 		what = root_shares(c, &err);
-	if (what)
+	if (what) {
+		root_settle(c);
 		init_fail(p, STATUS_ERROR, what, err);
+	}
 	network_up(c, n);
 	if (user_is_another(c) && !users_known())
 		note(n, "the kernel has no MULTIUSER: root runs the command", NULL,

@@ -125,7 +125,10 @@ void relay_frame(struct relay *r, const struct guest_frame *f, const u8 *d)
 	}
 }
 
-/* The terminal ends by itself: nobody else is in its session. */
+/* More than the kernel keeps of a terminal's output, which says no number */
+#define TERMINAL_MOST 0x10000U
+
+/* What others write after that is not the command's: they may never end. */
 static void outputs_count(struct relay *r)
 {
 	r->counted = true;
@@ -135,7 +138,7 @@ static void outputs_count(struct relay *r)
 
 		if (!tty && r->child.fd[i] >= 0)
 			sys_ioctl(r->child.fd[i], FIONREAD, &n);
-		r->left[i] = tty ? ~0U : (u32)n;
+		r->left[i] = tty ? TERMINAL_MOST : (u32)n;
 	}
 }
 

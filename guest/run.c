@@ -171,10 +171,18 @@ static const char *shell_path(const struct config *c)
 	return same_program("/bin/bash") ? "/bin/bash" : "/bin/sh";
 }
 
+static bool file_is(const char *path)
+{
+	return !SYS(__NR_faccessat, -100, (long)path, 0);
+}
+
 static int exec_file(const char *path, const char **argv, const char **envp)
 {
 	int err = SYS(__NR_execve, (long)path, (long)argv, (long)envp);
 
+	/* It is there; what it is to be run by is not. */
+	if (err == -ENOENT && file_is(path))
+		return -ELIBACC;
 	if (err != -ENOEXEC)
 		return err;
 	/* What execvp() does with a script that does not name its shell */
@@ -222,6 +230,9 @@ static int exec_search(const struct config *c, const char **argv)
 		text_join(file + n, sizeof(file) - n, name, NULL, NULL);
 		err = exec_file(file, argv, envp);
 		argv[0] = name;
+		/* A directory that may not be looked into has nothing for us. */
+		if (err == -EACCES && !file_is(file))
+			err = -ENOENT;
 		if (err != -ENOENT && err != -ENOTDIR)
 			worst = err;
 		path = *path ? path + 1 : NULL;
@@ -320,6 +331,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	}
 	shell = shell_path(c);
 	f->what = shell;
+	text_join(name, sizeof(name), "-", shell, NULL);
 	for (const char *s = shell; *s; s++)
 		if (*s == '/')
 			text_join(name, sizeof(name), "-", s + 1, NULL);

@@ -108,8 +108,10 @@ static void session_free(struct sessions *s, u16 id)
 static void session_fail(struct sessions *s, u16 id, u32 status,
 			 const char *what, int err)
 {
-	if (!id)
+	if (!id) {
+		root_settle(s->relay[0]->config);
 		init_fail(s->port, status, what, err);
+	}
 	port_error(s->port, id, status, what, err);
 	session_free(s, id);
 }
@@ -172,13 +174,15 @@ static void session_config(struct sessions *s, u16 id, bool more, const u8 *d,
 		r = session_new(s, id);
 		if (r)
 			r->config = memory_get(sizeof(*r->config));
-		if (!r)
+		if (!r) {
 			port_error(s->port, id, STATUS_ERROR, "the command",
 				   -ENOMEM);
-		else if (!r->config)
-			session_refuse(s, id, -ENOMEM);
-		if (!r || !r->config)
 			return;
+		}
+		if (!r->config) {
+			session_refuse(s, id, -ENOMEM);
+			return;
+		}
 	}
 	if (len > sizeof(r->config->text) - 1 - r->config_len) {
 		session_refuse(s, id, -E2BIG);
