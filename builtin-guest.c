@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/virtio_ids.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #include "builtin.h"
 #include "kvm/kconfig.h"
 #include "kvm/modules.h"
+#include "kvm/virtio.h"
 
 static const char *const env_names[] = {
 	"CI", "COLORTERM", "EDITOR", "HOME", "LANG", "LANGUAGE", "LESS",
@@ -266,23 +268,25 @@ static bool modules_dir(const struct run_config *c, char *dir, size_t size)
 
 /*
  * Drivers, and what they are configured by; the first ones are what the port needs.
- * @init_says: the guest's init misses it by itself
+ * @init_says: the guest's init misses it by itself; @id: of the devices it is for
  */
 #define DRIVERS_OF_PORT 3
 static const struct {
 	const char *name;
 	const char *option;
 	bool init_says;
+	u32 id;
 } drivers[] = {
-	{ "virtio_pci", "VIRTIO_PCI", false },
-	{ "virtio_mmio", "VIRTIO_MMIO", false },
-	{ "virtio_console", "VIRTIO_CONSOLE", false },
-	{ "virtiofs", "VIRTIO_FS", true },
-	{ "virtio_blk", "VIRTIO_BLK", false },
-	{ "virtio_net", "VIRTIO_NET", true },
-	{ "virtio_rng", "HW_RANDOM_VIRTIO", false },
-	{ "virtio_balloon", "VIRTIO_BALLOON", false },
-	{ "vmw_vsock_virtio_transport", "VIRTIO_VSOCKETS", false },
+	{ "virtio_pci", "VIRTIO_PCI", false, 0 },
+	{ "virtio_mmio", "VIRTIO_MMIO", false, 0 },
+	{ "virtio_console", "VIRTIO_CONSOLE", false, 0 },
+	{ "virtiofs", "VIRTIO_FS", true, VIRTIO_ID_FS },
+	{ "9pnet_virtio", "NET_9P_VIRTIO", true, VIRTIO_ID_9P },
+	{ "virtio_blk", "VIRTIO_BLK", false, VIRTIO_ID_BLOCK },
+	{ "virtio_net", "VIRTIO_NET", true, VIRTIO_ID_NET },
+	{ "virtio_rng", "HW_RANDOM_VIRTIO", false, VIRTIO_ID_RNG },
+	{ "virtio_balloon", "VIRTIO_BALLOON", false, VIRTIO_ID_BALLOON },
+	{ "vmw_vsock_virtio_transport", "VIRTIO_VSOCKETS", false, VIRTIO_ID_VSOCK },
 };
 
 #define MODULES_WANTED 20
@@ -409,8 +413,29 @@ static void say_missing(struct run_config *c, const struct run_options *o,
 			drivers[i].name, modular ? "make modules: CONFIG_" : "CONFIG_",
 			k.name, port ? "the command's streams go over ttyS1, slowly" :
 			kconfig_cost(&k));
+		c->missing |= BIT(i);
 		if (port)
 			*control = CONTROL_SERIAL;
+	}
+}
+
+void drivers_report(const struct run_config *c, const struct kvm *kvm, bool command)
+{
+	u32 said = c->missing;
+
+	for (struct device *d = kvm->devices; d; d = d->next) {
+		const struct virtio_device *dev =
+			container_of(d, struct virtio_device, dev);
+
+		for (unsigned int i = DRIVERS_OF_PORT;
+		     d->is_virtio && !dev->driven && i < ARRAY_SIZE(drivers); i++) {
+			if (drivers[i].id != dev->class->id || said & BIT(i) ||
+			    (command && drivers[i].init_says))
+				continue;
+			said |= BIT(i);
+			fprintf(stderr, "lkvm: %s: no driver of the guest took it: CONFIG_%s\n",
+				d->name, drivers[i].option);
+		}
 	}
 }
 

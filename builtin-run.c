@@ -278,6 +278,10 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	}
 	run->control.kvm = NULL;
 	console_close(c);
+	/* Of a guest that went its way, or stands still */
+	if (!err && kvm->end != VM_END_USER && kvm->end != VM_END_TRIPLE_FAULT &&
+	    kvm->end != VM_END_ERROR && kvm->end != VM_END_DEBUG_EXIT)
+		drivers_report(&run->config, kvm, run->has_command);
 	if (!err && run->o.timing)
 		times_print(&run->t, kvm, g);
 	kvm_destroy(kvm);

@@ -212,6 +212,7 @@ struct run_config {
 	char *cmdline;
 	long timeout;
 	struct initramfs archive;
+	u32 missing;
 };
 
 /**
@@ -606,6 +607,14 @@ void exec_close(struct exec *x);
  */
 int guest_records(struct state_out *s, const struct run_options *o,
 		  const enum stream_of_ours kind[3], struct report *r);
+/**
+ * drivers_report() - says what of @kvm no driver has ever been ready for
+ * @command: the guest's init has said so of some
+ *
+ * What the kernel was known to lack before the start is not said again.
+ * Context: vCPUs are gone.
+ */
+void drivers_report(const struct run_config *c, const struct kvm *kvm, bool command);
 /**
  * guest_archive() - the initramfs of lkvm's own init, into @c
  * @kind: of our standard streams

@@ -292,8 +292,10 @@ void virtio_set_status(struct virtio_device *dev, u32 value)
 	if (add & VIRTIO_CONFIG_S_FAILED)
 		add &= ~(u32)VIRTIO_CONFIG_S_DRIVER_OK;
 	__atomic_fetch_or(&dev->status, add, __ATOMIC_ACQ_REL);
-	if (add & VIRTIO_CONFIG_S_DRIVER_OK)
+	if (add & VIRTIO_CONFIG_S_DRIVER_OK) {
+		dev->driven = true;
 		device_activate(dev);
+	}
 out:
 	pthread_mutex_unlock(&dev->lock);
 }

@@ -98,6 +98,7 @@ struct virtio_transport_ops {
  * @notify_lock: below @lock; held while a class answers a kick. @active and
  *	@paused change with both held
  * @status: virtio 1.2 s2.1, atomic; @active: queues are lent
+ * @driven: a driver was ready for it, ever; with @lock held, and when vCPUs are gone
  * @config_generation: counts changes of the configuration
  * @log: where to say that the guest broke the rules, once per reset
  */
@@ -122,6 +123,7 @@ struct virtio_device {
 	u16 config_vector;
 	bool active;
 	bool paused;
+	bool driven;
 	u32 errors;
 	struct virtqueue queue[VIRTIO_MAX_QUEUES];
 };

@@ -63,25 +63,40 @@ static void put_text(const char *name, const char *text)
 		fclose(file);
 }
 
-/* Whether the modules that @f wants are @want, each with a blank behind it */
-static bool finds(const char *want)
+/* What is said until hear_end(old) is for @said. */
+static int hear_begin(void)
 {
-	char names[1024] = "", path[128];
-	struct report r = { "" };
-	int err, fd, old = dup(2);
-	ssize_t n;
+	int fd, old = dup(2);
+	char path[128];
 
 	snprintf(path, sizeof(path), "%s/said", f.dir);
 	fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-	modules_free(&f.m);
-	err = find_modules(&f.m, &f.c, &f.o, f.dir, &r);
 	dup2(fd, 2);
-	say_missing(&f.c, &f.o, &f.m, f.dir);
+	close(fd);
+	return old;
+}
+
+static void hear_end(int old)
+{
+	ssize_t n = pread(2, f.said, sizeof(f.said) - 1, 0);
+
+	f.said[MAX(n, 0)] = 0;
 	dup2(old, 2);
 	close(old);
-	n = pread(fd, f.said, sizeof(f.said) - 1, 0);
-	f.said[MAX(n, 0)] = 0;
-	close(fd);
+}
+
+/* Whether the modules that @f wants are @want, each with a blank behind it */
+static bool finds(const char *want)
+{
+	struct report r = { "" };
+	char names[1024] = "";
+	int err, old;
+
+	modules_free(&f.m);
+	err = find_modules(&f.m, &f.c, &f.o, f.dir, &r);
+	old = hear_begin();
+	say_missing(&f.c, &f.o, &f.m, f.dir);
+	hear_end(old);
 	for (unsigned int i = 0; i < f.m.nr; i++) {
 		size_t len = strlen(names);
 
@@ -215,7 +230,49 @@ TEST(modules_that_were_not_built_are_told_from_what_is_not_configured)
 	teardown();
 }
 
+/* What nobody knew before the start is known at the end. */
+TEST(devices_without_a_driver_are_named_once_a_kind)
+{
+	static const struct virtio_class blk = { .id = VIRTIO_ID_BLOCK };
+	static const struct virtio_class rng = { .id = VIRTIO_ID_RNG };
+	static const struct virtio_class net = { .id = VIRTIO_ID_NET };
+	static struct virtio_device dev[5];
+	static struct kvm kvm;
+	int old;
+
+	setup();
+	for (unsigned int i = 0; i < ARRAY_SIZE(dev); i++) {
+		dev[i].dev.is_virtio = i < 4;
+		snprintf(dev[i].dev.name, sizeof(dev[i].dev.name), "d%u", i);
+		dev[i].class = i < 2 ? &blk : i < 3 ? &rng : &net;
+		dev[i].dev.next = kvm.devices;
+		kvm.devices = &dev[i].dev;
+	}
+	dev[2].driven = true;
+	old = hear_begin();
+	drivers_report(&f.c, &kvm, false);
+	hear_end(old);
+	EXPECT(!strcmp(f.said, "lkvm: d3: no driver of the guest took it: CONFIG_VIRTIO_NET\n"
+		       "lkvm: d1: no driver of the guest took it: CONFIG_VIRTIO_BLK\n"));
+	/* The guest's init has told of networks. */
+	old = hear_begin();
+	drivers_report(&f.c, &kvm, true);
+	hear_end(old);
+	EXPECT(!strcmp(f.said, "lkvm: d1: no driver of the guest took it: CONFIG_VIRTIO_BLK\n"));
+	/* And this was known before. */
+	f.c.machine.nr_disks = 1;
+	put_text("modules.builtin", "k/virtio_pci.ko\nk/virtio_console.ko\n");
+	put_text("modules.dep", "");
+	EXPECT(finds("") && strstr(f.said, "no virtio_blk"));
+	old = hear_begin();
+	drivers_report(&f.c, &kvm, true);
+	hear_end(old);
+	EXPECT(!f.said[0]);
+	teardown();
+}
+
 TEST_MAIN(T(drivers_of_shares_follow_what_is_shared),
 	  T(drivers_of_a_root_disk_follow_its_file_system),
 	  T(drivers_that_are_missing_are_named),
+	  T(devices_without_a_driver_are_named_once_a_kind),
 	  T(modules_that_were_not_built_are_told_from_what_is_not_configured))

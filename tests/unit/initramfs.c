@@ -2,7 +2,7 @@
 /*
  * Archives for the kernel to unpack, read back field by field.
  */
-#include <elf.h>
+#include <linux/elf.h>
 #include <errno.h>
 #include <string.h>
 #include "kvm/initramfs.h"
@@ -153,8 +153,8 @@ TEST(the_guests_init_is_a_small_elf_file)
 {
 	size_t len;
 	u8 *d = guest_init(&len);
-	const Elf64_Ehdr *e = (const void *)d;
-	const Elf64_Shdr *s;
+	const struct elf64_hdr *e = (const void *)d;
+	const struct elf64_shdr *s;
 
 	EXPECT(d && len > sizeof(*e) && len < 0x10000);
 	EXPECT(!memcmp(d, "\177ELF", 4));
