@@ -288,11 +288,11 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	return err;
 }
 
-/* An oops or a panic is shown, whatever the command has made of it. */
+/* A report that was asked for, an oops or a panic, whatever the command made of it */
 static bool is_about_the_kernel(const struct outcome *out, const struct klog *log)
 {
 	return !strcmp(out->cause, "panic") || !strcmp(out->cause, "splat") ||
-	       log->report_of & (KLOG_OOPS | KLOG_PANIC);
+	       log->report_of;
 }
 
 /* Something broke: what the kernel said, if that is not seen otherwise. */

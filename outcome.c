@@ -167,13 +167,16 @@ static void fold(struct outcome *o, const struct outcome_facts *f)
 
 void outcome_of(struct outcome *o, const struct outcome_facts *f)
 {
+	u32 said;
+
 	memset(o, 0, sizeof(*o));
 	judge(o, f);
 	of_splats(o, f);
 	/* Of a command alone its status does not say what has killed it. */
-	if (f->session && !o->text[0] && f->log->splats & KLOG_OOPS)
+	said = f->log->splats & (KLOG_OOPS | f->fail_on);
+	if (f->session && !o->text[0] && said)
 		snprintf(o->text, sizeof(o->text), "the kernel: %s",
-			 f->log->first[__builtin_ctz(KLOG_OOPS)]);
+			 f->log->first[__builtin_ctz(said)]);
 	if (f->bisect)
 		fold(o, f);
 }

@@ -338,7 +338,7 @@ TEST(splats_count_only_if_asked_for)
 	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 7);
 	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
 	f->f.fail_on = KLOG_WARN;
-	EXPECT(judged(f, "exit", 7, false));
+	EXPECT(judged(f, "exit", 7, true));
 	/* The log was too small for it, but the kernel is tainted. */
 	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
 	f->s.taint = BIT_ULL(9);
