@@ -33,6 +33,8 @@
 #define BOUNCE_MAX (256 * 1024)
 #define BOUNCE_ALIGN 4096
 #define ZERO_CHUNK (64 * 1024)
+/* No signal of ours comes here: what says EINTR each time is not to be waited for. */
+#define EINTR_TRIES 8
 
 void disk_list_add(struct disk_list *l, struct disk_req *req)
 {
@@ -211,6 +213,8 @@ int disk_fallocate_mode(const struct disk_req *req)
 
 static int raw_transfer(const struct disk *d, struct disk_req *req)
 {
+	unsigned int tries = EINTR_TRIES;
+
 	for (;;) {
 		unsigned int nr;
 		const struct iovec *iov = disk_req_iov(req, &nr);
@@ -221,7 +225,7 @@ static int raw_transfer(const struct disk *d, struct disk_req *req)
 			n = pwritev(d->fd, iov, nr, off);
 		else
 			n = preadv(d->fd, iov, nr, off);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR && --tries)
 			continue;
 		if (n < 0)
 			return -errno;
@@ -234,12 +238,13 @@ static int raw_transfer(const struct disk *d, struct disk_req *req)
 
 static int raw_fallocate(const struct disk *d, const struct disk_req *req)
 {
+	unsigned int tries = EINTR_TRIES;
 	int ret;
 
 	do {
 		ret = fallocate(d->fd, disk_fallocate_mode(req), req->off,
 				req->len);
-	} while (ret < 0 && errno == EINTR);
+	} while (ret < 0 && errno == EINTR && --tries);
 	return ret < 0 ? -errno : 0;
 }
 
@@ -256,6 +261,7 @@ int disk_raw_zero(const struct disk *d, struct disk_req *req)
 {
 	/* Not const: nobody writes it, but so it takes no room in the binary. */
 	static u8 zeroes[ZERO_CHUNK] __aligned(4096);
+	unsigned int tries = EINTR_TRIES;
 
 	while (req->done < req->len) {
 		u64 left = req->len - req->done;
@@ -263,7 +269,7 @@ int disk_raw_zero(const struct disk *d, struct disk_req *req)
 				   left < ZERO_CHUNK ? left : ZERO_CHUNK,
 				   req->off + req->done);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR && --tries)
 			continue;
 		if (n < 0)
 			return -errno;

@@ -22,7 +22,8 @@
  * release after they were written, our CQ head after they were read.
  *
  * Done synchronously on the owner's thread: BLKDISCARD on block devices (it
- * has no opcode everywhere), and writing zeroes where the file system cannot.
+ * has no opcode everywhere), writing zeroes where the file system cannot, and
+ * the rest of a request that ends with -EAGAIN or -EINTR.
  *
  * Buffers are not registered: they would have to be guest RAM, and registering
  * it pins all of it, touched or not.
@@ -324,8 +325,9 @@ static void complete_request(struct uring_queue *q, struct disk_req *req,
 	bool transfer = req->op == DISK_READ || req->op == DISK_WRITE;
 
 	q->in_flight--;
+	/* The kernel has no more to try: again at once would go on for ever. */
 	if (res == -EINTR || res == -EAGAIN) {
-		disk_list_add(&q->pending, req);
+		uring_finish(q, req, disk_raw_run(q->base.disk, req));
 		return;
 	}
 	if (transfer && res > 0 && disk_req_advance(req, res)) {
