@@ -1,16 +1,124 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests of disk/: opening, locking, and both engines. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdarg.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
 #include "kvm/disk.h"
 #include "test.h"
 
 #define IMAGE_SIZE SZ_1M
+
+/* Files are block devices, whose answer to BLKDISCARD is @discard_errno */
+static bool are_devices;
+static int discard_errno;
+static u64 discarded[2];
+/* How often fallocate() is interrupted yet */
+static unsigned int interrupts;
+
+int fstat(int fd, struct stat *st)
+{
+	int ret = fstatat(fd, "", st, AT_EMPTY_PATH);
+
+	if (are_devices)
+		st->st_mode = S_IFBLK | 0600;
+	return ret;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	if (are_devices && request == BLKGETSIZE64) {
+		*(u64 *)arg = IMAGE_SIZE;
+		return 0;
+	}
+	if (are_devices && request == BLKDISCARD) {
+		memcpy(discarded, arg, sizeof(discarded));
+		errno = discard_errno;
+		return -1;
+	}
+	return syscall(SYS_ioctl, fd, request, arg);
+}
+
+/* Whether all that the kernel says of requests is "try again" */
+static bool all_again;
+static struct io_uring_params ring;
+
+static u8 *find_ring(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long at, off;
+	char line[256];
+	u8 *p = NULL;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, "[io_uring]") &&
+		    sscanf(line, "%lx-%*x %*s %lx", &at, &off) == 2 && !off)
+			p = (u8 *)at;
+	}
+	if (f)
+		fclose(f);
+	return p;
+}
+
+static void say_again(void)
+{
+	u8 *r = find_ring();
+	struct io_uring_cqe *cqes = (void *)(r + ring.cq_off.cqes);
+	u32 head, tail, mask;
+
+	if (!r)
+		return;
+	head = *(u32 *)(r + ring.cq_off.head);
+	tail = __atomic_load_n((u32 *)(r + ring.cq_off.tail), __ATOMIC_ACQUIRE);
+	mask = *(u32 *)(r + ring.cq_off.ring_mask);
+	for (; head != tail; head++)
+		if (!(cqes[head & mask].user_data & 1))
+			cqes[head & mask].res = -EAGAIN;
+}
+
+long syscall(long nr, ...)
+{
+	static long (*next)(long nr, ...);
+	long a[6], ret;
+	va_list ap;
+
+	if (!next)
+		next = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+	va_start(ap, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	ret = next(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (nr == SYS_io_uring_setup && ret >= 0)
+		ring = *(struct io_uring_params *)a[1];
+	if (nr == SYS_io_uring_enter && all_again)
+		say_again();
+	return ret;
+}
+
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+	if (!interrupts)
+		return syscall(SYS_fallocate, fd, mode, off, len);
+	interrupts--;
+	errno = EINTR;
+	return -1;
+}
 
 struct fixture {
 	char path[64];
@@ -474,6 +582,62 @@ TEST(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be)
 	unlink(f.path);
 }
 
+/* sysfs is out of reach in a sealed process: the device itself says it. */
+TEST(disk_open_asks_a_block_device_whether_it_can_discard)
+{
+	struct fixture f;
+	struct disk_opts o = { .path = f.path };
+
+	image_create(&f, IMAGE_SIZE);
+	are_devices = true;
+	for (int i = 0; i < 4; i++) {
+		discard_errno = i & 1 ? EINVAL : EOPNOTSUPP;
+		o.readonly = i & 2;
+		EXPECT(!disk_open(&f.d, &o, NULL));
+		EXPECT(disk_info(f.d)->discard == (i == 1));
+		/* By something that no device can do. */
+		EXPECT(discarded[0] % 512 && discarded[1] == 512);
+		disk_close(f.d);
+	}
+	are_devices = false;
+	unlink(f.path);
+}
+
+/* "Try again" is the last word of a kernel that has tried. */
+TEST(uring_request_that_cannot_be_done_there_is_done_here)
+{
+	static u8 a[4096], b[4096];
+	struct fixture f;
+
+	if (!setup(&f, DISK_ENGINE_URING, false))
+		return;
+	memset(a, 0x5a, sizeof(a));
+	all_again = true;
+	EXPECT(transfer(&f, DISK_WRITE, 512, a, sizeof(a)) == 0);
+	EXPECT(transfer(&f, DISK_READ, 512, b, sizeof(b)) == 0);
+	EXPECT(!memcmp(a, b, sizeof(a)));
+	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0);
+	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 8192, false) == 0);
+	EXPECT(transfer(&f, DISK_READ, 512, b, sizeof(b)) == 0 && !b[0]);
+	all_again = false;
+	teardown(&f);
+}
+
+TEST(disk_is_not_interrupted_for_ever)
+{
+	struct fixture f;
+
+	if (!setup(&f, DISK_ENGINE_THREADS, false))
+		return;
+	interrupts = 2;
+	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 4096, true) == 0);
+	EXPECT(!interrupts);
+	interrupts = ~0U;
+	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 4096, true) == -EINTR);
+	interrupts = 0;
+	teardown(&f);
+}
+
 TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(disk_open_rounds_size_down_to_sectors),
 	  T(disk_open_refuses_an_image_in_use),
@@ -496,4 +660,7 @@ TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(uring_survives_more_requests_than_depth),
 	  T(threads_survives_more_requests_than_depth),
 	  T(uring_read_past_a_shrunk_end_is_eio),
-	  T(threads_read_past_a_shrunk_end_is_eio))
+	  T(threads_read_past_a_shrunk_end_is_eio),
+	  T(disk_open_asks_a_block_device_whether_it_can_discard),
+	  T(uring_request_that_cannot_be_done_there_is_done_here),
+	  T(disk_is_not_interrupted_for_ever))
