@@ -24,26 +24,25 @@
 #include "kvm/arch.h"
 #include "kvm/kvm.h"
 
-/* What is tried while @kvm stands still. */
-typedef int (*plug_fn)(struct kvm *kvm, struct device *dev, struct report *r);
-
-static int while_still(struct kvm *kvm, plug_fn fn, struct device *dev,
-		       struct report *r)
+/* Return: 0 while nothing but the caller runs, until still_end(); or -EINVAL */
+static int still_begin(struct kvm *kvm, const char *name, struct report *r)
 {
-	int err = -EINVAL;
-
 	pthread_mutex_lock(&kvm->lock);
 	if (kvm->state == KVM_RUNNING && !kvm->halted) {
 		kvm_cpus_pause(kvm);
-		err = fn(kvm, dev, r);
-		kvm_cpus_resume(kvm);
-	} else if (kvm->state == KVM_PAUSED) {
-		err = fn(kvm, dev, r);
-	} else {
-		report_error(r, 0, "%s: the VM does not run", dev->name);
+		return 0;
 	}
+	if (kvm->state == KVM_PAUSED)
+		return 0;
 	pthread_mutex_unlock(&kvm->lock);
-	return err;
+	return report_error(r, 0, "%s: the VM does not run", name);
+}
+
+static void still_end(struct kvm *kvm)
+{
+	if (kvm->state == KVM_RUNNING)
+		kvm_cpus_resume(kvm);
+	pthread_mutex_unlock(&kvm->lock);
 }
 
 struct device *kvm_find_device(struct kvm *kvm, const char *name)
@@ -60,10 +59,11 @@ static int plug(struct kvm *kvm, struct device *d, struct report *r)
 	struct virtio_device *dev = container_of(d, struct virtio_device, dev);
 	int err = arch_add_virtio(kvm, dev, r);
 
-	if (!err)
-		err = kvm_keep_fresh(d);
 	if (err)
 		return err;
+	err = kvm_keep_fresh(d);
+	if (err)
+		return report_error(r, -err, "%s", d->name);
 	if (kvm->state == KVM_PAUSED && d->ops->pause)
 		d->ops->pause(d);
 	d->next = NULL;
@@ -75,31 +75,44 @@ static int plug(struct kvm *kvm, struct device *d, struct report *r)
 
 int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r)
 {
-	int err;
+	int still = kvm_find_device(kvm, dev->dev.name) ?
+		    report_error(r, EEXIST, "%s", dev->dev.name) :
+		    still_begin(kvm, dev->dev.name, r);
+	int err = still ? still : plug(kvm, &dev->dev, r);
 
-	if (kvm_find_device(kvm, dev->dev.name))
-		err = report_error(r, EEXIST, "%s", dev->dev.name);
-	else
-		err = while_still(kvm, plug, &dev->dev, r);
+	/* While all stands still: it may be on the bus, where vCPUs look. */
 	if (err)
 		kvm_free_device(&dev->dev);
+	if (!still)
+		still_end(kvm);
 	return err;
 }
 
-static int unplug(struct kvm *kvm, struct device *dev, struct report *r)
+static void take_out(struct kvm *kvm, struct device *dev)
 {
 	struct device **link = &kvm->devices;
-	int err = arch_unplug(kvm, dev);
 
-	if (err)
-		return report_error(r, 0, "%s: cannot be detached", dev->name);
 	while (*link != dev)
 		link = &(*link)->next;
 	*link = dev->next;
 	if (kvm->devices_tail == &dev->next)
 		kvm->devices_tail = link;
 	kvm_free_device(dev);
-	return 0;
+}
+
+static int unplug(struct kvm *kvm, struct device *dev, struct report *r)
+{
+	int err = still_begin(kvm, dev->name, r);
+
+	if (err)
+		return err;
+	err = arch_unplug(kvm, dev);
+	if (err)
+		report_error(r, 0, "%s: cannot be detached", dev->name);
+	else
+		take_out(kvm, dev);
+	still_end(kvm);
+	return err;
 }
 
 static struct device *find(struct kvm *kvm, const char *name, struct report *r)
@@ -126,7 +139,7 @@ int kvm_unplug(struct kvm *kvm, const char *name, struct report *r)
 {
 	struct device *dev = find(kvm, name, r);
 
-	return dev ? while_still(kvm, unplug, dev, r) : -ENODEV;
+	return dev ? unplug(kvm, dev, r) : -ENODEV;
 }
 
 bool kvm_reap(struct kvm *kvm, char *name)
@@ -142,5 +155,5 @@ bool kvm_reap(struct kvm *kvm, char *name)
 	if (!dev)
 		return false;
 	memcpy(name, dev->name, sizeof(dev->name));
-	return !while_still(kvm, unplug, dev, NULL);
+	return !unplug(kvm, dev, NULL);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
 
 #include "kvm/arch.h"
@@ -499,6 +500,47 @@ TEST(plug_fails_when_no_slot_is_free_and_when_it_does_not_run)
 	EXPECT(open_files() == v.fds);
 }
 
+static struct kvm *plugging;
+static bool freed_while_still;
+
+static void save_fails(struct virtio_device *dev, struct state_out *out)
+{
+	(void)dev;
+	out->err = -ENOMEM;
+}
+
+/* kvm->lock is held for as long as vCPUs stand still. */
+static void destroy_looks(struct virtio_device *dev)
+{
+	(void)dev;
+	freed_while_still = pthread_mutex_trylock(&plugging->lock);
+	if (!freed_while_still)
+		pthread_mutex_unlock(&plugging->lock);
+}
+
+TEST(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs)
+{
+	static const struct virtio_class class = {
+		.name = "half", .id = VIRTIO_ID_RNG, .nr_queues = 1,
+		.queue_max = 16, .removable = true,
+		.save = save_fails, .destroy = destroy_looks,
+	};
+	struct virtio_device *dev;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	plugging = &v.kvm;
+	EXPECT(!virtio_device_create(&dev, &class, "half", NULL,
+				     &v.kvm.virtio_env, &v.r));
+	EXPECT(kvm_plug(&v.kvm, dev, &v.r) == -ENOMEM);
+	EXPECT(freed_while_still && !present(&v, 3) && *v.r.msg);
+	EXPECT(!kvm_find_device(&v.kvm, "half"));
+	/* The lock is free again. */
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST(plug_while_paused_starts_when_resumed)
 {
 	u64 bar = X86_PCI_MMIO_GPA + 0x8000;
@@ -527,4 +569,5 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(unplug_by_force_tells_the_bridge),
 	  T(unplug_under_traffic_leaves_nothing),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
+	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
 	  T(plug_while_paused_starts_when_resumed))
