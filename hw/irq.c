@@ -23,7 +23,9 @@
  * An eventfd that somebody outside of lkvm writes to is sent through without
  * a look at the dirty flag: irq_msi_listen() commits at once, and detaches the
  * irqfd while nothing may be sent. KVM finds what was written meanwhile when
- * the irqfd is attached again, and sends it, so that the route comes first.
+ * the irqfd is attached again, and sends it, so that the route comes first. It
+ * does not read that count, which would be pending, and be sent, once more: we do.
+ * What is written once it is attached is read by KVM before anybody can look.
  *
  * A guest chooses addresses and data freely. KVM refuses some, and with them
  * the whole table; the table is then made of what KVM has already accepted
@@ -152,9 +154,12 @@ static int commit_slot(struct irq_chip *chip, unsigned int slot)
 	if (rc != -EINVAL)
 		return rc;
 	rc = set_table(chip, slot);
-	if (rc == -EINVAL)
+	if (rc && rc != -EINVAL)
+		return rc;
+	/* KVM has still the last message of it, to which nothing is to go. */
+	if (rc)
 		chip->msi[slot].live = false;
-	if (!rc || rc == -EINVAL)
+	if (!rc || !set_table(chip, slot))
 		set_clean(chip, slot);
 	return rc;
 }
@@ -325,6 +330,7 @@ int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		   u32 data, bool on)
 {
 	unsigned int slot = msi->slot;
+	u64 count;
 	int rc = 0;
 
 	if (msi->fd < 0)
@@ -336,6 +342,9 @@ int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		rc = commit_slot(chip, slot);
 	if (!rc)
 		rc = set_irqfd(chip, msi, on);
+	/* Empty, mostly, which is as good. */
+	if (!rc && on && read(msi->fd, &count, sizeof(count)) < 0)
+		rc = 0;
 	pthread_mutex_unlock(&chip->lock);
 	return rc;
 }

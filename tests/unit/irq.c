@@ -6,6 +6,7 @@
  * count and remember; eventfds are real, and are read back.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "kvm/irq.h"
@@ -19,6 +20,8 @@ struct fake {
 	u32 nr;
 	u32 refuse_hi;
 	u32 irqfd_route;
+	bool pending;
+	int irqfd_error;
 	struct kvm_irq_routing_entry entry[16];
 };
 
@@ -49,10 +52,13 @@ static int fake_routing(void *o, const struct kvm_irq_routing *table)
 
 static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	struct fake *f = o;
 
-	(void)fd;
 	(void)gsi;
+	if (f->irqfd_error)
+		return f->irqfd_error;
+	f->pending = poll(&p, 1, 0) == 1;
 	f->irqfds += on ? 1U : -1U;
 	f->irqfd_route = f->nr ? f->entry[0].u.msi.data : 0;
 	return 0;
@@ -172,6 +178,54 @@ TEST(irq_msi_listen_attaches_after_the_route_is_there)
 	irq_chip_destroy(chip);
 }
 
+/* KVM sends what it finds, and does not read it. */
+TEST(irq_msi_listen_sends_what_was_written_while_masked_once)
+{
+	struct fake f = { .irqfd_error = -ENOMEM };
+	struct irq_msi msi;
+	struct irq_chip *chip;
+	u64 two = 2;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	EXPECT(!irq_msi_alloc(chip, &msi));
+	EXPECT(write(msi.fd, &two, sizeof(two)) == sizeof(two));
+	EXPECT(irq_msi_listen(chip, &msi, 0xfee00000, 0x31, true) == -ENOMEM);
+	f.irqfd_error = 0;
+	EXPECT(!irq_msi_listen(chip, &msi, 0xfee00000, 0x31, true));
+	EXPECT(f.pending && count(&msi) == 0);
+	EXPECT(!irq_msi_listen(chip, &msi, 0, 0, false));
+	EXPECT(!irq_msi_listen(chip, &msi, 0xfee00000, 0x31, true));
+	EXPECT(!f.pending);
+	irq_msi_free(chip, &msi);
+	irq_chip_destroy(chip);
+}
+
+TEST(irq_msi_refused_by_kvm_goes_nowhere)
+{
+	struct fake f = { .refuse_hi = 7 };
+	struct irq_msi msi, lent;
+	struct irq_chip *chip;
+
+	EXPECT(!irq_chip_create(&chip, &fake_ops, &f, NULL, 0));
+	EXPECT(!irq_msi_alloc(chip, &msi) && !irq_msi_alloc(chip, &lent));
+	EXPECT(!irq_msi_set(chip, &msi, 0xfee00000, 1));
+	irq_msi_signal(chip, &msi);
+	EXPECT(!irq_msi_listen(chip, &lent, 0xfee00000, 2, true));
+	EXPECT(f.nr == 2 && count(&msi) == 1);
+	/* Not where it went before, either */
+	EXPECT(!irq_msi_set(chip, &msi, 7ULL << 32, 1));
+	irq_msi_signal(chip, &msi);
+	EXPECT(f.nr == 1 && f.entry[0].u.msi.data == 2 && !count(&msi));
+	EXPECT(irq_msi_listen(chip, &lent, 7ULL << 32, 2, true) == -EINVAL);
+	EXPECT(f.nr == 0);
+	EXPECT(!irq_msi_set(chip, &msi, 0xfee00000, 3));
+	irq_msi_signal(chip, &msi);
+	EXPECT(f.nr == 1 && f.entry[0].u.msi.data == 3 && count(&msi) == 1);
+	irq_msi_free(chip, &msi);
+	irq_msi_free(chip, &lent);
+	irq_chip_destroy(chip);
+}
+
 TEST(irq_msi_refused_by_kvm_does_not_silence_others)
 {
 	struct fake f = { .refuse_hi = 7 };
@@ -220,5 +274,7 @@ TEST_MAIN(T(irq_line_is_the_or_of_its_sources),
 	  T(irq_line_refuses_a_33rd_source_and_a_bad_gsi),
 	  T(irq_msi_routes_are_committed_once_at_the_first_signal),
 	  T(irq_msi_listen_attaches_after_the_route_is_there),
+	  T(irq_msi_listen_sends_what_was_written_while_masked_once),
+	  T(irq_msi_refused_by_kvm_goes_nowhere),
 	  T(irq_msi_refused_by_kvm_does_not_silence_others),
 	  T(irq_msi_slots_end_and_are_reused))
