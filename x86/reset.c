@@ -165,10 +165,23 @@ static int reset_kvm(struct kvm *kvm, struct report *r)
 	return err && !r->msg[0] ? report_error(r, -err, "reset: KVM") : err;
 }
 
+static int reset_pci(struct kvm *kvm, struct report *r)
+{
+	struct state_in in = {
+		.buf = kvm->arch->fresh_pci.buf,
+		.len = kvm->arch->fresh_pci.len, .fresh = true,
+	};
+	int err = kvm->pci ? pci_bus_restore(kvm->pci, &in) : 0;
+
+	return err ? report_error(r, -err, "reset: PCI") : 0;
+}
+
 int arch_reset(struct kvm *kvm, struct report *r)
 {
-	int err = reset_kvm(kvm, r);
+	int err = reset_pci(kvm, r);
 
+	if (!err)
+		err = reset_kvm(kvm, r);
 	if (!err)
 		err = x86_write_tables(kvm, r);
 	if (!err)

@@ -139,8 +139,10 @@ void arch_vm_destroy(struct kvm *kvm)
 	for (unsigned int i = 0; kvm->arch && i < 2; i++)
 		if (kvm->arch->kept[i] >= 0)
 			close(kvm->arch->kept[i]);
-	if (kvm->arch)
+	if (kvm->arch) {
 		free(kvm->arch->cpuid);
+		state_out_free(&kvm->arch->fresh_pci);
+	}
 	free(kvm->arch);
 	kvm->pci = NULL;
 	kvm->irq = NULL;
@@ -412,8 +414,10 @@ int x86_write_tables(struct kvm *kvm, struct report *r)
 
 int arch_platform_finish(struct kvm *kvm, struct report *r)
 {
-	if (kvm->pci)
+	if (kvm->pci) {
 		pci_bus_finish(kvm->pci, X86_SPARE_SLOTS);
+		pci_bus_save(kvm->pci, &kvm->arch->fresh_pci);
+	}
 	return x86_write_tables(kvm, r);
 }
 

@@ -561,6 +561,24 @@ TEST(plug_while_paused_starts_when_resumed)
 	EXPECT(open_files() == v.fds);
 }
 
+TEST(reset_makes_the_bus_new)
+{
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	v.kvm.dev_fd = -1;
+	out(&v.kvm.pio, 0xcf8, 0x80000804, 4);
+	out(&v.kvm.mmio, ecam(0, 0x3c), 9, 1);
+	out(&v.kvm.mmio, ecam(0, 4), 6, 2);
+	/* Without KVM it comes no further. */
+	EXPECT(arch_reset(&v.kvm, &v.r) && strstr(v.r.msg, "reset: KVM"));
+	EXPECT(in(&v.kvm.pio, 0xcf8, 4) == 0);
+	EXPECT(in(&v.kvm.mmio, ecam(0, 0x3c), 1) == 0);
+	EXPECT(in(&v.kvm.mmio, ecam(0, 4), 2) == 0);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(hotplug_ejects_only_what_was_asked_for),
 	  T(hotplug_state_survives),
@@ -570,4 +588,5 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(unplug_under_traffic_leaves_nothing),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
-	  T(plug_while_paused_starts_when_resumed))
+	  T(plug_while_paused_starts_when_resumed),
+	  T(reset_makes_the_bus_new))
