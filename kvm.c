@@ -122,14 +122,22 @@ static int kvm_open_dev(struct kvm *kvm, struct report *r)
 	return 0;
 }
 
+int kvm_new_vm(const struct kvm *kvm)
+{
+	int fd;
+
+	do {
+		fd = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0L);
+	} while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
 static int kvm_open_vm(struct kvm *kvm, struct report *r)
 {
 	const struct abi_row *cap;
 	int size;
 
-	do {
-		kvm->vm_fd = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0L);
-	} while (kvm->vm_fd < 0 && errno == EINTR);
+	kvm->vm_fd = kvm_new_vm(kvm);
 	if (kvm->vm_fd < 0)
 		return report_error(r, errno, "KVM_CREATE_VM");
 	for (unsigned int i = 0; (cap = abi_required_cap(i)); i++)
@@ -220,7 +228,7 @@ static int kvm_create_cpus(struct kvm *kvm, struct report *r)
 				    max);
 	kvm->cpus = calloc(nr, sizeof(*kvm->cpus));
 	if (!kvm->cpus)
-		return -ENOMEM;
+		return report_error(r, ENOMEM, "%u CPUs", nr);
 	for (unsigned int i = 0; i < nr; i++)
 		kvm->cpus[i].fd = -1;
 	for (kvm->nr_cpus = 0; kvm->nr_cpus < nr;) {

@@ -5,9 +5,9 @@
  * Theory of operation: nobody lists what a new vCPU, irqchip or timer is like. So a
  * second VM is made for a moment, as bare as the first one was, and what KVM says
  * of that one's is told to ours, by pairs of get and set. It costs nothing before
- * a reset, and knows every MSR that KVM does. The time stamp counter goes on. An
- * MSR that cannot be set, which depends on the processor, keeps its value. CPUID is
- * what it was: it cannot change any more.
+ * a reset, and knows every MSR that KVM lists, and the MTRRs, which it does not. The
+ * time stamp counter goes on. An MSR that cannot be set, which depends on the
+ * processor, keeps its value. CPUID is what it was: it cannot change any more.
  *
  * Context: the main thread, with all vCPUs parked.
  */
@@ -22,6 +22,9 @@
 
 #define MSR_IA32_TSC 0x10
 #define MSR_IA32_FEAT_CTL 0x3a
+/* MTRRs, and among them numbers that are no MSR, which reading tells */
+#define MSR_MTRR_FIRST 0x200
+#define MSR_MTRR_END 0x270
 #define MAX_MSRS 1024
 
 union copied {
@@ -127,13 +130,16 @@ static int copy_cpu(struct kvm_cpu *cpu, int from,
 
 static int copy_cpus(struct kvm *kvm, int vm, struct report *r)
 {
-	struct kvm_msr_list *list = malloc(sizeof(*list) + MAX_MSRS * sizeof(u32));
+	struct kvm_msr_list *list = malloc(sizeof(*list) + sizeof(u32) *
+				(MAX_MSRS + MSR_MTRR_END - MSR_MTRR_FIRST));
 	int err = list ? 0 : -ENOMEM;
 
 	if (list)
 		list->nmsrs = MAX_MSRS;
 	if (list && ioctl(kvm->dev_fd, KVM_GET_MSR_INDEX_LIST, list) < 0)
 		err = -errno;
+	for (u32 msr = MSR_MTRR_FIRST; msr < MSR_MTRR_END && !err; msr++)
+		list->indices[list->nmsrs++] = msr;
 	for (unsigned int i = 0; i < kvm->nr_cpus && !err; i++) {
 		struct kvm_cpu fresh = { .kvm = kvm, .id = i };
 
@@ -153,7 +159,7 @@ static int copy_cpus(struct kvm *kvm, int vm, struct report *r)
 
 static int reset_kvm(struct kvm *kvm, struct report *r)
 {
-	int vm = ioctl(kvm->dev_fd, KVM_CREATE_VM, 0L);
+	int vm = kvm_new_vm(kvm);
 	int err = vm < 0 ? -errno : x86_create_chips(vm, kvm->nr_cpus, r);
 
 	if (!err)

@@ -175,6 +175,8 @@ void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 	__printf(2, 3);
 /** kvm_set_state() - checks every transition. Return: 0, -EINVAL. */
 int kvm_set_state(struct kvm *kvm, enum kvm_state to);
+/** kvm_new_vm() - one with nothing in it. Return: as ioctl() */
+int kvm_new_vm(const struct kvm *kvm);
 /** kvm_check_extension() - the VM's answer, 0 when unsupported */
 int kvm_check_extension(struct kvm *kvm, int cap);
 
