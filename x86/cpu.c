@@ -36,6 +36,7 @@
 #define MSR_IA32_MISC_ENABLE	0x1a0
 #define MSR_MTRR_DEF_TYPE	0x2ff
 #define MISC_ENABLE_FAST_STRING	BIT(0)
+#define MISC_ENABLE_NO_BTS	BIT(11)
 #define MTRR_ENABLED_WB		(BIT(11) | 6)
 
 #define MULTIBOOT_LOADER_MAGIC	0x2badb002
@@ -78,7 +79,7 @@ static int x86_set_msrs(struct kvm_cpu *cpu, struct report *r)
 {
 	static const struct kvm_msr_entry e[] = {
 		{ .index = MSR_IA32_MISC_ENABLE,
-		  .data = MISC_ENABLE_FAST_STRING },
+		  .data = MISC_ENABLE_FAST_STRING | MISC_ENABLE_NO_BTS },
 		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WB },
 	};
 	struct kvm_msrs *m = calloc(1, sizeof(*m) + sizeof(e));
