@@ -392,6 +392,7 @@ static int serial_restore(struct device *dev, struct state_in *in)
 		return -EPROTO;
 	pthread_mutex_lock(&s->lock);
 	s->r = r;
+	s->polls = 0;
 	serial_update_irq(s);
 	pthread_mutex_unlock(&s->lock);
 	return 0;

@@ -315,6 +315,16 @@ TEST(serial_state_survives_save_and_restore)
 	EXPECT(g.line);
 	EXPECT(in(&g, UART_RX) == 'h' && in(&g, UART_RX) == 'e');
 	EXPECT(in(&g, UART_MCR) == UART_MCR_OUT2);
+	/* Who polled for input is not who comes then. */
+	out(&g, UART_IER, 0);
+	in(&g, UART_RX);
+	for (unsigned int i = 0; i < 8; i++)
+		in(&g, UART_LSR);
+	EXPECT(serial_input(g.dev, "you", 3) == 3);
+	so.buf[4] = 0;	/* IER */
+	si.pos = 0;
+	EXPECT(!g.dev->ops->restore(g.dev, &si));
+	EXPECT(serial_input(g.dev, "you", 3) == 0);
 	si.pos = 0;
 	si.len = so.len - 1;
 	EXPECT(g.dev->ops->restore(g.dev, &si) < 0);
