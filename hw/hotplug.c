@@ -18,7 +18,8 @@
  *
  * A slot is given up only after the guest was asked to: what else it writes to
  * EJECT does nothing, so that a guest which switches a slot off by itself may
- * switch it on again. A request stays until it is met; asking again reminds.
+ * switch it on again. A request stays until it is met; asking again reminds. A
+ * guest that starts over uses nothing, and has so let go of all it was asked for.
  * Accesses that are not of 4 bytes, aligned, read zero and write nothing.
  *
  * Threads: vCPUs, and the main thread. @lock guards the registers and is
@@ -145,7 +146,7 @@ static int hotplug_save(struct device *dev, struct state_out *out)
 static int hotplug_restore(struct device *dev, struct state_in *in)
 {
 	struct hotplug *h = container_of(dev, struct hotplug, dev);
-	u32 changed, asked, wanted;
+	u32 changed, asked, wanted, left;
 
 	state_get_version(in, HOTPLUG_STATE_VERSION);
 	changed = state_get_u32(in);
@@ -156,10 +157,13 @@ static int hotplug_restore(struct device *dev, struct state_in *in)
 	if (asked & ~wanted)
 		return -EPROTO;
 	pthread_mutex_lock(&h->lock);
+	left = in->fresh ? h->wanted : 0;
 	h->changed = changed;
 	h->asked = asked;
 	h->wanted = wanted;
 	pthread_mutex_unlock(&h->lock);
+	if (left)
+		h->o.eject(h->o.opaque, left);
 	return 0;
 }
 

@@ -122,11 +122,12 @@ TEST(hotplug_ejects_only_what_was_asked_for)
 
 TEST(hotplug_state_survives)
 {
-	struct state_out so = { 0 };
+	struct state_out so = { 0 }, fresh = { 0 };
 	struct state_in si;
 	struct regs r;
 
 	EXPECT(!regs_make(&r));
+	EXPECT(!r.dev->ops->save(r.dev, &fresh));
 	hotplug_changed(r.dev, 1);
 	hotplug_ask(r.dev, 2);
 	EXPECT(!r.dev->ops->save(r.dev, &so));
@@ -138,10 +139,17 @@ TEST(hotplug_state_survives)
 	EXPECT(in(&r.bus, ASKED, 4) == BIT(2));
 	si = (struct state_in){ .buf = so.buf, .len = so.len - 1 };
 	EXPECT(r.dev->ops->restore(r.dev, &si));
+	r.ejected = 0;
+	/* Who starts over lets go; nobody waits for the next guest to do so. */
+	si = (struct state_in){ .fresh = true, .buf = fresh.buf, .len = fresh.len };
+	EXPECT(!r.dev->ops->restore(r.dev, &si));
+	EXPECT(r.ejected == BIT(2));
+	EXPECT(!in(&r.bus, ASKED, 4) && !in(&r.bus, EJECT, 4));
 	/* Asked for, and yet not wanted */
 	so.buf[so.len - 4] = 0;
 	si = (struct state_in){ .buf = so.buf, .len = so.len };
 	EXPECT(r.dev->ops->restore(r.dev, &si) == -EPROTO);
+	state_out_free(&fresh);
 	state_out_free(&so);
 	regs_end(&r);
 }
@@ -561,6 +569,28 @@ TEST(plug_while_paused_starts_when_resumed)
 	EXPECT(open_files() == v.fds);
 }
 
+TEST(reset_takes_away_what_the_guest_was_asked_for)
+{
+	struct state_in in = { .fresh = true };
+	struct device *d;
+	char name[24] = "";
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	d = v.kvm.arch->hotplug;
+	EXPECT(!kvm_keep_fresh(d));
+	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
+	in.buf = d->fresh.buf;
+	in.len = d->fresh.len;
+	EXPECT(!d->ops->restore(d, &in));
+	/* The next guest does not find it, and who waits for it is told. */
+	EXPECT(!present(&v, 1) && present(&v, 2));
+	EXPECT(kvm_reap(&v.kvm, name) && !strcmp(name, "disk0"));
+	EXPECT(!kvm_reap(&v.kvm, name));
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST(reset_makes_the_bus_new)
 {
 	struct vm v;
@@ -589,4 +619,5 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
 	  T(plug_while_paused_starts_when_resumed),
+	  T(reset_takes_away_what_the_guest_was_asked_for),
 	  T(reset_makes_the_bus_new))
