@@ -57,13 +57,17 @@ static char *read_all(int fd, size_t *len)
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got <= 0)
+		if (!got)
 			break;
-		n += got;
-		if (n < capacity - 1)
+		n += MAX(got, 0);
+		if (got > 0 && n < capacity - 1)
 			continue;
-		more = capacity < MODULE_BYTES_MAX ?
-		       realloc(d, capacity * 2) : NULL;
+		/* What cannot be read is not the end. */
+		more = NULL;
+		if (got > 0 && capacity >= MODULE_BYTES_MAX)
+			errno = EFBIG;
+		else if (got > 0)
+			more = realloc(d, capacity * 2);
 		if (!more) {
 			free(d);
 			return NULL;
@@ -295,7 +299,7 @@ static void *unpack(int fd, const char *const *argv, size_t *len)
 int modules_read(const char *path, void **data, size_t *len, struct report *r)
 {
 	const char *const *argv = unpacker(path);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
 
 	*data = NULL;
 	if (fd < 0)
@@ -304,8 +308,9 @@ int modules_read(const char *path, void **data, size_t *len, struct report *r)
 		*data = unpack(fd, argv, len);
 	if (!*data && lseek(fd, 0, SEEK_SET) == 0)
 		*data = read_all(fd, len);
+	err = *data ? 0 : report_error(r, errno, "module %s", path);
 	close(fd);
-	return *data ? 0 : report_error(r, ENOMEM, "module %s", path);
+	return err;
 }
 
 void modules_free(struct modules *m)

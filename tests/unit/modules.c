@@ -214,6 +214,17 @@ TEST(packed_modules_without_end_end)
 	teardown(&f);
 }
 
+/* A directory opens, and cannot be read. */
+TEST(what_cannot_be_read_is_not_empty)
+{
+	struct report r = { "" };
+	size_t len;
+	void *d;
+
+	EXPECT(modules_read("/tmp", &d, &len, &r) < 0 && !d);
+	EXPECT(strstr(r.msg, "Is a directory"));
+}
+
 TEST_MAIN(T(dependencies_come_first_and_once),
 	  T(built_in_ones_are_passed_over_and_others_are_missing),
 	  T(build_tree_says_it_in_the_modules),
@@ -221,4 +232,5 @@ TEST_MAIN(T(dependencies_come_first_and_once),
 	  T(odd_lists_are_survived),
 	  T(without_lists_all_is_missing_but_nothing_is_known),
 	  T(packed_modules_are_unpacked),
-	  T(packed_modules_without_end_end))
+	  T(packed_modules_without_end_end),
+	  T(what_cannot_be_read_is_not_empty))
