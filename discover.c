@@ -207,7 +207,9 @@ static void cut_release(char *out, size_t size, const char *text, size_t len)
 {
 	size_t n = 0;
 
-	while (n < len && n < size - 1 && text[n] > ' ' && text[n] < 0x7f) {
+	/* Modules are looked for in the directory of that name. */
+	while (n < len && n < size - 1 && text[n] > ' ' && text[n] < 0x7f &&
+	       text[n] != '/') {
 		out[n] = text[n];
 		n++;
 	}

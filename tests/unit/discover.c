@@ -209,6 +209,9 @@ TEST(release_is_in_the_image)
 	EXPECT(!discover_release(path, out, sizeof(out)));
 	EXPECT(!strcmp(out, "6.12.1-foo+"));
 	EXPECT(!discover_release(path, out, 4) && !strcmp(out, "6.1"));
+	/* It becomes the name of a directory on the host, and no path. */
+	EXPECT(pwrite(fd, "../../x", 7, 0x480) == 7);
+	EXPECT(!discover_release(path, out, sizeof(out)) && !strcmp(out, ".."));
 	/* One that points past the end says nothing. */
 	image[0x20f] = 0xff;
 	EXPECT(pwrite(fd, image, sizeof(image), 0) == sizeof(image));
