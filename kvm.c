@@ -344,14 +344,16 @@ int kvm_pause(struct kvm *kvm)
 
 int kvm_resume(struct kvm *kvm)
 {
-	int err;
+	int err, first = 0;
 
 	pthread_mutex_lock(&kvm->lock);
 	err = kvm_set_state(kvm, KVM_RUNNING);
 	if (!err) {
-		for (struct device *d = kvm->devices; d; d = d->next)
-			if (d->ops->resume)
-				d->ops->resume(d);
+		for (struct device *d = kvm->devices; d; d = d->next) {
+			err = d->ops->resume ? d->ops->resume(d) : 0;
+			first = first ? first : err;
+		}
+		err = first;
 		kvm_cpus_resume(kvm);
 	}
 	pthread_mutex_unlock(&kvm->lock);

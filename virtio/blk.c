@@ -452,8 +452,6 @@ static int blk_activate(struct virtio_device *dev)
 		return -ENOMEM;
 	ret = start_thread(b);
 	if (ret) {
-		vm_log(b->nr_said++ < LOG_MAX ? dev->log : NULL,
-		       "%s: cannot start: %s", dev->dev.name, strerror(-ret));
 		free(b->reqs);
 		b->reqs = NULL;
 		return ret;

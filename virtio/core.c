@@ -93,6 +93,29 @@ static void queues_take_back(struct virtio_device *dev)
 		dev->class->deactivate(dev);
 }
 
+static void needs_reset(struct virtio_device *dev, const char *what,
+			const char *why)
+{
+	u32 old = __atomic_fetch_or(&dev->status, VIRTIO_CONFIG_S_NEEDS_RESET,
+				    __ATOMIC_ACQ_REL);
+	u32 n;
+
+	if (old & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	n = __atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
+	if (n <= LOG_MAX)
+		vm_log(dev->log, "%s: %s: %s%s", dev->dev.name, what, why,
+		       n == LOG_MAX ? " (said no more from here on)" : "");
+	/* virtio 1.2 s2.1.2: said by an interrupt only after DRIVER_OK. */
+	if (old & VIRTIO_CONFIG_S_DRIVER_OK && dev->transport)
+		dev->transport->signal_config(dev);
+}
+
+void virtio_needs_reset(struct virtio_device *dev, const char *why)
+{
+	needs_reset(dev, "guest broke the virtio rules", why);
+}
+
 static void device_activate(struct virtio_device *dev)
 {
 	int err;
@@ -111,7 +134,7 @@ static void device_activate(struct virtio_device *dev)
 	err = dev->paused ? 0 : queues_lend(dev);
 	pthread_mutex_unlock(&dev->notify_lock);
 	if (err)
-		virtio_needs_reset(dev, "device could not be activated");
+		needs_reset(dev, "cannot start", strerror(-err));
 }
 
 static void device_reset(struct virtio_device *dev)
@@ -385,24 +408,6 @@ bool virtio_has(const struct virtio_device *dev, unsigned int bit)
 	return bit < 64 && dev->driver_features & BIT_ULL(bit);
 }
 
-void virtio_needs_reset(struct virtio_device *dev, const char *why)
-{
-	u32 old = __atomic_fetch_or(&dev->status, VIRTIO_CONFIG_S_NEEDS_RESET,
-				    __ATOMIC_ACQ_REL);
-	u32 n;
-
-	if (old & VIRTIO_CONFIG_S_NEEDS_RESET)
-		return;
-	n = __atomic_add_fetch(&dev->errors, 1, __ATOMIC_RELAXED);
-	if (n <= LOG_MAX)
-		vm_log(dev->log, "%s: guest broke the virtio rules: %s%s",
-		       dev->dev.name, why,
-		       n == LOG_MAX ? " (said no more from here on)" : "");
-	/* virtio 1.2 s2.1.2: said by an interrupt only after DRIVER_OK. */
-	if (old & VIRTIO_CONFIG_S_DRIVER_OK && dev->transport)
-		dev->transport->signal_config(dev);
-}
-
 void virtio_config_changed(struct virtio_device *dev)
 {
 	__atomic_add_fetch(&dev->config_generation, 1, __ATOMIC_ACQ_REL);
@@ -435,7 +440,7 @@ int virtio_device_resume(struct virtio_device *dev)
 	pthread_mutex_unlock(&dev->notify_lock);
 	pthread_mutex_unlock(&dev->lock);
 	if (err)
-		virtio_needs_reset(dev, "device could not be activated");
+		needs_reset(dev, "cannot start", strerror(-err));
 	return err;
 }
 

@@ -141,6 +141,12 @@ void kvm_released(struct kvm *kvm);
 int kvm_seal(struct kvm *kvm, struct report *r);
 int kvm_start(struct kvm *kvm, struct report *r);
 int kvm_pause(struct kvm *kvm);
+/**
+ * kvm_resume() - go on
+ *
+ * Return: -EINVAL for a VM that is not paused; of a device that could not go on,
+ * -errno, and all else runs.
+ */
 int kvm_resume(struct kvm *kvm);
 /**
  * kvm_reset() - start over: devices, memory and vCPUs as when the VM was new

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
@@ -569,6 +570,38 @@ TEST(plug_while_paused_starts_when_resumed)
 	EXPECT(open_files() == v.fds);
 }
 
+static char said[512];
+
+static void keep_line(void *o, const char *line)
+{
+	(void)o;
+	snprintf(said, sizeof(said), "%s", line);
+}
+
+TEST(resume_says_what_the_host_could_not_give)
+{
+	struct rlimit old, none = { 0 };
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	v.kvm.log.emit = keep_line;
+	start_disk(&v, 1, X86_PCI_MMIO_GPA);
+	EXPECT(!kvm_pause(&v.kvm));
+	EXPECT(!getrlimit(RLIMIT_NOFILE, &old));
+	none.rlim_max = old.rlim_max;
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &none));
+	EXPECT(kvm_resume(&v.kvm) == -EMFILE);
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &old));
+	/* All else runs; and it was not the guest's fault. */
+	EXPECT(v.kvm.state == KVM_RUNNING);
+	EXPECT(!strcmp(said, "disk0: cannot start: Too many open files"));
+	EXPECT(in(&v.kvm.mmio, X86_PCI_MMIO_GPA + VIRTIO_PCI_COMMON_STATUS, 1) &
+	       VIRTIO_CONFIG_S_NEEDS_RESET);
+	start_disk(&v, 1, X86_PCI_MMIO_GPA);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST(reset_takes_away_what_the_guest_was_asked_for)
 {
 	struct state_in in = { .fresh = true };
@@ -619,5 +652,6 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
 	  T(plug_while_paused_starts_when_resumed),
+	  T(resume_says_what_the_host_could_not_give),
 	  T(reset_takes_away_what_the_guest_was_asked_for),
 	  T(reset_makes_the_bus_new))
