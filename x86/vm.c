@@ -28,6 +28,8 @@
 
 /* Free slots that devices may come to; each costs the guest's boot a little. */
 #define X86_SPARE_SLOTS 12
+/* The pins of an IOAPIC have destinations of 8 bits. */
+#define X86_IOAPIC_CPUS 256U
 
 static int x86_add_ram(struct kvm *kvm, u64 gpa, u64 off, u64 size,
 		       struct report *r)
@@ -89,6 +91,14 @@ static int x86_create_irqchip(struct kvm *kvm, struct report *r)
 
 	if (err)
 		return err;
+	/*
+	 * Messages could have 15 bits (KVM_FEATURE_MSI_EXT_DEST_ID), but a guest
+	 * that is told so uses them for pins as well, where they would be lost.
+	 */
+	if (kvm->machine->nr_cpus > X86_IOAPIC_CPUS)
+		vm_log(&kvm->log,
+		       "Linux brings up only %u of %u CPUs: KVM's IOAPIC reaches no more",
+		       X86_IOAPIC_CPUS, kvm->machine->nr_cpus);
 	memset(e, 0, sizeof(e));
 	for (unsigned int gsi = 0; gsi < IRQ_MAX_LINES; gsi++) {
 		if (gsi < 16) {
