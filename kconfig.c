@@ -112,14 +112,20 @@ bool kconfig_next(const char **at, struct kconfig_option *o)
 bool kconfig_satisfied(const char *config, const struct kconfig_option *o)
 {
 	struct kconfig_option have = { "", "", "" };
+	const char *behind = config;
+	char unset[sizeof(o->name) + 32];
+	bool ok = false;
 
+	/* Of several lines the last one counts, as when the kernel reads it. */
 	while (kconfig_next(&config, &have)) {
 		if (strcmp(have.name, o->name))
 			continue;
-		return !strcmp(have.value, o->value) ||
-		       (!strcmp(o->value, "y") && !strcmp(have.value, "m"));
+		ok = !strcmp(have.value, o->value) ||
+		     (!strcmp(o->value, "y") && !strcmp(have.value, "m"));
+		behind = config;
 	}
-	return false;
+	snprintf(unset, sizeof(unset), "# CONFIG_%s is not set", o->name);
+	return ok && !strstr(behind, unset);
 }
 
 const char *kconfig_cost(const struct kconfig_option *o)

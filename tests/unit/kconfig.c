@@ -42,6 +42,19 @@ TEST(modules_satisfy_and_other_values_do_not)
 		EXPECT(kconfig_satisfied(config, &row[i].o) == row[i].satisfied);
 }
 
+TEST(last_line_of_an_option_decides)
+{
+	static const char config[] =
+		"CONFIG_A=n\n# CONFIG_B is not set\nCONFIG_C=y\nCONFIG_D=y\n"
+		"CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=n\n# CONFIG_D is not set";
+	static const struct kconfig_option row[] = {
+		{ "A", "y", "" }, { "B", "y", "" }, { "C", "y", "" }, { "D", "y", "" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		EXPECT(kconfig_satisfied(config, &row[i]) == (i < 2));
+}
+
 TEST(odd_lines_are_passed_over)
 {
 	char text[400];
@@ -71,5 +84,6 @@ TEST(every_option_has_a_cost_of_its_group_at_least)
 
 TEST_MAIN(T(options_are_read_with_their_groups),
 	  T(modules_satisfy_and_other_values_do_not),
+	  T(last_line_of_an_option_decides),
 	  T(odd_lines_are_passed_over),
 	  T(every_option_has_a_cost_of_its_group_at_least))
