@@ -4,16 +4,13 @@
  *
  * Theory of operation: both compare a kernel's configuration with the fragment
  * that lkvm carries. config prints the fragment, or what is missing in a .config,
- * or adds that to it; the file is written anew beside the old one and takes its
- * place. check looks at this host and at the configuration of the kernel that
+ * or adds that to it. check looks at this host and at the configuration of the kernel that
  * lkvm run would boot. Status 1 says that something is missing.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -39,27 +36,6 @@ const struct option_desc config_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
-/* Return: all of it, to be freed; NULL with a report */
-static char *read_text(const char *path, struct report *r)
-{
-	FILE *f = fopen(path, "re");
-	char *text = NULL;
-	size_t size = 0;
-
-	if (!f) {
-		report_error(r, errno, "config %s", path);
-		return NULL;
-	}
-	errno = 0;
-	if (getdelim(&text, &size, 0, f) < 0) {
-		report_error(r, errno ? errno : ENODATA, "config %s", path);
-		free(text);
-		text = NULL;
-	}
-	fclose(f);
-	return text;
-}
-
 static unsigned int missing_print(const char *config)
 {
 	struct kconfig_option o = { "", "", "" };
@@ -76,45 +52,21 @@ static unsigned int missing_print(const char *config)
 	return n;
 }
 
-/* What comes last in a .config counts, for make olddefconfig. */
-static unsigned int missing_append(FILE *f, const char *config)
-{
-	struct kconfig_option o = { "", "", "" };
-	const char *at = guest_kconfig();
-	unsigned int n = 0;
-
-	while (kconfig_next(&at, &o)) {
-		if (kconfig_satisfied(config, &o))
-			continue;
-		fprintf(f, "CONFIG_%s=%s\n", o.name, o.value);
-		n++;
-	}
-	return n;
-}
-
 static int config_fix(const char *path, const char *config, struct report *r)
 {
-	char temp[DISCOVER_PATH + 16], real[DISCOVER_PATH];
-	unsigned int n;
-	FILE *f;
+	char *more = NULL;
+	unsigned int n = 0;
+	size_t size;
+	FILE *f = open_memstream(&more, &size);
 	int err = 0;
 
-	/* What is behind a link is replaced, and not the link. */
-	if (!realpath(path, real))
-		return report_error(r, errno, "config %s", path);
-	snprintf(temp, sizeof(temp), "%s.lkvm", real);
-	f = fopen(temp, "we");
-	if (!f)
-		return report_error(r, errno, "config %s", temp);
-	fputs(config, f);
-	n = missing_append(f, config);
-	if (ferror(f) | fclose(f) || rename(temp, real) < 0)
-		err = report_error(r, errno, "config %s", path);
-	if (err)
-		unlink(temp);
+	if (f)
+		n = dotconfig_missing(f, guest_kconfig(), config);
+	if (!f || fclose(f))
+		err = report_error(r, ENOMEM, "config %s", path);
 	else if (n)
-		printf("%u options added to %s; now run make olddefconfig\n", n,
-		       path);
+		err = dotconfig_extend(path, config, more, n, r);
+	free(more);
 	return err;
 }
 
@@ -179,7 +131,7 @@ int cmd_config(int argc, char **argv)
 		snprintf(path, sizeof(path), "%s", argv[n]);
 	else if (config_find(path, sizeof(path), &r))
 		return fail(&r);
-	config = read_text(path, &r);
+	config = dotconfig_read(path, &r);
 	if (!config)
 		return fail(&r);
 	n = 0;
@@ -236,7 +188,7 @@ static unsigned int check_config(const struct discover *d)
 		discover_release(d->kernel, release, sizeof(release));
 		snprintf(path, sizeof(path), "/boot/config-%s", release);
 	}
-	config = read_text(path, &r);
+	config = dotconfig_read(path, &r);
 	if (!config) {
 		printf("unknown  %s\n", r.msg);
 		return 0;

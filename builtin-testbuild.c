@@ -369,34 +369,24 @@ static bool is_first(const struct test_run *run, unsigned int i)
 	return true;
 }
 
-static char *read_file(const char *path)
+/* To @f, all of it or what @have lacks. Return: how many options */
+static unsigned int put_wanted(const struct test_run *run, FILE *f,
+			       const char *have, bool print)
 {
-	FILE *f = fopen(path, "re");
-	char *text = NULL;
-	size_t size = 0;
-
-	if (!f)
-		return NULL;
-	if (getdelim(&text, &size, 0, f) < 0) {
-		free(text);
-		text = NULL;
-	}
-	fclose(f);
-	return text;
-}
-
-/* Options of @fragment that @have lacks, to @f. Return: how many */
-static unsigned int put_options(FILE *f, const char *fragment, const char *have)
-{
-	struct kconfig_option o = { "", "", "" };
-	const char *at = fragment;
+	char path[TEST_PATH], *text;
 	unsigned int n = 0;
 
-	while (kconfig_next(&at, &o)) {
-		if (kconfig_satisfied(have, &o))
+	for (unsigned int i = 0; i < run->nr_items; i++) {
+		if (!is_first(run, i))
 			continue;
-		fprintf(f, "CONFIG_%s=%s\n", o.name, o.value);
-		n++;
+		snprintf(path, sizeof(path), "%s/%s/config", run->install,
+			 run->item[i].collection);
+		text = dotconfig_read(path, NULL);
+		if (text && print)
+			fprintf(f, "# %s\n", run->item[i].collection);
+		if (text)
+			n += dotconfig_missing(f, text, have);
+		free(text);
 	}
 	return n;
 }
@@ -404,35 +394,29 @@ static unsigned int put_options(FILE *f, const char *fragment, const char *have)
 int test_config(const struct test_run *run, struct report *r)
 {
 	bool print = !strcmp(run->o.config, "-");
-	char *have = print ? strdup("") : read_file(run->o.config);
-	FILE *f = print ? stdout : have ? fopen(run->o.config, "ae") : NULL;
-	char path[TEST_PATH], *text;
-	unsigned int n = 0;
-	int bad = 0;
+	char *have, *more = NULL;
+	unsigned int n;
+	size_t size;
+	FILE *f;
+	int err = 0;
 
-	if (!have || !f)
-		bad = errno ? errno : ENODATA;
-	for (unsigned int i = 0; i < run->nr_items && !bad; i++) {
-		if (!is_first(run, i))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s/config", run->install,
-			 run->item[i].collection);
-		text = read_file(path);
-		if (text && print)
-			fprintf(f, "# %s\n", run->item[i].collection);
-		if (text)
-			n += put_options(f, text, have);
-		free(text);
+	if (print) {
+		put_wanted(run, stdout, "", true);
+		return fflush(stdout) || ferror(stdout) ?
+		       report_error(r, errno, "config -") : 0;
 	}
-	if (f && (fflush(f) || ferror(f) || (!print && fclose(f))))
-		bad = errno;
+	have = dotconfig_read(run->o.config, r);
+	if (!have)
+		return -EINVAL;
+	f = open_memstream(&more, &size);
+	n = f ? put_wanted(run, f, have, false) : 0;
+	if (!f || fclose(f))
+		err = report_error(r, ENOMEM, "config %s", run->o.config);
+	else
+		err = dotconfig_extend(run->o.config, have, more, n, r);
+	free(more);
 	free(have);
-	if (bad)
-		return report_error(r, bad, "config %s", run->o.config);
-	if (!print)
-		printf("%u options added to %s; now run make olddefconfig\n", n,
-		       run->o.config);
-	return 0;
+	return err;
 }
 
 void test_items_free(struct test_run *run)

@@ -4,6 +4,7 @@
 #define KVM__BUILTIN_H
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "kvm/clock.h"
 #include "kvm/control.h"
@@ -340,6 +341,24 @@ int vm_call(struct lkvm *vm, const char *name, const char *cmd,
  */
 const char *vm_name(const struct option_desc *table, int argc, char **argv,
 		    void *opts);
+
+/* builtin-dotconfig.c: a kernel's .config as text. */
+
+/** dotconfig_read() - to be freed; NULL with a report, also of what is no .config */
+char *dotconfig_read(const char *path, struct report *r);
+/**
+ * dotconfig_missing() - write to @f what @config lacks of @fragment
+ * Return: how many options.
+ */
+unsigned int dotconfig_missing(FILE *f, const char *fragment, const char *config);
+/**
+ * dotconfig_extend() - @config, which @path has, and the lines @more behind it
+ * @n: how many those are, for people
+ *
+ * The file is as it was, or it is all there, with owner and mode of before.
+ */
+int dotconfig_extend(const char *path, const char *config, const char *more,
+		     unsigned int n, struct report *r);
 
 /* builtin-console.c: the terminal, and the guest console's bytes. */
 

@@ -10,6 +10,7 @@
  */
 #include <sys/wait.h>
 
+#include "../../builtin-dotconfig.c"
 #include "../../builtin-options.c"
 #include "../../builtin-testvm.c"
 #include "../../builtin-testlog.c"
