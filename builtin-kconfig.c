@@ -94,9 +94,9 @@ static int config_find(char *path, size_t size, struct report *r)
 	struct report none = { "" };
 	struct discover d;
 
-	if (find_kernel(&d, &none) || !d.build[0])
-		snprintf(d.build, sizeof(d.build), "%s",
-			 d.output && *d.output ? d.output : ".");
+	find_kernel(&d, &none);
+	if (!d.build[0])
+		snprintf(d.build, sizeof(d.build), ".");
 	if (snprintf(path, size, "%s/.config", d.build) < (int)size &&
 	    !access(path, R_OK))
 		return 0;
@@ -217,6 +217,8 @@ int cmd_check(int argc, char **argv)
 	check_program("passt", "no -n user");
 	if (find_kernel(&d, &r)) {
 		printf("missing  %s\n", r.msg);
+		if (d.build[0])
+			check_config(&d);
 		return STATUS_MISSING;
 	}
 	printf("kernel   %s\n", d.kernel);

@@ -10,7 +10,7 @@
  * named first. Outside of any tree it is the running kernel's image, else the
  * newest installed one that can be read. $KBUILD_OUTPUT is binding, and so is a
  * tree: without an image there, as after a build that failed, none from elsewhere
- * takes its place.
+ * takes its place. A relative $KBUILD_OUTPUT is one of the tree, as for make.
  *
  * Reads directories and the beginnings of files, changes nothing. No state.
  */
@@ -133,29 +133,25 @@ int discover_in(struct discover *d, const char *dir)
 }
 
 /*
- * From here upwards, the first directory that is of a kernel build. Return: 0; 1 if
- * there is none; -ENOENT with a report if it has no image
+ * From @here upwards, the first directory that is of a kernel build. Return: 0; 1 if
+ * there is none; -errno
  */
-static int look_up(struct discover *d, struct report *r)
+static int look_up(const char *here, char *dir)
 {
-	char dir[DISCOVER_PATH];
 	char *slash;
 
-	if (!realpath(d->here, dir))
-		return 1;
+	if (!realpath(here, dir))
+		return -errno;
 	while (!is_tree(dir) && !is_output(dir)) {
 		slash = strrchr(dir, '/');
 		if (!slash || slash == dir)
 			return 1;
 		*slash = 0;
 	}
-	if (!discover_in(d, dir))
-		return 0;
-	report_error(r, 0, "no kernel: no -k, and none is built in %s", dir);
-	return -ENOENT;
+	return 0;
 }
 
-static int look_installed(struct discover *d)
+static int look_installed(struct discover *d, struct report *r)
 {
 	struct stat best = { 0 };
 	char path[DISCOVER_PATH];
@@ -179,27 +175,41 @@ static int look_installed(struct discover *d)
 	}
 	if (list)
 		closedir(list);
-	return best.st_ino ? 0 : -ENOENT;
+	if (best.st_ino)
+		return 0;
+	report_error(r, 0, "no kernel: no -k, and none in %s that can be read",
+		     d->boot);
+	return -ENOENT;
 }
 
 int discover_kernel(struct discover *d, struct report *r)
 {
-	int err;
+	bool bound = d->output && *d->output;
+	char dir[DISCOVER_PATH];
+	size_t len = 0;
+	int err = look_up(d->here, dir);
 
-	if (d->output && *d->output) {
-		err = discover_in(d, d->output);
-		if (err)
-			report_error(r, 0, "no kernel: no %s in KBUILD_OUTPUT=%s",
-				     d->images[0], d->output);
-		return err;
+	if (bound) {
+		/* A relative one is the tree's: it is from there that make is called. */
+		if (*d->output != '/' && !err && is_tree(dir))
+			len = strlen(dir);
+		snprintf(dir + len, sizeof(dir) - len, "%s%s", len ? "/" : "",
+			 d->output);
+	} else if (err < 0) {
+		return report_error(r, -err, "no kernel: no -k, and %s", d->here);
 	}
-	err = look_up(d, r);
-	if (err <= 0)
-		return err;
-	if (!look_installed(d))
+	if (!bound && err)
+		return look_installed(d, r);
+	if (!discover_in(d, dir))
 		return 0;
-	report_error(r, 0, "no kernel: no -k, and none in %s that can be read",
-		     d->boot);
+	/* There may be a .config already. */
+	snprintf(d->build, sizeof(d->build), "%s", dir);
+	if (bound)
+		report_error(r, 0, "no kernel: no %s in KBUILD_OUTPUT=%s",
+			     d->images[0], d->output);
+	else
+		report_error(r, 0, "no kernel: no -k, and none is built in %s",
+			     dir);
 	return -ENOENT;
 }
 

@@ -13,7 +13,8 @@
  * @here: the directory to begin at
  * @boot, @release: /boot, and of the running kernel
  * @kernel: the image
- * @build: the build directory that it is of, empty when it is an installed one
+ * @build: the build directory that it is of, also when it has none yet; empty when
+ *	it is an installed one
  */
 struct discover {
 	const char *const *images;
@@ -27,7 +28,8 @@ struct discover {
 
 /**
  * discover_kernel() - the kernel that was built last; outside of any tree, an installed one
- * Return: 0; -ENOENT with a report when there is none that can be read.
+ * Return: 0; -ENOENT with a report when there is none that can be read; -errno with a
+ * report when @here is not there.
  */
 int discover_kernel(struct discover *d, struct report *r);
 /**

@@ -176,6 +176,46 @@ TEST(a_tree_without_an_image_is_binding)
 	teardown(&f);
 }
 
+TEST(relative_kbuild_output_is_the_trees)
+{
+	struct fixture f;
+	char deep[200];
+
+	setup(&f);
+	shell("mkdir -p tree/b/arch/x86/boot", f.top);
+	put_file(&f, "tree/b/arch/x86/boot/bzImage", 1);
+	snprintf(deep, sizeof(deep), "%s/tools/kvm", f.here);
+	f.d.here = deep;
+	f.d.output = "b";
+	EXPECT(finds(&f, "tree/b/arch/x86/boot/bzImage"));
+	f.d.output = "../tree/b/";
+	EXPECT(finds(&f, "tree/../tree/b//arch/x86/boot/bzImage"));
+	f.d.output = "none";
+	EXPECT(refuses(&f, "tree/tools/kvm", "KBUILD_OUTPUT=none"));
+	EXPECT(strstr(f.d.build, "/tree/none"));
+	teardown(&f);
+}
+
+TEST(what_is_not_built_is_known_by_its_directory)
+{
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(refuses(&f, "tree/tools/kvm", "/tree"));
+	EXPECT(!strcmp(f.d.build + strlen(f.d.build) - 5, "/tree"));
+	teardown(&f);
+}
+
+TEST(directory_that_is_gone_has_no_kernel)
+{
+	struct fixture f;
+
+	setup(&f);
+	put_file(&f, "boot/vmlinuz-6.1.0", 1);
+	EXPECT(refuses(&f, "gone", "gone: No such file"));
+	teardown(&f);
+}
+
 TEST(running_kernel_comes_before_newer_ones)
 {
 	struct fixture f;
@@ -246,5 +286,8 @@ TEST_MAIN(T(newest_image_of_the_tree_is_taken),
 	  T(output_directories_are_found_by_their_link),
 	  T(kbuild_output_is_binding),
 	  T(a_tree_without_an_image_is_binding),
+	  T(relative_kbuild_output_is_the_trees),
+	  T(what_is_not_built_is_known_by_its_directory),
+	  T(directory_that_is_gone_has_no_kernel),
 	  T(running_kernel_comes_before_newer_ones),
 	  T(release_is_in_the_image))
