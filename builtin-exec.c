@@ -395,20 +395,23 @@ void exec_close(struct exec *x)
 static int exec_parse(struct run_options *o, bool shell, int argc, char **argv,
 		      const char **name, struct report *r)
 {
-	int n = options_parse(exec_options, argc, argv, o, r);
+	int n = options_scan(exec_options, argc, argv, o, r);
+	bool end;
 
 	if (n < 0)
 		return n;
-	if (n == argc || !strcmp(argv[n - 1], "--"))
+	if (n == argc || options_ended(argv[n]))
 		return report_error(r, 0, "%s: no name of a VM (lkvm list)",
 				    argv[0]);
 	*name = argv[n];
 	argv += n;
 	argc -= n;
-	n = options_parse(exec_options, argc, argv, o, r);
+	n = options_scan(exec_options, argc, argv, o, r);
 	if (n < 0)
 		return n;
-	if (n < argc && (shell || strcmp(argv[n - 1], "--")))
+	end = n < argc && options_ended(argv[n]);
+	n += end;
+	if (n < argc && (shell || !end))
 		return report_error(r, 0, "unexpected argument %s", argv[n]);
 	if (n == argc && !shell)
 		return report_error(r, 0, "no command behind --");

@@ -143,37 +143,54 @@ static const struct option_desc *option_find(const struct option_desc *table,
 	return NULL;
 }
 
+/* One, and its value if that is a word of its own. Return: 0, -EINVAL with a report */
+static int option_take(const struct option_desc *table, char **argv, int *at,
+		       void *opts, struct report *r)
+{
+	const char *value, *arg = argv[*at];
+	const struct option_desc *d = option_find(table, arg, &value);
+
+	if (!d)
+		return report_error(r, 0, "unknown option %s", arg);
+	if (d->type == OPT_FLAG && value)
+		return report_error(r, 0, "--%s takes no value", d->name);
+	if (d->type != OPT_FLAG && !value) {
+		value = argv[*at + 1];
+		if (!value)
+			return report_error(r, 0, "--%s needs a value", d->name);
+		++*at;
+	}
+	return option_store(d, opts, value, r);
+}
+
+bool options_ended(const char *arg)
+{
+	return arg && !strcmp(arg, "--");
+}
+
+int options_scan(const struct option_desc *table, int argc, char **argv,
+		 void *opts, struct report *r)
+{
+	int err = 0, i = 1;
+
+	for (; i < argc && !options_ended(argv[i]); i++) {
+		bool is_option = argv[i][0] == '-' && argv[i][1];
+
+		if (!is_option && !err)
+			break;
+		/* Behind an error as well: where it is to be told may follow. */
+		if (is_option && option_take(table, argv, &i, opts, r))
+			err = -EINVAL;
+	}
+	return err ? err : i;
+}
+
 int options_parse(const struct option_desc *table, int argc, char **argv,
 		  void *opts, struct report *r)
 {
-	int i = 1;
+	int n = options_scan(table, argc, argv, opts, r);
 
-	for (; i < argc; i++) {
-		const struct option_desc *d;
-		const char *value;
-		int err;
-
-		if (argv[i][0] != '-' || !argv[i][1])
-			return i;
-		if (!strcmp(argv[i], "--"))
-			return i + 1;
-		d = option_find(table, argv[i], &value);
-		if (!d)
-			return report_error(r, 0, "unknown option %s", argv[i]);
-		if (d->type == OPT_FLAG && value)
-			return report_error(r, 0, "--%s takes no value",
-					    d->name);
-		if (d->type != OPT_FLAG && !value) {
-			if (++i == argc)
-				return report_error(r, 0, "--%s needs a value",
-						    d->name);
-			value = argv[i];
-		}
-		err = option_store(d, opts, value, r);
-		if (err)
-			return err;
-	}
-	return i;
+	return n >= 0 && n < argc && options_ended(argv[n]) ? n + 1 : n;
 }
 
 int options_split(const struct option_desc *table, int argc, char **argv,

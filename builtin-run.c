@@ -89,17 +89,19 @@ static int log_open(int *fd, const char *path, struct report *r)
 	return *fd < 0 ? report_error(r, errno, "log %s", path) : 0;
 }
 
-static void status_write(FILE *f, const struct outcome *o, const char *path)
+/* Return: 0, or -1 after it was said why not */
+static int status_write(FILE *f, const struct outcome *o, const char *path)
 {
 	int n;
 
 	if (!f)
-		return;
+		return 0;
 	n = fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n",
 		    o->cause, o->code, o->signal);
-	if (fclose(f) || n < 0)
-		fprintf(stderr, "lkvm: status %s: %s\n", path,
-			strerror(errno));
+	if (!fclose(f) && n >= 0)
+		return 0;
+	fprintf(stderr, "lkvm: status %s: %s\n", path, strerror(errno));
+	return -1;
 }
 
 static void time_print(const char *name, u64 from, u64 to)
@@ -317,33 +319,30 @@ static void tail_print(struct run *run, const struct outcome *out)
 	guest_text_print(tail + at, len - at);
 }
 
-static bool options_ended(char **argv, int n)
-{
-	return n > 1 && !strcmp(argv[n - 1], "--");
-}
-
 static int run_options_get(struct run_options *o, int argc, char **argv,
 			   struct report *r)
 {
-	int n = options_parse(run_options, argc, argv, o, r);
+	int n = options_scan(run_options, argc, argv, o, r);
 	const char *name = NULL;
 
 	/* NAME, and more options behind it */
-	if (n >= 0 && n < argc && !options_ended(argv, n)) {
+	if (n >= 0 && n < argc && !options_ended(argv[n])) {
 		name = argv[n];
 		argv += n;
 		argc -= n;
-		n = options_parse(run_options, argc, argv, o, r);
+		n = options_scan(run_options, argc, argv, o, r);
 	}
 	if (n < 0)
 		return n;
-	if (options_ended(argv, n)) {
-		if (n == argc)
-			return report_error(r, 0, "no command behind --");
-		o->command = argv + n;
-	} else if (n < argc) {
-		return report_error(r, 0, "unexpected argument %s", argv[n]);
+	if (n < argc && !options_ended(argv[n])) {
+		report_error(r, 0, "unexpected argument %s", argv[n]);
+		options_scan(run_options, argc - n, argv + n, o, r);
+		return -EINVAL;
 	}
+	if (n + 1 == argc)
+		return report_error(r, 0, "no command behind --");
+	if (n < argc)
+		o->command = argv + n + 1;
 	if (name && o->config_text)
 		return report_error(r, 0, "%s: --config has a machine already",
 				    name);
@@ -356,9 +355,11 @@ static int run_resolve(struct run *run, struct report *r)
 {
 	int err = 0;
 
+	if (run->o.detach && run->o.shell)
+		return report_error(r, 0, "--detach: a shell needs its terminal");
+	if (run->o.detach && run->o.bisect)
+		return report_error(r, 0, "--detach: --bisect waits for the end");
 	if (run->o.detach && !run->o.dry_run) {
-		if (run->o.shell)
-			return report_error(r, 0, "--detach: a shell needs its terminal");
 		err = detach_begin(&run->control.up_fd, r);
 		if (err)
 			return err;
@@ -494,7 +495,8 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		   "%s", out.text[0] ? out.text : "the VM has ended at once");
 	if (out.text[0] && (!detached || run.control.server))
 		fprintf(stderr, "lkvm: %s\n", out.text);
-	status_write(run.status, &out, run.o.status);
+	if (status_write(run.status, &out, run.o.status) && !out.status)
+		out.status = STATUS_ERROR;
 	control_shut(&run.control);
 out_free:
 	config_free(&run.config);
@@ -507,12 +509,17 @@ int cmd_run(int argc, char **argv)
 	return run_with(run_options_get, argc, argv);
 }
 
+static int sandbox_options_get(struct run_options *o, int argc, char **argv,
+			       struct report *r)
+{
+	int err = run_options_get(o, argc, argv, r);
+
+	return err || o->command ? err :
+	       report_error(r, 0, "sandbox: no command behind --");
+}
+
 /* The name that it had elsewhere */
 int cmd_sandbox(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], "--"))
-			return cmd_run(argc, argv);
-	fprintf(stderr, "lkvm: sandbox: no command behind --\n");
-	return STATUS_ERROR;
+	return run_with(sandbox_options_get, argc, argv);
 }

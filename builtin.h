@@ -51,12 +51,21 @@ struct option_desc {
 };
 
 /**
- * options_parse() - fill @opts from argv[1..]
+ * options_parse() - fill @opts from argv[1..], which has a NULL at its end
  * Return: index of the first argument after the options, or -EINVAL with a
  * report.
  */
 int options_parse(const struct option_desc *table, int argc, char **argv,
 		  void *opts, struct report *r);
+/**
+ * options_scan() - as options_parse(); what follows a bad option is stored, too
+ * Return: index of "--" if that ended them, else of the first argument behind them;
+ * or -EINVAL with a report.
+ */
+int options_scan(const struct option_desc *table, int argc, char **argv,
+		 void *opts, struct report *r);
+/** options_ended() - whether @arg, where options_scan() stopped, is "--" */
+bool options_ended(const char *arg);
 /**
  * options_split() - options and other arguments in any order
  * Return: how many others there are, which are at argv[1] then; or -EINVAL with
@@ -97,6 +106,9 @@ extern const char *const stream_kinds[STREAM_PTY + 1];
  * Return: 0
  */
 int command_explain(const struct command *c);
+
+/** status_of_output() - @status, or 125 instead of 0 if stdout took not all */
+int status_of_output(int status);
 
 int cmd_run(int argc, char **argv);
 int cmd_qemu(int argc, char **argv);
