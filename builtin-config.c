@@ -20,6 +20,8 @@
 #include "kvm/arch.h"
 
 #define MEM_MIN (16 * SZ_1M)
+/* A slot has 2^31 - 1 pages at most; what is below 4 GiB has one of its own. */
+#define MEM_MAX (8192 * SZ_1G)
 
 const char *const stream_kinds[] = {
 	[STREAM_FILE] = "file",
@@ -117,7 +119,8 @@ bool run_is_bare(const struct run_options *o)
 static int extend_cmdline(struct run_config *c, const struct run_options *o,
 			  const char *init, struct report *r)
 {
-	long loglevel = o->loglevel < 0 && o->fail_on ? 5 : o->loglevel;
+	long loglevel = o->loglevel >= 0 ? o->loglevel : o->log ? 7 :
+			o->fail_on ? 5 : -1;
 	char level[32] = "";
 	const char *params = o->params ? o->params : "";
 
@@ -212,6 +215,11 @@ static int resolve_control(struct machine *m, const struct run_options *o,
 	}
 	if (o->initrd && o->root)
 		return report_error(r, 0, "--root: --initrd is the root already");
+	if (o->initrd && o->root_disk)
+		return report_error(r, 0, "--root-disk: --initrd is the root already");
+	if (o->params && params_have(o->params, "rdinit="))
+		return report_error(r, 0,
+			"--params: a command and --shell are for lkvm's own rdinit=");
 	if (o->root_disk && o->root)
 		return report_error(r, 0, "--root: --root-disk is the root already");
 	m->control = serial ? CONTROL_SERIAL : CONTROL_VIRTIO;
@@ -335,6 +343,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 		return report_error(r, 0, "--mem: less than 16M");
 	if (m->mem % SZ_1M)
 		return report_error(r, 0, "--mem: not a multiple of 1M");
+	if (m->mem > MEM_MAX)
+		return report_error(r, 0, "--mem: more than KVM allows");
 	if (o->cpus == 0)
 		return report_error(r, 0, "--cpus: at least 1");
 	m->nr_cpus = o->cpus > 0 ? o->cpus : default_cpus();
