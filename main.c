@@ -7,6 +7,7 @@
  * file and builtin-*.c print to stderr or decide an exit status. Called by the
  * name of QEMU, all of the command line is that of lkvm qemu.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +68,18 @@ const struct command commands[] = {
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
-int main(int argc, char **argv)
+/* What is printed and is not written was not said; with 125 that has been said. */
+int status_of_output(int status)
+{
+	errno = 0;
+	if ((!fflush(stdout) && !ferror(stdout)) || status == STATUS_ERROR)
+		return status;
+	fprintf(stderr, "lkvm: stdout: %s\n",
+		errno ? strerror(errno) : "cannot be written");
+	return status ? status : STATUS_ERROR;
+}
+
+static int run_command(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "help";
 	const char *base = argc ? strrchr(argv[0], '/') : NULL;
@@ -88,4 +100,9 @@ int main(int argc, char **argv)
 			       command_explain(c) : c->run(argc - 1, argv + 1);
 	fprintf(stderr, "lkvm: %s: no such command; see lkvm help\n", name);
 	return STATUS_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+	return status_of_output(run_command(argc, argv));
 }
