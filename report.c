@@ -16,19 +16,27 @@
 
 int report_error(struct report *r, int err, const char *fmt, ...)
 {
+	char why[128] = "";
 	va_list ap;
-	size_t n;
+	size_t n, room;
 
 	if (!r || r->msg[0])
 		return err ? -err : -EINVAL;
 
-	va_start(ap, fmt);
-	vsnprintf(r->msg, sizeof(r->msg), fmt, ap);
-	va_end(ap);
-	n = strlen(r->msg);
 	if (err)
-		snprintf(r->msg + n, sizeof(r->msg) - n, ": %s",
-			 strerror(err));
+		snprintf(why, sizeof(why), ": %s", strerror(err));
+	room = sizeof(r->msg) - strlen(why);
+	va_start(ap, fmt);
+	n = vsnprintf(r->msg, room, fmt, ap);
+	va_end(ap);
+	/* A long name is cut, and not the reason. */
+	if (n >= room)
+		memcpy(r->msg + room - 4, "...", 4);
+	strcat(r->msg, why);
+	/* What is in names makes no second line, and no colours. */
+	for (char *c = r->msg; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	return err ? -err : -EINVAL;
 }
 
