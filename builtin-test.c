@@ -75,7 +75,8 @@ static int opt_shard(void *opts, const char *value, struct report *r)
 	struct test_options *o = opts;
 	char rest;
 
-	if (sscanf(value, "%u/%u%c", &o->shard, &o->shards, &rest) == 2 &&
+	if (!value[strspn(value, "0123456789/")] &&
+	    sscanf(value, "%5u/%5u%c", &o->shard, &o->shards, &rest) == 2 &&
 	    o->shard && o->shard <= o->shards && o->shards <= 10000)
 		return 0;
 	return report_error(r, 0, "--shard: \"%s\" is not I/N with I from 1 to N",
@@ -137,7 +138,7 @@ const struct option_desc test_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
-static int check_options(const struct test_options *o, int rest,
+static int check_options(const struct test_options *o, const char *rest,
 			 struct report *r)
 {
 	unsigned int out = 0;
@@ -156,7 +157,7 @@ static int check_options(const struct test_options *o, int rest,
 	if (o->merge && !rest)
 		return report_error(r, 0, "--merge: no DIR");
 	if (!o->merge && rest)
-		return report_error(r, 0, "unexpected argument");
+		return report_error(r, 0, "unexpected argument %s", rest);
 	if (o->kunit && (o->nr_picks || o->install || o->shards || o->config ||
 			 o->jobs > 1 || o->retry))
 		return report_error(r, 0,
@@ -168,10 +169,12 @@ static int check_options(const struct test_options *o, int rest,
 
 static int make_logs(struct test_run *run, struct report *r)
 {
-	char temp[] = "/tmp/lkvm-test-XXXXXX";
-	const char *dir = run->o.logs;
+	const char *dir = run->o.logs, *in = getenv("TMPDIR");
+	char temp[DISCOVER_PATH];
 	int err;
 
+	snprintf(temp, sizeof(temp), "%s/lkvm-test-XXXXXX",
+		 in && *in ? in : "/tmp");
 	if (!dir && !mkdtemp(temp))
 		return report_error(r, errno, "%s", temp);
 	err = dir ? test_mkdir(dir) : 0;
@@ -243,7 +246,7 @@ int cmd_test(int argc, char **argv)
 
 	run.o.timeout = -1;
 	n = options_parse(test_options, argc, argv, &run.o, &r);
-	err = n < 0 ? n : check_options(&run.o, argc - n, &r);
+	err = n < 0 ? n : check_options(&run.o, argv[n], &r);
 	run.lines = where_lines_go(&run.o);
 	if (!err && !((run.o.list || run.o.config) &&
 		      (run.o.no_build || run.o.install)))
@@ -262,6 +265,9 @@ int cmd_test(int argc, char **argv)
 	}
 	if (r.msg[0])
 		fprintf(stderr, "lkvm: %s\n", r.msg);
+	/* One that we made for nothing is empty. */
+	if (!run.o.logs && run.logs[0])
+		rmdir(run.logs);
 	test_items_free(&run);
 	result_empty(&run.root);
 	return status;
