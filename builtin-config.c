@@ -18,6 +18,7 @@
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/control-path.h"
 
 #define MEM_MIN (16 * SZ_1M)
 /* A slot has 2^31 - 1 pages at most; what is below 4 GiB has one of its own. */
@@ -289,16 +290,12 @@ static int vsock_dirname(struct run_config *c, const char *path)
 static int resolve_vsock(struct run_config *c, const struct run_options *o,
 			 struct report *r)
 {
-	const char *run = getenv("XDG_RUNTIME_DIR");
 	struct machine_vsock *v = &c->machine.vsock;
-	int n;
 
 	*v = o->vsock;
 	if (!v->cid || v->vhost)
 		return 0;
-	n = snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%s/lkvm",
-		     run && *run ? run : "/run");
-	if (!v->path && (n < 0 || (size_t)n >= sizeof(c->vsock_dir)))
+	if (control_dir(c->vsock_dir, sizeof(c->vsock_dir)) && !v->path)
 		return report_error(r, 0, "--vsock: XDG_RUNTIME_DIR is too long");
 	snprintf(c->vsock_path, sizeof(c->vsock_path), "%s/%.64s.vsock",
 		 c->vsock_dir, c->machine.name);

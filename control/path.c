@@ -18,19 +18,29 @@
 #include "kvm/control-path.h"
 #include "kvm/unix.h"
 
-int control_dir(char *dir, size_t size)
+/* After su it may still be that of somebody else, as if it were not set. */
+static const char *runtime_dir(void)
 {
 	const char *run = getenv("XDG_RUNTIME_DIR");
+	struct stat st;
+
+	return run && *run && !stat(run, &st) && st.st_uid == geteuid() &&
+	       !access(run, W_OK) ? run : NULL;
+}
+
+int control_dir(char *dir, size_t size)
+{
+	const char *run = runtime_dir();
 	unsigned int uid = geteuid();
 	int n;
 
-	if (run && *run)
+	if (run)
 		n = snprintf(dir, size, "%s/lkvm", run);
 	else if (!uid)
 		n = snprintf(dir, size, "/run/lkvm");
 	else
 		n = snprintf(dir, size, "/run/user/%u", uid);
-	if (n > 0 && (size_t)n < size && uid && (!run || !*run))
+	if (n > 0 && (size_t)n < size && uid && !run)
 		n = access(dir, W_OK) ?
 		    snprintf(dir, size, "/tmp/lkvm-%u", uid) :
 		    snprintf(dir, size, "/run/user/%u/lkvm", uid);

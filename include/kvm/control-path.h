@@ -9,8 +9,8 @@
 #define CONTROL_SUFFIX ".sock"
 
 /**
- * control_dir() - $XDG_RUNTIME_DIR/lkvm; without that, /run/lkvm for root and
- * /run/user/UID/lkvm or else /tmp/lkvm-UID for others
+ * control_dir() - $XDG_RUNTIME_DIR/lkvm; without that, or if it is not this user's,
+ * /run/lkvm for root and /run/user/UID/lkvm or else /tmp/lkvm-UID for others
  *
  * Return: 0, -ENAMETOOLONG.
  */
