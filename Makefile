@@ -12,6 +12,7 @@ include scripts/config.mk
 prefix ?= $(or $(PREFIX),/usr/local)
 bindir ?= $(prefix)/bin
 mandir ?= $(prefix)/share/man
+compdir ?= $(prefix)/share/bash-completion/completions
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes \
 	$(if $(filter-out 0,$(WERROR)),-Werror)
@@ -245,8 +246,10 @@ install: $(bin)lkvm
 ifeq ($(CROSS_COMPILE),)
 	$(Q)scripts/man $(or $(bin),./)lkvm $(out)man
 	$(Q)install -m 644 $(out)man/*.1 $(DESTDIR)$(mandir)/man1
+	$(Q)$(or $(bin),./)lkvm help --completion >$(out)completion
+	$(Q)install -D -m 644 $(out)completion $(DESTDIR)$(compdir)/lkvm
 else
-	$(say) "  no pages of commands: they are made by lkvm, which runs elsewhere"
+	$(say) "  no pages of commands, no completion: they are made by lkvm, which runs elsewhere"
 endif
 
 # Everything but lkvm itself is below $(out), and nothing else is.
@@ -265,7 +268,7 @@ endif
 
 help:
 	@echo '  make            lkvm, here or in O=DIR'
-	@echo '  make install    lkvm and its man pages: prefix=/usr/local DESTDIR='
+	@echo '  make install    lkvm, man pages, completion: prefix=/usr/local DESTDIR='
 	@echo '  make check      all tests'
 	@echo '  make test       kselftest collections of the tree: KSELFTEST="NAME..."'
 	@echo '  make unit       build the unit tests'

@@ -39,28 +39,61 @@ static void print_build_options(void)
 
 const char lkvm_version[] = LKVM_VERSION;
 
+/* Each has one option, a flag. */
+const struct option_desc version_options[] = {
+	{ "build-options", 0, OPT_FLAG, NULL,
+	  "print what it was built with, and which parts it has", 0, NULL },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+const struct option_desc help_options[] = {
+	{ "completion", 0, OPT_FLAG, NULL,
+	  "print what completes command lines in bash", 0, NULL },
+	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
+};
+
+/* @max: arguments behind options. Return: as options_parse(), after it was said why not */
+static int parse(const struct option_desc *table, int argc, char **argv,
+		 bool *flag, int max)
+{
+	struct report r = { "" };
+	int n = options_parse(table, argc, argv, flag, &r);
+
+	if (n >= 0 && argc - n > (*flag ? 0 : max))
+		n = report_error(&r, 0, "unexpected argument %s", argv[argc - 1]);
+	if (n < 0)
+		fprintf(stderr, "lkvm: %s: %s\n",
+			max ? "help" : "version", r.msg);
+	return n;
+}
+
 int cmd_version(int argc, char **argv)
 {
-	if (argc > 1 && !strcmp(argv[1], "--build-options")) {
-		print_build_options();
-		return 0;
-	}
-	if (argc > 1) {
-		fprintf(stderr, "lkvm: version: unknown option %s\n", argv[1]);
+	bool flag = false;
+
+	if (parse(version_options, argc, argv, &flag, 0) < 0)
 		return STATUS_ERROR;
-	}
-	printf("lkvm %s\n", LKVM_VERSION);
+	if (flag)
+		print_build_options();
+	else
+		printf("lkvm %s\n", LKVM_VERSION);
 	return 0;
 }
 
-/* What of the first word names a running VM is asked of lkvm list. */
+/*
+ * What of the first word names a running VM is asked of lkvm list. Behind -- there
+ * is the command of somebody else.
+ */
 static const char completion_tail[] =
 	"\tesac\n"
-	"\tcase $cur in\n"
-	"\t-*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); return ;;\n"
+	"\tCOMPREPLY=()\n"
+	"\tcase \" ${COMP_WORDS[*]:2:COMP_CWORD-2} \" in\n"
+	"\t*' -- '*) return ;;\n"
 	"\tesac\n"
-	"\tcase ${COMP_WORDS[1]} in\n"
-	"\tsandbox|run|qemu|setup|check|config|version) ;;\n"
+	"\tcase ${COMP_WORDS[1]}:$cur in\n"
+	"\t*:-*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
+	"\thelp:*) COMPREPLY=($(compgen -W \"$commands\" -- \"$cur\")) ;;\n"
+	"\tsandbox:*|run:*|qemu:*|setup:*|test:*|check:*|config:*|version:*) ;;\n"
 	"\t*) COMPREPLY=($(compgen -W \"$(lkvm list 2>/dev/null |\n"
 	"\t\tsed '1d;s/ .*//')\" -- \"$cur\")) ;;\n"
 	"\tesac\n"
@@ -69,12 +102,12 @@ static const char completion_tail[] =
 
 static void print_completion(void)
 {
-	printf("_lkvm() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-	       "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"");
+	printf("_lkvm() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words= commands='");
 	for (const struct command *c = commands; c->name; c++)
 		printf("%s ", c->name);
-	printf("\" -- \"$cur\"))\n\t\treturn\n\tfi\n"
+	printf("'\n\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
+	       "\t\tCOMPREPLY=($(compgen -W \"$commands\" -- \"$cur\"))\n"
+	       "\t\treturn\n\tfi\n"
 	       "\tcase ${COMP_WORDS[1]} in\n");
 	for (const struct command *c = commands; c->name; c++) {
 		if (!c->options)
@@ -100,11 +133,16 @@ int command_explain(const struct command *c)
 
 int cmd_help(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "--completion")) {
+	bool flag = false;
+	int n = parse(help_options, argc, argv, &flag, 1);
+
+	if (n < 0)
+		return STATUS_ERROR;
+	if (flag) {
 		print_completion();
 		return 0;
 	}
-	if (argc < 2 || argv[0][0] == '-') {
+	if (n >= argc) {
 		printf("usage: lkvm COMMAND [OPTION...]\n\n");
 		for (const struct command *c = commands; c->name; c++)
 			printf("  %-10s %s\n", c->name, c->help);
@@ -112,8 +150,8 @@ int cmd_help(int argc, char **argv)
 		return 0;
 	}
 	for (const struct command *c = commands; c->name; c++)
-		if (!strcmp(c->name, argv[1]))
+		if (!strcmp(c->name, argv[n]))
 			return command_explain(c);
-	fprintf(stderr, "lkvm: help: no command %s\n", argv[1]);
+	fprintf(stderr, "lkvm: help: no command %s\n", argv[n]);
 	return STATUS_ERROR;
 }

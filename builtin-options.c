@@ -150,6 +150,10 @@ static int option_take(const struct option_desc *table, char **argv, int *at,
 	const char *value, *arg = argv[*at];
 	const struct option_desc *d = option_find(table, arg, &value);
 
+	/* Of any command, also behind other options */
+	for (const struct command *c = commands; !d && c->name; c++)
+		if (c->options == table && !strcmp(arg, "--help"))
+			exit(status_of_output(command_explain(c)));
 	if (!d)
 		return report_error(r, 0, "unknown option %s", arg);
 	if (d->type == OPT_FLAG && value)

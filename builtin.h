@@ -85,6 +85,8 @@ extern const struct option_desc run_options[];
 extern const struct option_desc qemu_options[];
 extern const struct option_desc test_options[];
 extern const struct option_desc config_options[];
+extern const struct option_desc version_options[];
+extern const struct option_desc help_options[];
 extern const struct option_desc list_options[];
 extern const struct option_desc stop_options[];
 extern const struct option_desc balloon_options[];
