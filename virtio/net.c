@@ -220,12 +220,14 @@ static int net_activate(struct virtio_device *dev)
 	err = net_apply_offloads(n, n->offloads);
 	if (!err && ops->set_pairs)
 		err = ops->set_pairs(n->backend, n->active_pairs);
-	/* A device that is gone has no settings; its link is down. */
-	if (err && !net_link(n->backend))
-		err = 0;
 	for (unsigned int i = 0; i < n->nr_vhosts && !err; i++)
 		if (i < usable_pairs(n))
 			err = vhost_start_pair(n, i);
+	/* A device that is gone takes no settings and no vhost; its link is down. */
+	if (err && !net_link(n->backend)) {
+		vhosts_stop(n);
+		err = 0;
+	}
 	if (!err)
 		err = threads_start(n);
 	if (err) {

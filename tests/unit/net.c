@@ -931,6 +931,30 @@ TEST(net_queue_pairs_are_the_drivers_choice)
 	teardown(&f);
 }
 
+/* A file that knows no ioctl stands for vhost, whose backend is refused. */
+TEST(net_answers_commands_without_vhost_when_the_tap_is_gone)
+{
+	struct fixture f;
+	struct net *n;
+
+	setup_fake(&f, 1);
+	n = f.dev->priv;
+	n->nr_vhosts = 1;
+	vhost_init(&n->vhost[0], f.dev);
+	n->vhost[0].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	driver_ok(&f, CTRL);
+	EXPECT(needs_reset(&f));
+	f.fake->link = false;
+	driver_ok(&f, CTRL);
+	EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
+	ctrl_nr = 0;
+	EXPECT(!command(&f, &commands_list[0]));
+	EXPECT(!virtio_device_pause(f.dev) && !virtio_device_resume(f.dev));
+	EXPECT(!command(&f, &commands_list[0]));
+	EXPECT(virtio_get_status(f.dev) == 15);
+	teardown(&f);
+}
+
 TEST(net_pause_loses_and_repeats_nothing)
 {
 	struct fixture f;
@@ -1610,6 +1634,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
+	  T(net_answers_commands_without_vhost_when_the_tap_is_gone),
 	  T(net_pause_loses_and_repeats_nothing),
 	  T(net_pause_keeps_frames_and_leaves_memory_alone),
 	  T(net_state_survives_and_reset_forgets_it),
