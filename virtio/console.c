@@ -14,7 +14,11 @@
  * it is done, and the ring is looked at again once there is room: by the thread
  * when the stream took some, or when the owner of the functions says so. So a
  * slow reader costs PORT_OUT bytes and no vCPU waits for it; a driver that likes
- * to wait does so in the guest. Input goes into as many receive buffers as the
+ * to wait does so in the guest. To a driver that resets the device all of that is
+ * sent long ago, as to Linux when it powers off: what stands in the rings of
+ * streams is taken at once then, into a buffer that grows for it and shrinks when
+ * it is written. Only then, as it is the one end at which guest memory is sure to
+ * be the driver's still. Input goes into as many receive buffers as the
  * driver has offered; the rest waits for the kick that tells of more.
  *
  * With nobody at the other side, what a driver sends is dropped: a console has
@@ -64,6 +68,8 @@
 #define CONSOLE_CONFIG_LEN sizeof(struct virtio_console_config)
 #define PORT_OUT 0x10000U
 #define PORT_IN 0x4000U
+/* Linux sends as much in a chain. */
+#define PORT_CHAIN 0x8000U
 
 static_assert(CONSOLE_QUEUES <= VIRTIO_MAX_QUEUES, "queues of all ports");
 
@@ -84,7 +90,7 @@ enum {
  * @more: transmitq was left with chains that are not waiting for room
  * @starved: input was offered that found no receive buffer
  * @lost: a positive errno: what the stream did not take is lost
- * @out: a ring of PORT_OUT bytes for the stream, @in: PORT_IN bytes from it
+ * @out: a ring of @out_size bytes for the stream, PORT_OUT if not more; @in: PORT_IN bytes from it
  */
 struct port {
 	struct virtio_console_port opts;
@@ -98,6 +104,7 @@ struct port {
 	u32 tx_done;
 	int lost;
 	u8 *out;
+	u32 out_size;
 	u32 out_pos;
 	u32 out_len;
 	u8 *in;
@@ -188,9 +195,9 @@ static size_t port_put(struct console *c, struct port *p, const u8 *d,
 		return len;
 	if (!p->out_len)
 		console_wake(c);
-	while (done < len && p->out_len < PORT_OUT) {
-		u32 at = (p->out_pos + p->out_len) % PORT_OUT;
-		u32 n = MIN(PORT_OUT - p->out_len, PORT_OUT - at);
+	while (done < len && p->out_len < p->out_size) {
+		u32 at = (p->out_pos + p->out_len) % p->out_size;
+		u32 n = MIN(p->out_size - p->out_len, p->out_size - at);
 
 		n = MIN(n, len - done);
 		memcpy(p->out + at, d + done, n);
@@ -225,7 +232,8 @@ static bool port_take(struct console *c, struct port *p,
 	return true;
 }
 
-static void port_transmit(struct console *c, struct port *p)
+/* Return: whether nothing is left in the queue. */
+static bool port_transmit(struct console *c, struct port *p)
 {
 	struct virtqueue *vq = port_tx(c, p);
 	unsigned int budget = CONSOLE_BUDGET;
@@ -234,7 +242,7 @@ static void port_transmit(struct console *c, struct port *p)
 
 	p->more = false;
 	if (!queue_usable(c, vq))
-		return;
+		return true;
 	do {
 		while (room && budget && virtqueue_pop(vq, &chain) > 0) {
 			budget--;
@@ -254,6 +262,7 @@ static void port_transmit(struct console *c, struct port *p)
 		p->more = true;
 		port_wake(c, p);
 	}
+	return room && !p->more;
 }
 
 /* Input: what the guest receives. Return: how many bytes found a buffer. */
@@ -472,10 +481,31 @@ static void port_lost(struct console *c, struct port *p, int err)
 	       strerror(err));
 }
 
+/* The most there can be of output, with what a driver left behind. */
+static u32 port_out_max(struct console *c, const struct port *p)
+{
+	return PORT_OUT + MAX(port_tx(c, p)->size_max, 2U) * PORT_CHAIN;
+}
+
+/* Either @p->out is empty, or it gets three times as large. Return: whether it is. */
+static bool port_resize(struct port *p, u32 size)
+{
+	u32 old = p->out_size, end = p->out_pos + p->out_len;
+	u8 *out = size == old ? p->out : realloc(p->out, size);
+
+	if (!out)
+		return false;
+	p->out = out;
+	p->out_size = size;
+	if (size > old && end > old)
+		memcpy(out + old, out, end - old);
+	return true;
+}
+
 static void stream_push(struct console *c, struct port *p)
 {
 	while (p->out_len) {
-		u32 len = MIN(p->out_len, PORT_OUT - p->out_pos);
+		u32 len = MIN(p->out_len, p->out_size - p->out_pos);
 		const u8 *d = p->out + p->out_pos;
 		ssize_t n;
 
@@ -488,9 +518,13 @@ static void stream_push(struct console *c, struct port *p)
 			port_lost(c, p, -n);
 			n = p->out_len;
 		}
-		p->out_pos = (p->out_pos + n) % PORT_OUT;
+		p->out_pos = (p->out_pos + n) % p->out_size;
 		p->out_len -= n;
 		console_moved(c);
+	}
+	if (!p->out_len) {
+		p->out_pos = 0;
+		port_resize(p, PORT_OUT);
 	}
 }
 
@@ -532,7 +566,7 @@ static void stream_serve(struct console *c, struct port *p,
 	stream_polled(p->opts.stream, poll);
 	pthread_mutex_lock(&c->lock);
 	stream_push(c, p);
-	if (p->out_len < PORT_OUT)
+	if (p->out_len < p->out_size)
 		port_transmit(c, p);
 	if (poll[0].revents)
 		stream_pull(c, p);
@@ -645,6 +679,7 @@ static int port_create(struct port *p, const struct virtio_console_port *opts)
 		return 0;
 	p->host_open = stream_connected(opts->stream);
 	p->out = malloc(PORT_OUT);
+	p->out_size = PORT_OUT;
 	p->in = malloc(PORT_IN);
 	return p->out && p->in ? 0 : -ENOMEM;
 }
@@ -788,6 +823,24 @@ static int console_activate(struct virtio_device *dev)
 	return err;
 }
 
+static void console_leave(struct virtio_device *dev)
+{
+	struct console *c = dev->priv;
+
+	/* It writes out of what is to grow. */
+	console_stop(c);
+	pthread_mutex_lock(&c->lock);
+	for (unsigned int i = 0; i < c->nr_ports; i++) {
+		struct port *p = &c->port[i];
+
+		if (!p->opts.stream || !p->host_open || port_transmit(c, p))
+			continue;
+		if (!port_resize(p, port_out_max(c, p)) || !port_transmit(c, p))
+			port_lost(c, p, ENOBUFS);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
 static void console_deactivate(struct virtio_device *dev)
 {
 	struct console *c = dev->priv;
@@ -820,7 +873,7 @@ static void console_reset(struct virtio_device *dev)
 
 static void port_save(const struct port *p, struct state_out *out)
 {
-	u32 first = MIN(p->out_len, PORT_OUT - p->out_pos);
+	u32 first = MIN(p->out_len, p->out_size - p->out_pos);
 
 	state_put_u8(out, p->tell);
 	state_put_u8(out, p->ready);
@@ -837,8 +890,10 @@ static void port_save(const struct port *p, struct state_out *out)
 		state_put(out, p->in + p->in_pos, p->in_len);
 }
 
-static int port_restore(struct port *p, struct state_in *in)
+static int port_restore(struct console *c, struct port *p, struct state_in *in)
 {
+	u32 max = p->out ? port_out_max(c, p) : 0;
+
 	p->tell = state_get_u8(in);
 	p->ready = state_get_u8(in) & 1;
 	p->guest_open = state_get_u8(in) & 1;
@@ -848,8 +903,11 @@ static int port_restore(struct port *p, struct state_in *in)
 	if (in->fresh)
 		return state_get_u32(in) || state_get_u32(in) ? -EPROTO : in->err;
 	p->out_pos = 0;
+	p->out_len = 0;
+	if (max && !port_resize(p, max))
+		goto err_empty;
 	p->out_len = state_get_u32(in);
-	if (p->tell & ~TELL_ALL || p->out_len > (p->out ? PORT_OUT : 0))
+	if (p->tell & ~TELL_ALL || p->out_len > max)
 		goto err_empty;
 	if (p->out_len)
 		state_get(in, p->out, p->out_len);
@@ -899,7 +957,7 @@ static int console_restore(struct virtio_device *dev, struct state_in *in)
 		c->rows = rows;
 	}
 	for (unsigned int i = 0; i < c->nr_ports && !err; i++)
-		err = port_restore(&c->port[i], in);
+		err = port_restore(c, &c->port[i], in);
 	pthread_mutex_unlock(&c->lock);
 	return err;
 }
@@ -1029,6 +1087,7 @@ const struct virtio_class virtio_console_class = {
 	.config_read = console_config_read,
 	.config_write = console_config_write,
 	.activate = console_activate,
+	.leave = console_leave,
 	.deactivate = console_deactivate,
 	.queue_notify = console_queue_notify,
 	.reset = console_reset,

@@ -308,6 +308,10 @@ void virtio_set_status(struct virtio_device *dev, u32 value)
 
 	pthread_mutex_lock(&dev->lock);
 	if (!value) {
+		pthread_mutex_lock(&dev->notify_lock);
+		if (dev->active && !dev->paused && dev->class->leave)
+			dev->class->leave(dev);
+		pthread_mutex_unlock(&dev->notify_lock);
 		device_reset(dev);
 		goto out;
 	}

@@ -36,6 +36,9 @@ struct virtio_device;
  * @config_write: may be NULL for read-only; bounds were checked
  * @activate: DRIVER_OK was set; queues are lent until @deactivate. 0 or
  *	-errno, which makes the device need a reset
+ * @leave: the driver resets the active device: a last look at its queues, in memory
+ *	that is still its own, before @deactivate. Not at a pause, a restore or the
+ *	end. May be NULL
  * @deactivate: on return no thread of the device touches a queue. Requests
  *	that were popped are finished or given back by then
  * @reset: the driver reset the device, or it is destroyed: what outlives a
@@ -66,6 +69,7 @@ struct virtio_class {
 	void (*config_write)(struct virtio_device *dev, u32 off, const void *d,
 			     u32 len);
 	int (*activate)(struct virtio_device *dev);
+	void (*leave)(struct virtio_device *dev);
 	void (*deactivate)(struct virtio_device *dev);
 	void (*reset)(struct virtio_device *dev);
 	void (*queue_notify)(struct virtio_device *dev, unsigned int queue);

@@ -855,6 +855,91 @@ TEST(stream_gets_what_was_taken_before_a_reset)
 	close(other[1]);
 }
 
+/* The queue is full of chains, of which each byte tells where it stands. */
+static void fill_queue(struct fixture *f, u32 len)
+{
+	for (u32 i = 0; i < len; i++)
+		f->mem[DATA + i] = i * 7 + i / 251;
+	for (unsigned int i = 0; i < 64 &&
+	     (u16)(f->avail[1] - used_idx(f, 1)) < QUEUE_SIZE; i++) {
+		send_chain(f, len);
+		nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+	}
+}
+
+struct pattern {
+	int fd;
+	u32 len;
+	size_t got;
+	size_t bad;
+};
+
+static void *check_bytes(void *arg)
+{
+	struct pattern *w = arg;
+	static u8 d[0x1000];
+	ssize_t n;
+
+	while ((n = read(w->fd, d, sizeof(d))) > 0) {
+		for (ssize_t i = 0; i < n; i++, w->got++) {
+			u32 at = w->got % w->len;
+
+			w->bad += d[i] != (u8)(at * 7 + at / 251);
+		}
+	}
+	return NULL;
+}
+
+/* A driver that resets has been told that all is sent, and stands by that. */
+TEST(stream_gets_what_a_driver_leaves_in_the_queue)
+{
+	static const struct {
+		u32 chain;
+		bool again;
+		bool fits;
+	} cases[] = { { 0x7fff, false, true }, { 0x7fff, true, true },
+		      { 0x10000, false, false } };
+	const char *name;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct stream_opts s = { .kind = STREAM_FD };
+		struct pattern w = { .len = cases[i].chain };
+		struct state_out so = { 0 };
+		struct state_in si;
+		int fd[2], other[2];
+		struct fixture f;
+		pthread_t reader;
+
+		EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
+		s.in_fd = other[0];
+		s.out_fd = fd[1];
+		w.fd = fd[0];
+		EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+		close(fd[1]);
+		fill_queue(&f, w.len);
+		f.dev.class->leave(&f.dev);
+		EXPECT((used_idx(&f, 1) == f.avail[1]) == cases[i].fits);
+		f.dev.class->deactivate(&f.dev);
+		f.dev.class->reset(&f.dev);
+		EXPECT(!virtio_console_lost(&f.dev, &name) == cases[i].fits);
+		memset(f.mem, 0xee, MEM_SIZE);
+		if (cases[i].again) {
+			f.dev.class->save(&f.dev, &so);
+			si = (struct state_in){ .buf = so.buf, .len = so.len };
+			EXPECT(!f.dev.class->restore(&f.dev, &si));
+			state_out_free(&so);
+		}
+		EXPECT(!pthread_create(&reader, NULL, check_bytes, &w));
+		EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
+		teardown(&f);
+		pthread_join(reader, NULL);
+		EXPECT(!w.bad && (w.got == (size_t)f.avail[1] * w.len) == cases[i].fits);
+		close(fd[0]);
+		close(other[0]);
+		close(other[1]);
+	}
+}
+
 TEST(stream_without_a_reader_drops)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
@@ -1104,6 +1189,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(stream_socket_carries_both_ways),
 	  T(stream_with_a_slow_reader_loses_nothing),
 	  T(stream_gets_what_was_taken_before_a_reset),
+	  T(stream_gets_what_a_driver_leaves_in_the_queue),
 	  T(stream_without_a_reader_drops),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),

@@ -33,6 +33,7 @@ struct echo {
 	u8 config[6];
 	int active;
 	int activations;
+	int leaves;
 	bool fail;
 };
 
@@ -134,6 +135,13 @@ static int echo_activate(struct virtio_device *dev)
 	return 0;
 }
 
+static void echo_leave(struct virtio_device *dev)
+{
+	struct echo *e = dev->priv;
+
+	e->leaves += e->active;
+}
+
 static void echo_deactivate(struct virtio_device *dev)
 {
 	struct echo *e = dev->priv;
@@ -168,6 +176,7 @@ static void echo_destroy(struct virtio_device *dev)
 	.config_read = echo_config_read, \
 	.config_write = echo_config_write, \
 	.activate = echo_activate, \
+	.leave = echo_leave, \
 	.deactivate = echo_deactivate, \
 	.queue_notify = echo_notify, \
 	.destroy = echo_destroy, \
@@ -412,6 +421,34 @@ TEST(virtio_mmio_reset_forgets_everything)
 	teardown(f);
 }
 
+/* Only then are the queues sure to be in memory that is still the driver's. */
+TEST(virtio_leave_is_the_drivers_reset_of_an_active_device_only)
+{
+	struct fixture *f = setup(&echo);
+	const struct device_ops *ops = f->dev->dev.ops;
+	struct echo *e = f->dev->priv;
+	struct state_out out = { 0 };
+	struct state_in in;
+
+	wr(f, VIRTIO_MMIO_STATUS, 0);
+	bring_up(f);
+	EXPECT(!e->leaves);
+	wr(f, VIRTIO_MMIO_STATUS, 0);
+	EXPECT(e->leaves == 1 && !e->active);
+	wr(f, VIRTIO_MMIO_STATUS, 0);
+	bring_up(f);
+	EXPECT(!ops->pause(&f->dev->dev) && !ops->save(&f->dev->dev, &out));
+	wr(f, VIRTIO_MMIO_STATUS, 0);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!ops->restore(&f->dev->dev, &in) && !ops->resume(&f->dev->dev));
+	EXPECT(e->leaves == 1 && e->active == 1);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!ops->restore(&f->dev->dev, &in));
+	EXPECT(e->leaves == 1 && !e->active);
+	state_out_free(&out);
+	teardown(f);
+}
+
 TEST(virtio_mmio_bad_ring_needs_reset)
 {
 	struct fixture *f = setup(&echo);
@@ -624,6 +661,7 @@ TEST_MAIN(T(virtio_mmio_identifies_itself),
 	  T(virtio_mmio_status_cannot_skip_steps),
 	  T(virtio_mmio_answers_a_request),
 	  T(virtio_mmio_reset_forgets_everything),
+	  T(virtio_leave_is_the_drivers_reset_of_an_active_device_only),
 	  T(virtio_mmio_bad_ring_needs_reset),
 	  T(virtio_mmio_bad_chain_is_said_once_a_reset_and_bounded),
 	  T(virtio_mmio_queue_is_fixed_once_ready),
