@@ -158,10 +158,18 @@ static void finish_output(struct kvm *kvm, struct console *c)
 {
 	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
 	unsigned int total_ms = chosen ? FINISH_MS : CUT_MS;
+	unsigned int patience_ms = chosen ? 2000 : 100;
 
 	console_flush(c, kvm, total_ms);
 	if (kvm->ports)
-		virtio_console_flush(kvm->ports, chosen ? 2000 : 100, total_ms);
+		virtio_console_flush(kvm->ports, patience_ms, total_ms);
+	for (struct device *d = kvm->devices; d; d = d->next) {
+		struct virtio_device *dev =
+			container_of(d, struct virtio_device, dev);
+
+		if (d->is_virtio && dev->class == &virtio_vsock_class)
+			virtio_vsock_flush(dev, patience_ms, total_ms);
+	}
 }
 
 static void run_judge(struct outcome *out, const struct run *run,

@@ -31,7 +31,8 @@
  * End: each side says what it will not do any more, receive or send, and both
  * together end the connection (s5.10.6.5). shutdown(2) and end of file stand for
  * that at the UNIX socket. Bytes that the guest sent before it closed are written
- * out even if the guest is gone (CONN_DRAINING). A reset drops everything.
+ * out even if the guest is gone (CONN_DRAINING) or has reset the device; at the
+ * end of a VM virtio_vsock_flush() waits for that. A reset drops everything else.
  *
  * Not supported: SOCK_SEQPACKET, CIDs other than the host's, a connection from
  * one guest to another.
@@ -579,15 +580,16 @@ static bool guest_connects(struct vsock *v, const struct virtio_vsock_hdr *h)
 	return true;
 }
 
-static void guest_resets(struct vsock *v, struct conn *c)
+/* The guest is gone; if @shut is what it said before, the host gets the rest. */
+static void conn_leave(struct vsock *v, struct conn *c, u8 shut)
 {
-	if (c->state == CONN_OPEN && c->guest_shut == SHUTDOWN_ALL && c->len) {
+	if (c->state == CONN_OPEN && (c->guest_shut & shut) == shut) {
 		c->state = CONN_DRAINING;
 		c->due = 0;
 		conn_unhash(c);
-		return;
 	}
-	conn_free(v, c);
+	if (c->state != CONN_DRAINING || !c->len)
+		conn_free(v, c);
 }
 
 static void guest_shuts(struct vsock *v, struct conn *c, u32 flags)
@@ -606,7 +608,7 @@ static void conn_packet(struct vsock *v, struct conn *c,
 	u16 op = le16toh(h->op);
 
 	if (op == VIRTIO_VSOCK_OP_RST) {
-		guest_resets(v, c);
+		conn_leave(v, c, SHUTDOWN_ALL);
 		return;
 	}
 	if (c->state == CONN_RESET)
@@ -1039,23 +1041,22 @@ static void signal_queues(struct vsock *v)
 	v->signal = 0;
 }
 
-/* Return: whether the thread is to end. */
-static bool wait_events(struct vsock *v, int ms)
+/* Return: whether something happened; *@stop: the thread is to end. */
+static bool wait_events(struct vsock *v, int ms, bool *stop)
 {
 	struct epoll_event e[EVENTS_MAX];
-	bool stop = false;
 	int n = epoll_wait(v->epoll_fd, e, EVENTS_MAX, ms);
 
 	v->now = now_ns();
 	for (int i = 0; i < n; i++) {
 		if (e[i].data.u64 == TAG_CONTROL)
-			stop = true;
+			*stop = true;
 		else if (e[i].data.u64 == TAG_LISTENER)
 			host_connects_all(v);
 		else if (e[i].data.u64 >= TAG_KICK + VSOCK_QUEUES)
 			conn_event(v, e[i].data.ptr, e[i].events);
 	}
-	return stop;
+	return n > 0;
 }
 
 static void *vsock_main(void *opaque)
@@ -1073,10 +1074,13 @@ static void *vsock_main(void *opaque)
 		signal_queues(v);
 		if (!more)
 			more = notify_on(v);
-		stop = wait_events(v, more ? 0 : timeout_ms(v));
+		wait_events(v, more ? 0 : timeout_ms(v), &stop);
 		run_timers(v);
 		free_dead(v);
 	}
+	/* What was kicked for last, perhaps together with the end. */
+	run_tx(v);
+	signal_queues(v);
 	return NULL;
 }
 
@@ -1110,16 +1114,43 @@ static void vsock_deactivate(struct virtio_device *dev)
 	v->running = false;
 }
 
+/* All, or all but those of which the host still gets the rest. */
+static void conns_end(struct vsock *v, bool all)
+{
+	struct conn *next;
+
+	for (struct conn *c = LIST_FIRST(&v->all); c; c = next) {
+		next = LIST_NEXT(c, all);
+		if (all)
+			conn_free(v, c);
+		else
+			conn_leave(v, c, VIRTIO_VSOCK_SHUTDOWN_SEND);
+	}
+	free_dead(v);
+}
+
+void virtio_vsock_flush(struct virtio_device *dev, unsigned int patience_ms,
+			unsigned int total_ms)
+{
+	struct vsock *v = dev->priv;
+	u64 end = now_ns() / NSEC_PER_MSEC + total_ms, now;
+	bool stop = false;
+
+	virtio_device_pause(dev);
+	conns_end(v, false);
+	listener_watch(v, false);
+	while (!LIST_EMPTY(&v->all) && (now = now_ns() / NSEC_PER_MSEC) < end &&
+	       wait_events(v, MIN(end - now, patience_ms), &stop))
+		free_dead(v);
+}
+
 static void vsock_reset(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	struct conn *c;
 
 	if (!v)
 		return;
-	while ((c = LIST_FIRST(&v->all)))
-		conn_free(v, c);
-	free_dead(v);
+	conns_end(v, false);
 	v->nr_replies = 0;
 	v->common.tell_reset = false;
 }
@@ -1167,7 +1198,7 @@ static void vsock_destroy(struct virtio_device *dev)
 	if (!v)
 		return;
 	vsock_deactivate(dev);
-	vsock_reset(dev);
+	conns_end(v, true);
 	vsock_unlisten(&v->listener);
 	if (v->epoll_fd >= 0)
 		close(v->epoll_fd);

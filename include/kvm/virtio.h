@@ -309,6 +309,17 @@ struct virtio_vsock_opts {
 	unsigned int max_conns;
 };
 
+/**
+ * virtio_vsock_flush() - let host programs read what the guest sent and closed
+ * @patience_ms: how long without a byte moving is too long
+ * @total_ms: how long is too long in any case
+ *
+ * Pauses the device, which is not to be resumed: other connections have ended.
+ * Context: the main thread, vCPUs stopped.
+ */
+void virtio_vsock_flush(struct virtio_device *dev, unsigned int patience_ms,
+			unsigned int total_ms);
+
 #define VIRTIO_FS_MAX_QUEUES 8
 
 struct fs_host;

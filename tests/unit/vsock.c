@@ -637,6 +637,87 @@ TEST(vsock_bytes_sent_before_a_close_are_not_lost)
 	rig_teardown(r);
 }
 
+/* As at a power-off: programs are ended, then the driver resets the device. */
+TEST(vsock_bytes_sent_before_a_close_outlast_the_driver)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5);
+
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 2));
+	virtio_set_status(r->dev, 0);
+	bring_up(r, VR_NUM);
+	/* The same ports are another connection. */
+	close(open_from_guest(t, r, 1000, 5, l));
+	EXPECT(host_reads_pattern(fd, sent) && host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+struct pattern {
+	int fd;
+	u32 len;
+	bool ok;
+};
+
+static void *read_pattern(void *arg)
+{
+	struct pattern *p = arg;
+
+	for (unsigned int i = 0; i < 100; i++)
+		nap();
+	p->ok = host_reads_pattern(p->fd, p->len) && host_sees_end(p->fd);
+	return NULL;
+}
+
+TEST(vsock_bytes_sent_before_a_close_outlast_the_vm)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	struct pattern p = { .fd = open_from_guest(t, r, 1000, 5, l) };
+	int other = open_from_guest(t, r, 1001, 5, l);
+	pthread_t reader;
+
+	p.len = send_all_credit(t, r, 1000, 5);
+	send_all_credit(t, r, 1001, 5);
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 3));
+	/* Who does not read is waited for a while, who was not closed is not. */
+	virtio_vsock_flush(r->dev, 20, 10000);
+	virtio_vsock_flush(r->dev, 10000, 20);
+	EXPECT(!pthread_create(&reader, NULL, read_pattern, &p));
+	virtio_vsock_flush(r->dev, 10000, 10000);
+	virtio_device_free(r->dev);
+	r->dev = NULL;
+	pthread_join(reader, NULL);
+	EXPECT(p.ok);
+	close(p.fd);
+	close(other);
+	close(l);
+	rig_teardown(r);
+}
+
+/* Its kick may come together with the end. */
+TEST(vsock_takes_what_is_in_the_ring_before_it_stops)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	struct virtio_vsock_hdr h = header(r, RW, 1000, 5);
+
+	h.len = htole32(4);
+	gmem_write(&r->m.g, TX_GPA, &h, HDR);
+	gmem_write(&r->m.g, TX_GPA + HDR, "last", 4);
+	VR_PUT(&r->m, vr_desc(TX), 0, TX_GPA, HDR + 4, 0, 0);
+	vr_publish(&r->m, TX, 0);
+	virtio_device_pause(r->dev);
+	EXPECT(tx_wait(r) && host_reads(fd, "last", 4));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
 TEST(vsock_host_that_closes_unread_bytes_resets)
 {
 	struct rig *r = rig_setup(VR_NUM);
@@ -1052,6 +1133,9 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_half_close_by_the_guest),
 	  T(vsock_half_close_by_the_host),
 	  T(vsock_bytes_sent_before_a_close_are_not_lost),
+	  T(vsock_bytes_sent_before_a_close_outlast_the_driver),
+	  T(vsock_bytes_sent_before_a_close_outlast_the_vm),
+	  T(vsock_takes_what_is_in_the_ring_before_it_stops),
 	  T(vsock_host_that_closes_unread_bytes_resets),
 	  T(vsock_unknown_packets_are_answered_or_dropped),
 	  T(vsock_bad_packets_reset_their_connection),
