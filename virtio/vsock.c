@@ -1059,12 +1059,25 @@ static bool wait_events(struct vsock *v, int ms, bool *stop)
 	return n > 0;
 }
 
+/* While the device was paused, no time went by for the guest. */
+static void move_deadlines(struct vsock *v)
+{
+	u64 paused = now_ns() - v->now;
+	struct conn *c;
+
+	for (unsigned int i = 0; i < TIMERS; i++) {
+		TAILQ_FOREACH(c, &v->timer[i], timer_link)
+			c->deadline += paused;
+	}
+	v->now += paused;
+}
+
 static void *vsock_main(void *opaque)
 {
 	struct vsock *v = opaque;
 	bool more, stop = false;
 
-	v->now = now_ns();
+	move_deadlines(v);
 	while (!stop) {
 		for (unsigned int i = 0; i < VSOCK_QUEUES; i++)
 			virtqueue_set_notify(&v->dev->queue[i], false);
