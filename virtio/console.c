@@ -581,6 +581,7 @@ static bool hangup_is_news(const struct port *p)
 
 static void console_wait(struct console *c, struct pollfd *p)
 {
+	int ms, timeout = -1;
 	u64 v;
 
 	p[0] = (struct pollfd){ .fd = c->wake_fd, .events = POLLIN };
@@ -588,14 +589,16 @@ static void console_wait(struct console *c, struct pollfd *p)
 		const struct port *port = &c->port[i];
 		struct pollfd *at = &p[1 + STREAM_POLL * i];
 
-		if (port->opts.stream && !hangup_is_news(port))
-			stream_poll(port->opts.stream, at,
-				    stream_pull_wanted(c, port), port->out_len);
-		else
+		if (!port->opts.stream || hangup_is_news(port)) {
 			stream_poll_none(at);
+			continue;
+		}
+		ms = stream_poll(port->opts.stream, at,
+				 stream_pull_wanted(c, port), port->out_len);
+		timeout = ms < 0 ? timeout : ms;
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (poll(p, 1 + STREAM_POLL * c->nr_ports, -1) < 0)
+	if (poll(p, 1 + STREAM_POLL * c->nr_ports, timeout) < 0)
 		memset(p, 0, sizeof(*p) * (1 + STREAM_POLL * c->nr_ports));
 	if (p[0].revents && read(c->wake_fd, &v, sizeof(v)) < 0)
 		p[0].revents = 0;

@@ -44,6 +44,7 @@
 #include "kvm/unix.h"
 
 #define CHILD_PATIENCE_MS 2000
+#define COME_PAUSE_MS 100
 #define PTY_PATIENCE_MS 2000
 /* Looks, 5 ms apart, that have to find nothing left for a terminal's reader. */
 #define PTY_EMPTY 10
@@ -52,6 +53,7 @@
  * struct stream - see stream.h
  * @in_fd, @out_fd: -1 when there is none or it has ended; may be equal
  * @come_fd: a listening socket or an inotify, -1 when nobody can come
+ * @come_later: who comes cannot be taken for now, though @come_fd says so
  * @in_ended: nothing more to read, though @in_fd may be open for writing
  * @in_socket, @out_socket: @in_fd, @out_fd is a socket that may block
  * @pid: of the command, or of the shell that removes @opts.arg; 0 without
@@ -63,6 +65,7 @@ struct stream {
 	int in_fd;
 	int out_fd;
 	int come_fd;
+	bool come_later;
 	bool in_ended;
 	bool in_socket;
 	bool out_socket;
@@ -397,16 +400,16 @@ void stream_poll_none(struct pollfd p[STREAM_POLL])
 	p[1] = (struct pollfd){ .fd = -1 };
 }
 
-void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
-		 bool in, bool out)
+int stream_poll(struct stream *s, struct pollfd p[STREAM_POLL], bool in, bool out)
 {
 	bool one = s->in_fd == s->out_fd;
 
 	stream_poll_none(p);
 	if (!stream_connected(s)) {
-		p[0].fd = s->come_fd;
+		p[0].fd = s->come_later ? -1 : s->come_fd;
 		p[0].events = POLLIN;
-		return;
+		s->come_later = false;
+		return p[0].fd < 0 && s->come_fd >= 0 ? COME_PAUSE_MS : -1;
 	}
 	if (stream_readable(s) && (in || one)) {
 		p[0].fd = s->in_fd;
@@ -420,6 +423,7 @@ void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
 		p[1].fd = s->come_fd;
 		p[1].events = POLLIN;
 	}
+	return -1;
 }
 
 static void stream_come(struct stream *s)
@@ -434,8 +438,12 @@ static void stream_come(struct stream *s)
 		return;
 	}
 	fd = accept4(s->come_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		/* Out of descriptors or memory: it stays, and would be seen at once. */
+		s->come_later = errno != EAGAIN && errno != EINTR &&
+				errno != ECONNABORTED;
 		return;
+	}
 	fd_close(&s->in_fd);
 	s->in_fd = fd;
 	s->out_fd = fd;

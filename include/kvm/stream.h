@@ -73,9 +73,10 @@ bool stream_readable(const struct stream *s);
 /**
  * stream_poll() - what to wait for
  * @in, @out: whether there is a wish to read, to write
+ *
+ * Return: how many milliseconds to wait at most, or -1.
  */
-void stream_poll(const struct stream *s, struct pollfd p[STREAM_POLL],
-		 bool in, bool out);
+int stream_poll(struct stream *s, struct pollfd p[STREAM_POLL], bool in, bool out);
 /** stream_poll_none() - nothing, for now */
 void stream_poll_none(struct pollfd p[STREAM_POLL]);
 /** stream_polled() - tell what poll() found: who came, and who left */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -1020,13 +1021,19 @@ TEST(stream_files_are_written_and_read)
 	rmdir(dir);
 }
 
-static int client(const char *path)
+static int client_connect(int fd, const char *path)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+	return connect(fd, (struct sockaddr *)&a, sizeof(a));
+}
+
+static int client(const char *path)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (client_connect(fd, path) == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -1074,6 +1081,43 @@ TEST(stream_unix_takes_one_client_after_another)
 	close(a);
 	EXPECT(!stream_open(&other, "t", &s, NULL));
 	stream_close(other);
+	rmdir(dir);
+}
+
+static u64 cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Without descriptors a client waits, and nothing runs meanwhile. */
+TEST(stream_unix_that_cannot_take_a_client_does_not_spin)
+{
+	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
+	struct stream_opts s = { .kind = STREAM_UNIX, .arg = path };
+	struct rlimit old, none = { 0 };
+	struct fixture f;
+	u64 before;
+	int fd;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	EXPECT(setup_stream(&f, &s) && !getrlimit(RLIMIT_NOFILE, &old));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	none.rlim_max = old.rlim_max;
+	none.rlim_cur = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	close(none.rlim_cur);
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &none));
+	before = cpu_ns();
+	EXPECT(!client_connect(fd, path));
+	nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
+	EXPECT(cpu_ns() - before < 200000000);
+	EXPECT(!setrlimit(RLIMIT_NOFILE, &old));
+	EXPECT(told_open(&f, 1) && says(&f, "hello") && reads(fd, "hello"));
+	close(fd);
+	teardown(&f);
 	rmdir(dir);
 }
 
@@ -1194,6 +1238,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),
 	  T(stream_unix_takes_one_client_after_another),
+	  T(stream_unix_that_cannot_take_a_client_does_not_spin),
 	  T(stream_pty_comes_and_goes),
 	  T(stream_refuses_what_it_cannot_open),
 	  T(rng_fills_bounded_part_of_a_chain))
