@@ -39,6 +39,7 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include "kvm/clock.h"
 #include "kvm/stream.h"
 #include "kvm/thread.h"
 #include "kvm/unix.h"
@@ -311,17 +312,26 @@ int stream_open(struct stream **out, const char *name,
 	return 0;
 }
 
-static void child_wait(pid_t pid)
+/* What a command says at its end has no reader, but it is not to die of that. */
+static void child_wait(struct stream *s)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p[2] = {
+		{ .events = POLLIN }, { .fd = s->in_fd, .events = POLLIN },
+	};
+	u64 end = now_ns() / 1000000 + CHILD_PATIENCE_MS, now;
+	char d[4096];
 
-	p.fd = syscall(SYS_pidfd_open, pid, 0);
-	if (p.fd >= 0) {
-		while (poll(&p, 1, CHILD_PATIENCE_MS) < 0 && errno == EINTR)
-			;
-		close(p.fd);
+	p[0].fd = syscall(SYS_pidfd_open, s->pid, 0);
+	while (p[0].fd >= 0 && (now = now_ns() / 1000000) < end) {
+		if (poll(p, 2, end - now) <= 0)
+			continue;
+		if (p[0].revents)
+			break;
+		if (read(s->in_fd, d, sizeof(d)) <= 0)
+			p[1].fd = -1;
 	}
-	waitpid(pid, NULL, WNOHANG);
+	fd_close(&p[0].fd);
+	waitpid(s->pid, NULL, WNOHANG);
 }
 
 /*
@@ -369,13 +379,15 @@ void stream_close(struct stream *s)
 	if (s->opts.kind == STREAM_PTY && s->out_fd >= 0)
 		pty_wait_read(s);
 	stream_end_out(s);
-	fd_close(&s->in_fd);
+	if (s->opts.kind != STREAM_PIPE)
+		fd_close(&s->in_fd);
 	fd_close(&s->come_fd);
 	fd_close(&s->gone_fd);
 	if (s->linked && !s->pid)
 		unlink(s->opts.arg);
 	if (s->pid)
-		child_wait(s->pid);
+		child_wait(s);
+	fd_close(&s->in_fd);
 	free(s);
 }
 

@@ -189,7 +189,25 @@ TEST(descriptors_of_two_kinds_carry_both_ways)
 	}
 }
 
+/* One that passes on what it reads has much to say when its input ends. */
+TEST(command_that_writes_at_its_end_lives_to_its_end)
+{
+	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64], command[256];
+	struct stream_opts opts = { .kind = STREAM_PIPE, .arg = command };
+	struct stream *s = NULL;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/end", dir);
+	snprintf(command, sizeof(command),
+		 "cat; head -c 300000 /dev/zero && echo end > %s", path);
+	EXPECT(!stream_open(&s, "t", &opts, NULL));
+	EXPECT(stream_write(s, "text", 4) == 4);
+	stream_close(s);
+	EXPECT(!unlink(path) && !rmdir(dir));
+}
+
 TEST_MAIN(T(terminal_that_closes_waits_for_a_slow_reader),
 	  T(terminal_that_closes_does_not_wait_for_a_reader_that_stands),
 	  T(terminal_is_raw_for_who_finds_it_first),
-	  T(descriptors_of_two_kinds_carry_both_ways));
+	  T(descriptors_of_two_kinds_carry_both_ways),
+	  T(command_that_writes_at_its_end_lives_to_its_end));
