@@ -168,11 +168,17 @@ static int open_pipe(struct stream *s, struct report *r)
 /* @opts.arg is ours: it goes when we go, whatever way that is. */
 static int remove_later(struct stream *s, struct report *r)
 {
-	static const char wait[] =
-		"trap '' HUP INT QUIT TERM; read -r x; rm -f -- \"$0\"";
+	char wait[160];
+	struct stat st;
 	int p[2], err;
 
 	s->linked = true;
+	if (lstat(s->opts.arg, &st) < 0)
+		return report_error(r, errno, "port %s: %s", s->name, s->opts.arg);
+	/* But not what somebody else has put there since. */
+	snprintf(wait, sizeof(wait),
+		 "trap '' HUP INT QUIT TERM; read -r x; set -- $(ls -di -- \"$0\" 2>&1);"
+		 "[ \"$1\" = %llu ] && rm -f -- \"$0\"", (unsigned long long)st.st_ino);
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return report_error(r, errno, "port %s: pipe", s->name);
 	s->gone_fd = p[1];

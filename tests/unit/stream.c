@@ -206,8 +206,33 @@ TEST(command_that_writes_at_its_end_lives_to_its_end)
 	EXPECT(!unlink(path) && !rmdir(dir));
 }
 
+/* What took the place of a socket is not ours to remove. */
+TEST(socket_that_was_replaced_stays)
+{
+	for (unsigned int other = 0; other < 2; other++) {
+		char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64], keep[64];
+		struct stream_opts opts = { .kind = STREAM_UNIX, .arg = path };
+		struct stream *s = NULL;
+
+		EXPECT(mkdtemp(dir));
+		snprintf(path, sizeof(path), "%s/a socket", dir);
+		snprintf(keep, sizeof(keep), "%s/kept", dir);
+		EXPECT(!stream_open(&s, "t", &opts, NULL));
+		if (other) {
+			EXPECT(!rename(path, keep));
+			close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+		}
+		stream_close(s);
+		EXPECT((access(path, F_OK) == 0) == other);
+		unlink(path);
+		unlink(keep);
+		EXPECT(!rmdir(dir));
+	}
+}
+
 TEST_MAIN(T(terminal_that_closes_waits_for_a_slow_reader),
 	  T(terminal_that_closes_does_not_wait_for_a_reader_that_stands),
 	  T(terminal_is_raw_for_who_finds_it_first),
 	  T(descriptors_of_two_kinds_carry_both_ways),
-	  T(command_that_writes_at_its_end_lives_to_its_end));
+	  T(command_that_writes_at_its_end_lives_to_its_end),
+	  T(socket_that_was_replaced_stays));
