@@ -180,7 +180,7 @@ static unsigned int tx_gather(struct net_pair *p)
 	return nr;
 
 not_this:
-	virtqueue_rewind(p->txq, 1);
+	virtqueue_unpop(p->txq);
 	return nr;
 }
 
@@ -190,6 +190,7 @@ static bool tx_run(struct net_pair *p)
 	struct net *n = p->net;
 	unsigned int nr;
 	int sent = -ENOLINK;
+	u32 back = 0;
 
 	if (p->tx_full)
 		return false;
@@ -211,7 +212,9 @@ static bool tx_run(struct net_pair *p)
 	}
 	if ((unsigned int)sent < nr) {
 		p->tx_full = true;
-		virtqueue_rewind(p->txq, (u16)(nr - (unsigned int)sent));
+		for (unsigned int i = (unsigned int)sent; i < nr; i++)
+			back += p->tx_frame[i].len + (n->vnet_hdr ? 0 : NET_HDR_LEN);
+		virtqueue_rewind(p->txq, (u16)(nr - (unsigned int)sent), back);
 	}
 	for (int i = 0; i < sent; i++) {
 		p->used[i] = (struct vq_used){ .head = p->tx_head[i] };
@@ -261,7 +264,7 @@ static bool rx_add(struct net_pair *p)
 		rx_compact(p);
 	/* There will not be more of a window: a frame may come as it is. */
 	if (!rx_has_room(p)) {
-		virtqueue_rewind(p->rxq, 1);
+		virtqueue_unpop(p->rxq);
 		p->rx_hurry = true;
 		return false;
 	}
@@ -424,7 +427,7 @@ static void rx_release(struct net_pair *p)
 	iov = rx_pieces(p, &nr);
 	if (b->ops->keep)
 		b->ops->keep(b, p->index, iov, nr);
-	virtqueue_rewind(p->rxq, (u16)(p->buf_end - p->buf_first));
+	virtqueue_rewind(p->rxq, (u16)(p->buf_end - p->buf_first), 0);
 	p->buf_first = 0;
 	p->buf_end = 0;
 	p->iov_first = 0;

@@ -352,9 +352,10 @@ void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
 	used_idx_release(vq);
 }
 
-void virtqueue_rewind(struct virtqueue *vq, u16 nr)
+void virtqueue_rewind(struct virtqueue *vq, u16 nr, u32 out)
 {
 	vq->last_avail -= nr;
+	count_add(&vq->count.out, -(u64)out);
 }
 
 static bool virtqueue_wants_signal(const struct virtqueue *vq)

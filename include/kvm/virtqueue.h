@@ -140,10 +140,11 @@ void virtqueue_push_many(struct virtqueue *vq, const struct vq_used *used,
 
 /**
  * virtqueue_rewind() - the last @nr chains were not popped
+ * @out: bytes of them for the device, as they were counted
  *
  * Only for chains behind which none was pushed.
  */
-void virtqueue_rewind(struct virtqueue *vq, u16 nr);
+void virtqueue_rewind(struct virtqueue *vq, u16 nr, u32 out);
 
 /**
  * virtqueue_signal_due() - whether the driver is to be interrupted now

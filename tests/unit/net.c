@@ -591,6 +591,8 @@ TEST(net_goes_on_after_a_backend_that_was_full)
 	}
 	for (unsigned int i = 0; i < 8; i++)
 		EXPECT(f.fake->sent_len[i] == HDR + 100 + i);
+	/* What was tried several times has been sent once. */
+	EXPECT(f.dev->queue[TXQ].count.out == 8 * (HDR + 100) + 28);
 	teardown(&f);
 }
 
