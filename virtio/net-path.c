@@ -407,6 +407,7 @@ static bool rx_run(struct net_pair *p)
 			break;
 		}
 		rx_deliver(p, (size_t)n);
+		p->short_since = 0;
 		p->pace_rx += (size_t)n;
 		p->pace_frames++;
 		budget--;
@@ -510,12 +511,17 @@ static bool pair_wait(struct net_pair *p, bool block)
 		p->rx_ready = true;
 		return true;
 	}
+	if (!hurry)
+		p->short_since = 0;
+	else if (!p->short_since)
+		p->short_since = now_ns();
 	if (!block)
 		timeout = 0;
 	else if (hurry)
 		timeout = RX_HURRY_MS;
 	n = epoll_wait(p->epfd, ev, ARRAY_SIZE(ev), timeout);
-	if (!n && block && hurry)
+	/* Whatever else there was meanwhile. */
+	if (hurry && now_ns() - p->short_since >= RX_HURRY_MS * 1000000ULL)
 		p->rx_hurry = true;
 	for (int i = 0; i < n; i++) {
 		switch (ev[i].data.u64) {
@@ -637,6 +643,7 @@ int net_pair_start(struct net_pair *p)
 	p->rx_ready = true;
 	p->rx_short = false;
 	p->rx_hurry = false;
+	p->short_since = 0;
 	p->tx_full = false;
 	p->batch = false;
 	p->filter_generation =

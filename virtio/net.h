@@ -54,6 +54,7 @@ struct net_rx_buf {
  * @rx_ready: the backend may have a frame; @tx_full: it takes none for now
  * @link_check: the backend said that nobody is there, or may have
  * @rx_short: too few buffers for the largest frame; @rx_hurry: waited enough
+ * @short_since: when a frame began to wait for more of them, or 0
  * @buf, @iov: chains that were popped, in a window from first to end
  * @window: bytes in it
  * @spill: behind the window, so that a frame that is too long is noticed
@@ -76,6 +77,7 @@ struct net_pair {
 	bool tx_full;
 	bool batch;
 	unsigned int rounds;
+	u64 short_since;
 	u64 pace_since;
 	u64 pace_rx;
 	u64 pace_tx;

@@ -701,6 +701,25 @@ TEST(net_waits_for_buffers_and_goes_on)
 	teardown(&f);
 }
 
+/* Of two small buffers for the largest frame, while there is always something. */
+TEST(net_waits_for_buffers_no_longer_with_events)
+{
+	struct fixture f;
+	bool came = false;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 2, 600);
+	give_frame(&f, 60);
+	for (unsigned int i = 0; i < 1000 && !came; i++) {
+		fake_event(f.fake);
+		nap();
+		came = vr_used_idx(&f.m, RXQ) == 1;
+	}
+	EXPECT(came);
+	teardown(&f);
+}
+
 static u16 config_status(struct fixture *f)
 {
 	__le16 status;
@@ -1631,6 +1650,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_spreads_a_frame_over_mergeable_buffers),
 	  T(net_drops_what_does_not_fit),
 	  T(net_waits_for_buffers_and_goes_on),
+	  T(net_waits_for_buffers_no_longer_with_events),
 	  T(net_link_follows_the_backend),
 	  T(net_control_commands_are_checked),
 	  T(net_needs_reset_after_a_command_without_answer),
