@@ -594,14 +594,19 @@ static int watch_link(struct net_pair *p)
 		.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK,
 	};
 
-	if (p->link_fd < 0) {
-		p->link_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
-				    NETLINK_ROUTE);
-		if (p->link_fd < 0 ||
-		    bind(p->link_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-			return -errno;
+	int fd = p->link_fd, err;
+
+	if (fd < 0) {
+		fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+		if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+			err = -errno;
+			if (fd >= 0)
+				close(fd);
+			return err;
+		}
+		p->link_fd = fd;
 	}
-	return watch(p, p->link_fd, EV_LINK);
+	return watch(p, fd, EV_LINK);
 }
 
 static int watch_all(struct net_pair *p)
