@@ -142,8 +142,13 @@ static bool tap_link(struct net_backend *b)
 
 static int tap_set_offloads(struct net_backend *b, u64 features)
 {
+	const u64 uso = BIT_ULL(VIRTIO_NET_F_GUEST_USO4) |
+			BIT_ULL(VIRTIO_NET_F_GUEST_USO6);
 	unsigned long flags = 0;
 
+	/* The kernel takes both or none. */
+	if ((features & uso) != uso)
+		features &= ~uso;
 	for (unsigned int i = 0; i < ARRAY_SIZE(offloads); i++) {
 		if (features & BIT_ULL(offloads[i].guest))
 			flags |= offloads[i].tun;
