@@ -183,10 +183,11 @@ static int packet_send(struct net_backend *b, unsigned int port,
 		if (sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 			if (errno == EINTR)
 				continue;
-			if (errno == EAGAIN || errno == EWOULDBLOCK ||
-			    errno == ENOBUFS)
+			if (errno == EAGAIN || errno == EWOULDBLOCK)
 				break;
-			if (errno != EMSGSIZE && is_lost(p, errno)) {
+			/* Of ENOBUFS no event tells that it is over: a drop. */
+			if (errno != EMSGSIZE && errno != ENOBUFS &&
+			    is_lost(p, errno)) {
 				set_peer(p, -1);
 				return -ENOLINK;
 			}

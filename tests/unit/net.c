@@ -12,10 +12,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include "kvm/net-uso.h"
 #include "kvm/net.h"
@@ -59,6 +64,7 @@ struct fake {
 	u32 give_len[KEEP];
 	u8 give[KEEP][FRAME_MAX];
 	u64 offloads;
+	unsigned int nr_offloads;
 	unsigned int pairs;
 };
 
@@ -136,6 +142,7 @@ static bool fake_link(struct net_backend *b)
 static int fake_offloads(struct net_backend *b, u64 features)
 {
 	to_fake(b)->offloads = features;
+	to_fake(b)->nr_offloads++;
 	return 0;
 }
 
@@ -786,6 +793,7 @@ static int command(struct fixture *f, const struct command *c)
 	return ack;
 }
 
+#undef CTRL
 #define CTRL (F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_RX_EXTRA) | F(CTRL_VLAN) | \
 	      F(CTRL_MAC_ADDR) | F(GUEST_ANNOUNCE) | F(CTRL_GUEST_OFFLOADS))
 
@@ -849,6 +857,98 @@ TEST(net_control_commands_are_checked)
 	for (unsigned int i = 0; i < ARRAY_SIZE(commands_list); i++)
 		EXPECT(command(&f, &commands_list[i]) == 1);
 	teardown(&f);
+}
+
+TEST(net_offloads_that_stay_are_not_set_again)
+{
+	const struct command set = { .class = 5, .data = { 2 }, .len = 8 };
+	const struct command none = { .class = 5, .len = 8 };
+	struct fixture f;
+	unsigned int before;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | F(GUEST_CSUM));
+	ctrl_nr = 0;
+	before = f.fake->nr_offloads;
+	for (unsigned int i = 0; i < 8; i++)
+		EXPECT(!command(&f, &set) && f.fake->nr_offloads == before);
+	EXPECT(!command(&f, &none) && f.fake->nr_offloads == before + 1);
+	EXPECT(!command(&f, &none) && f.fake->nr_offloads == before + 1);
+	EXPECT(!command(&f, &set) && f.fake->nr_offloads == before + 2);
+	teardown(&f);
+}
+
+static int tun_fd = -1;
+static unsigned long tun_flags;
+static bool no_buffers;
+
+/* In the place of libc's, for a tap device that is none. */
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list ap;
+	void *arg;
+
+	va_start(ap, request);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	switch (fd == tun_fd ? request : 0) {
+	case TUNGETIFF:
+		((struct ifreq *)arg)->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+		return 0;
+	case TUNSETOFFLOAD:
+		tun_flags = (unsigned long)arg;
+		return 0;
+	case TUNSETVNETHDRSZ:
+	case TUNSETVNETLE:
+		return 0;
+	default:
+		return (int)syscall(SYS_ioctl, fd, request, arg);
+	}
+}
+
+TEST(net_tap_takes_datagram_segments_of_both_families_or_none)
+{
+	const u64 four = F(GUEST_CSUM) | F(GUEST_USO4), both = four | F(GUEST_USO6);
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+
+	tun_fd = eventfd(0, EFD_CLOEXEC);
+	EXPECT(!net_tap_adopt(&b, tun_fd, &r));
+	EXPECT(!b->ops->set_offloads(b, both));
+	EXPECT(tun_flags == (TUN_F_CSUM | TUN_F_USO4 | TUN_F_USO6));
+	EXPECT(!b->ops->set_offloads(b, four) && tun_flags == TUN_F_CSUM);
+	EXPECT(!b->ops->set_offloads(b, both & ~four) && !tun_flags);
+	b->ops->close(b);
+	tun_fd = -1;
+}
+
+/* The host's kernel has no memory just now, and will not tell when it has. */
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	if (__atomic_load_n(&no_buffers, __ATOMIC_RELAXED)) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	return syscall(SYS_sendmsg, fd, m, flags);
+}
+
+TEST(net_packet_without_memory_is_a_frame_that_is_lost)
+{
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+	u8 data[60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	int fd[2];
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd));
+	EXPECT(!net_open(&b, &(struct net_opts){ .kind = NET_FD, .fd = fd[0] }, &r));
+	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1 && recv(fd[1], data, 60, 0) == 60);
+	b->ops->close(b);
+	close(fd[1]);
 }
 
 TEST(net_needs_reset_after_a_command_without_answer)
@@ -1653,6 +1753,9 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_waits_for_buffers_no_longer_with_events),
 	  T(net_link_follows_the_backend),
 	  T(net_control_commands_are_checked),
+	  T(net_offloads_that_stay_are_not_set_again),
+	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
+	  T(net_packet_without_memory_is_a_frame_that_is_lost),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
