@@ -8,6 +8,7 @@
  * absent, a mtu that it does not take) is found by net_open(). "mode=KIND" is
  * understood as well, and so is "none". The main thread only.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,18 +41,18 @@ static int get_number(const char *word, const char *value, unsigned int max,
 
 int network_mac(struct net_opts *n, const char *value, struct report *r)
 {
-	unsigned int b[NET_MAC_LEN];
-	int end = 0;
+	const size_t len = 3 * NET_MAC_LEN - 1;
 
-	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2],
-		   &b[3], &b[4], &b[5], &end) != NET_MAC_LEN || value[end] ||
-	    end != 17)
+	for (size_t i = 0; i < len; i++)
+		if (i % 3 == 2 ? value[i] != ':' : !isxdigit((u8)value[i]))
+			return bad_value("mac", value, r);
+	if (value[len])
 		return bad_value("mac", value, r);
-	if (b[0] & 1)
-		return report_error(r, 0, "--network: mac=%s is a group's",
-				    value);
 	for (unsigned int i = 0; i < NET_MAC_LEN; i++)
-		n->mac[i] = (u8)b[i];
+		n->mac[i] = (u8)strtoul(value + 3 * i, NULL, 16);
+	if (n->mac[0] & 1 || strspn(value, "0:") == len)
+		return report_error(r, 0, "--network: mac=%s is %s", value,
+				    n->mac[0] & 1 ? "a group's" : "nobody's");
 	n->has_mac = true;
 	return 0;
 }
@@ -147,15 +148,21 @@ static int set_word(struct net_opts *n, const struct word *w, const char *value,
 	return w->set(n, value, r);
 }
 
-static int parse_word(struct net_opts *n, char *word, struct report *r)
+/* @seen: bits of those that were there already */
+static int parse_word(struct net_opts *n, char *word, u32 *seen, struct report *r)
 {
 	char *value = strchr(word, '=');
 
 	if (value)
 		*value++ = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (!strcmp(word, words[i].name))
-			return set_word(n, &words[i], value, r);
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(word, words[i].name))
+			continue;
+		if (*seen & BIT(i) && words[i].type != JSON_ARRAY)
+			return report_error(r, 0, "--network: %s is there twice", word);
+		*seen |= BIT(i);
+		return set_word(n, &words[i], value, r);
+	}
 	return report_error(r, 0, "--network: unknown word \"%s\"", word);
 }
 
@@ -183,12 +190,25 @@ static int parse_kind(struct net_opts *n, const char *word, struct report *r)
 			    word);
 }
 
+/* @n: behind those that @o has */
+static int network_check(const struct run_options *o, const struct net_opts *n,
+			 struct report *r)
+{
+	if (n->kind == NET_SOCKET && !n->path)
+		return report_error(r, 0, "--network: socket needs path=");
+	for (const struct net_opts *e = o->net; e < n && n->kind == NET_FD; e++)
+		if (e->kind == NET_FD && e->fd == n->fd)
+			return report_error(r, 0, "--network: fd=%d is there twice", n->fd);
+	return 0;
+}
+
 /* Strings live as long as the process: they are the machine's. */
 int opt_network(void *opts, const char *value, struct report *r)
 {
 	struct run_options *o = opts;
 	struct net_opts *n;
 	char *rest, *word;
+	u32 seen = 0;
 	int err;
 
 	if (!strcmp(value, "none") || !strcmp(value, "mode=none"))
@@ -205,10 +225,8 @@ int opt_network(void *opts, const char *value, struct report *r)
 	n->fd = -1;
 	err = parse_kind(n, strsep(&rest, ","), r);
 	while (!err && (word = strsep(&rest, ",")))
-		err = parse_word(n, word, r);
-	if (!err && n->kind == NET_SOCKET && !n->path)
-		err = report_error(r, 0, "--network: socket needs path=");
-	return err;
+		err = parse_word(n, word, &seen, r);
+	return err ? err : network_check(o, n, r);
 }
 
 void network_print(const struct net_opts *o)
@@ -345,8 +363,8 @@ int network_take(struct run_options *o, const struct json_value *v,
 	for (const struct json_value *m = json_first(v); m && !err;
 	     m = json_next(v, m))
 		err = take_member(n, m, r);
-	if (!err && n->kind == NET_SOCKET && !n->path)
-		err = report_error(r, 0, "--network: socket needs path=");
+	if (!err)
+		err = network_check(o, n, r);
 	o->nr_nets += !err;
 	return err;
 }
