@@ -99,7 +99,7 @@ static int resume(struct vm_control *v)
 {
 	int err = kvm_resume(v->kvm);
 
-	if (!err)
+	if (v->kvm->state == KVM_RUNNING)
 		control_event(v->server, "resumed", NULL);
 	return err;
 }
@@ -152,10 +152,19 @@ static void vm_resume(struct control_call *call)
 {
 	struct kvm *kvm = control_kvm(call);
 	struct vm_control *v = call->vm;
+	int err;
 
-	if (kvm && resume(v))
+	if (!kvm)
+		return;
+	if (kvm->state != KVM_PAUSED) {
 		control_refuse(call, "state", NULL, "%s is %s",
 			       v->config->machine.name, state_name(kvm));
+		return;
+	}
+	err = resume(v);
+	if (err)
+		control_refuse(call, "failed", NULL, "%s goes on, without a device: %s",
+			       v->config->machine.name, strerror(-err));
 }
 
 static void vm_reset(struct control_call *call)

@@ -40,7 +40,6 @@
 #include "kvm/thread.h"
 
 #define THREADS_MAX 16
-#define LOG_MAX 8
 #define STAND_IN_NS (10 * 1000000ULL)
 #define PARALLEL_NS (200 * 1000000ULL)
 
@@ -83,7 +82,6 @@ struct fs_threads {
 	unsigned int polling;
 	unsigned int following;
 	unsigned int called;
-	unsigned int nr_said;
 	u64 popped;
 	u64 parallel_ns;
 	bool standing_in;
@@ -327,9 +325,6 @@ int fs_threads_start(struct fs_threads *t)
 	if (!err)
 		err = add_thread(t);
 	pthread_mutex_unlock(&t->lock);
-	if (err)
-		vm_log(t->nr_said++ < LOG_MAX ? dev->log : NULL,
-		       "%s: cannot start: %s", dev->dev.name, strerror(-err));
 	return err;
 }
 

@@ -230,12 +230,8 @@ static int net_activate(struct virtio_device *dev)
 	}
 	if (!err)
 		err = threads_start(n);
-	if (err) {
+	if (err)
 		vhosts_stop(n);
-		if (may_say(n))
-			vm_log(dev->log, "%s: cannot start: %s", dev->dev.name,
-			       strerror(-err));
-	}
 	return err;
 }
 
