@@ -593,7 +593,6 @@ static int watch_link(struct net_pair *p)
 	struct sockaddr_nl addr = {
 		.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK,
 	};
-
 	int fd = p->link_fd, err;
 
 	if (fd < 0) {
