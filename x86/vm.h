@@ -12,10 +12,10 @@
 /**
  * struct arch_vm - the x86 part of a VM
  * @cpuid: what KVM supports, fetched once
+ * @fresh_pci: the bus before a guest could do anything, its devices' functions aside
  * @kept: the descriptors of kernel and initrd, or -1
  * @hotplug: a device, NULL without PCI
  * @ejected: slots that the guest let go of, a bit for each; atomic
- * @fresh_pci: the bus before a guest could do anything, its devices' functions aside
  */
 struct arch_vm {
 	struct x86_mmio_slot mmio[X86_MAX_VIRTIO_MMIO];
@@ -23,10 +23,10 @@ struct arch_vm {
 	struct x86_image image;
 	struct kvm_cpuid2 *cpuid;
 	bool tsc_deadline;
+	struct state_out fresh_pci;
 	int kept[2];
 	struct device *hotplug;
 	u32 ejected;
-	struct state_out fresh_pci;
 };
 
 /** x86_get_cpuid() - KVM_GET_SUPPORTED_CPUID into kvm->arch */
