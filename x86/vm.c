@@ -95,7 +95,8 @@ static int x86_create_irqchip(struct kvm *kvm, struct report *r)
 	 * Messages could have 15 bits (KVM_FEATURE_MSI_EXT_DEST_ID), but a guest
 	 * that is told so uses them for pins as well, where they would be lost.
 	 */
-	if (kvm->machine->nr_cpus > X86_IOAPIC_CPUS)
+	if (kvm->machine->nr_cpus > X86_IOAPIC_CPUS &&
+	    (int)kvm->machine->nr_cpus <= kvm_check_extension(kvm, KVM_CAP_MAX_VCPUS))
 		vm_log(&kvm->log,
 		       "Linux brings up only %u of %u CPUs: KVM's IOAPIC reaches no more",
 		       X86_IOAPIC_CPUS, kvm->machine->nr_cpus);
