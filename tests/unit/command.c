@@ -272,16 +272,28 @@ static bool type_at(struct fixture *f, int terminal, const char *keys)
 	return true;
 }
 
+/* Input is a terminal, typed at by fd[1], of which the guest takes @credit bytes. */
+static struct fixture *setup_keyboard(int fd[2], u32 credit)
+{
+	struct fixture *f = setup();
+
+	/* Without one nothing is heard, which fails the test. */
+	fd[0] = -1;
+	fd[1] = -1;
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
+		printf("# no pipe\n");
+	f->g.in_fd = fd[0];
+	f->g.kind[0] = STREAM_OURS_TTY;
+	f->g.port.main.credit = credit;
+	return f;
+}
+
 TEST(keys_are_heard_and_kept_while_the_command_takes_none)
 {
 	const __le32 taken = htole32(16);
-	struct fixture *f = setup();
 	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 2);
 
-	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK));
-	f->g.in_fd = fd[0];
-	f->g.kind[0] = STREAM_OURS_TTY;
-	f->g.port.main.credit = 2;
 	EXPECT(type_at(f, fd[1], "ab") && !f->g.port.main.credit);
 	EXPECT(type_at(f, fd[1], "cd") && type_at(f, fd[1], "e"));
 	EXPECT(f->g.typed_len == 3 && !memcmp(f->g.typed, "cde", 3));
@@ -302,13 +314,9 @@ TEST(keys_are_heard_and_kept_while_the_command_takes_none)
 TEST(a_terminal_that_goes_is_an_end_behind_what_was_typed)
 {
 	const __le32 taken = htole32(16);
-	struct fixture *f = setup();
 	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 0);
 
-	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK));
-	f->g.in_fd = fd[0];
-	f->g.kind[0] = STREAM_OURS_TTY;
-	f->g.port.main.credit = 0;
 	EXPECT(type_at(f, fd[1], "last"));
 	close(fd[1]);
 	input_serve(&f->g, &f->kvm, true);
