@@ -163,6 +163,9 @@ BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
 $(out)builtin-help.o $(out)san/builtin-help.o: CFLAGS_ALL += $(BUILD_FLAGS)
 $(out)builtin-help.o $(out)san/builtin-help.o: $(out)version
 
+# Under the sanitizers -O2 takes the compiler twice as long, and finds no more.
+$(san-o) $(cmd-y:%.c=$(out)san/%.o) $(unit-y:%=$(out)unit/%) $(out)fs-mount: \
+	private CFLAGS_ALL := $(CFLAGS_ALL:-O2=-O1)
 $(out)san/%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
