@@ -137,8 +137,9 @@ $(out)init/init: $(init-o)
 	$(Q)$(CC) $(target-flags) -nostdlib -static -Wl,--gc-sections -Wl,-s \
 		-Wl,--build-id=none -Wl,-z,noseparate-code -o $@ $^
 
-# A third smaller, and lkvm with it
-HOSTCC ?= $(CC)
+# A third smaller, and lkvm with it. It is made by a program that runs here: of another
+# machine's compilers only clang, without a target, makes one.
+HOSTCC ?= $(if $(target-flags),$(CC),$(if $(CROSS_COMPILE),cc,$(CC)))
 $(out)squeeze: scripts/squeeze.c
 	$(say) "  HOSTCC $@"
 	$(Q)$(HOSTCC) -O2 $(WARN) -o $@ $<
@@ -287,10 +288,15 @@ ifneq ($(wildcard into-tree/run),)
 endif
 	@echo
 	@echo '  O=DIR           build there; nothing is written here'
-	@echo '  CC=clang        or LLVM=1, or CROSS_COMPILE=PREFIX-'
+	@echo '  CC= AR=         other compilers; or LLVM=1, or CROSS_COMPILE=PREFIX-'
+	@echo '  HOSTCC=         for what runs while lkvm is built: CC, or cc with CROSS_COMPILE'
 	@echo '  V=1 W=1         show commands; more warnings'
 	@echo '  WERROR=1        warnings are errors'
 	@echo '  CFLAGS LDFLAGS  -O2 -g1, and nothing'
+	@echo '  TESTFLAGS       more options of lkvm test, for make test'
+	@echo '  bindir          where lkvm is installed: prefix/bin'
+	@echo '  mandir          and its man pages: prefix/share/man'
+	@echo '  compdir         and its completion: prefix/share/bash-completion/completions'
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
