@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# What the Makefile builds with, for which machine, where to, against whose
-# headers, and what is optional. Included by it; sets:
+# What the Makefile builds with, for which machine, where to, and against whose
+# headers. Included by it; sets:
 #
 #   CC AR	the compiler and archiver
 #   arch	which directory is the architecture's
@@ -9,7 +9,6 @@
 #   tree	the kernel tree that this is tools/kvm of, or empty
 #   UAPI	compiler flags: that tree's headers
 #   VERSION	what lkvm version says
-#   have-NAME	y or n, one for each file of feature/
 
 # Make's own defaults do not count. What the user or the kernel's Makefile set
 # does: both are from the environment or the command line.
@@ -57,7 +56,7 @@ ifneq ($(O),)
 endif
 
 tree :=
-ifneq ($(wildcard ../../Kbuild ../../include/uapi/linux/kvm.h),)
+ifeq ($(words $(wildcard ../../Kbuild ../../include/uapi/linux/kvm.h)),2)
   ifeq ($(realpath ../../tools/kvm),$(realpath .))
     tree := ../..
   endif
