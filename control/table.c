@@ -30,7 +30,7 @@ const struct control_cmd control_table[CONTROL_NR] = {
 	[CONTROL_VM_STATUS] = {
 		.name = "vm.status",
 		.help = "what the VM is, and its state",
-		.result = "name, pid, state, cpus, memory, resident, uptime_ms, kernel",
+		.result = "name, pid, state, cpus, memory, resident, uptime_ms, kernel, release",
 	},
 	[CONTROL_VM_STOP] = {
 		.name = "vm.stop",
