@@ -698,7 +698,7 @@ struct run_times {
 /**
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
- * @kvm, @console, @command: from control_attach() to control_detach()
+ * @kvm, @console, @command: from control_attach() on; @kvm until the VM is destroyed
  * @machine: members that machine_put() has put
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes

@@ -139,7 +139,7 @@ typedef void (*control_handler)(struct control_call *call);
 
 /**
  * control_refuse() - the answer is an error
- * @code: one word: "invalid", "state", "unsupported", "failed", "busy"
+ * @code: one word: "invalid", "state", "unsupported", "failed", "busy", "ended"
  * @path: what of the request is meant, as "args.name"; may be NULL
  */
 void control_refuse(struct control_call *call, const char *code,

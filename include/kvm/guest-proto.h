@@ -12,7 +12,7 @@
 #define GUEST_PROTO_MAGIC 0x4d564b4cU
 #define GUEST_PROTO_VERSION 2
 #define GUEST_PROTO_PORT "org.kernel.lkvm.ctl"
-/* Most payload of a frame, and of one that is no GUEST_DATA or GUEST_KLOG */
+/* Most payload of a frame, and of one that is no GUEST_DATA, GUEST_KLOG or GUEST_CONFIG */
 #define GUEST_PROTO_DATA_MAX 0x4000U
 #define GUEST_PROTO_TEXT_MAX 512U
 /* What a side may have under way on a stream before it is given more credit */

@@ -101,7 +101,7 @@ struct testdev_opts {
 /** testdev_create() - ports and memory that kvm-unit-tests use */
 int testdev_create(struct device **out, const struct hw_env *env,
 		   const struct testdev_opts *opts);
-/** reset_create() - port 0xcf9: system reset by bits 1 and 2 */
+/** reset_create() - port 0xcf9: a reset when bit 2 goes from 0 to 1 */
 int reset_create(struct device **out, const struct hw_env *env);
 /** reset_create_forwarded() - the same without a port of its own */
 int reset_create_forwarded(struct device **out, const struct hw_env *env);
@@ -132,7 +132,7 @@ void acpi_pm_event(struct device *dev, unsigned int gpe);
  * struct hotplug_opts - registers that say which PCI slots have changed
  * @raise: make the guest look at them
  * @eject: the guest let go of what is in @slots, a bit for each, which it was
- *	asked to; on a vCPU
+ *	asked to; on a vCPU, or on the main thread when the VM starts over
  */
 struct hotplug_opts {
 	u16 port;

@@ -71,11 +71,9 @@ int io_bus_read(struct io_bus *bus, u64 addr, void *d, unsigned int len);
 int io_bus_write(struct io_bus *bus, u64 addr, const void *d,
 		 unsigned int len);
 
-/**
- * io_read_le() - the value of 1, 2, 4 or 8 little-endian bytes; others give 0
- */
+/** io_read_le() - the value of 0 to 8 little-endian bytes; of more, the first 8 */
 u64 io_read_le(const void *d, unsigned int len);
-/** io_write_le() - store the low @len bytes of @v, 1..8 */
+/** io_write_le() - store the low @len bytes of @v; of more than 8, the first 8 */
 void io_write_le(void *d, unsigned int len, u64 v);
 
 #endif

@@ -29,8 +29,8 @@ struct virtio_device;
  * @config_len: bytes of device configuration
  * @queues: how many of @nr_queues @opts ask for, all if it is NULL. More than that
  *	is for @create to refuse, which finds dev->nr_queues set
- * @create: make the instance in dev->priv out of @opts, which the class
- *	defines in its header. 0 or -errno, reported
+ * @create: make the instance in dev->priv out of @opts, a struct of the class
+ *	below, or NULL of one that has none. 0 or -errno, reported
  * @features: bits offered beyond VERSION_1, EVENT_IDX and INDIRECT_DESC
  * @config_read: fill from @off; bounds were checked
  * @config_write: may be NULL for read-only; bounds were checked
