@@ -42,7 +42,6 @@
 #define TWICE_NS 1000000000ULL
 /* A guest that lives takes a key within that; two at once say nothing. */
 #define TAKEN_NS 250000000ULL
-#define HEARD_NS 10000000000ULL
 #define KEY_INTERRUPT 3
 #define KEY_EOF 4
 /* A chain of the guest's may be as long as its memory. */
@@ -263,7 +262,7 @@ void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 	session_signal(&g->port.main, sig);
 	/* At a terminal somebody is there, who sends another. */
 	if (sig != SIGINT && !g->overdue)
-		g->overdue = now + HEARD_NS;
+		g->overdue = now + SIGNAL_HEARD_NS;
 }
 
 u64 command_overdue(struct guest_command *g, struct kvm *kvm)
@@ -274,7 +273,7 @@ u64 command_overdue(struct guest_command *g, struct kvm *kvm)
 		g->overdue = 0;
 		command_end(g, kvm, g->last_signal);
 	}
-	return g->overdue;
+	return execs_overdue(g, g->overdue);
 }
 
 void command_cut(struct guest_command *g, enum vm_end end, u32 code)

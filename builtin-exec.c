@@ -7,8 +7,9 @@
  * these and our own streams here, so that what of ours blocks, blocks nobody but
  * us. All is as for lkvm run -- CMD: what of ours is a terminal is one terminal
  * in the guest, and raw while we read from it, if output goes there; signals go to
- * the command, and the second of a kind within a second ends us. The answer says how
- * the command ended.
+ * the command, and the second of a kind within a second ends us, as does one that
+ * comes behind the answer. That says how the command ended, or that the VM has not
+ * waited for it: a signal came before it ran or behind its end, or was not taken.
  *
  * A stream ends where it comes from, and then where it goes; who does not want to
  * read any more is told to who writes by the pipe. In place of our own end of a pipe
@@ -266,7 +267,8 @@ static void take_signal(struct exec *x)
 			send_number(x, "guest.resize", NULL, 0, &w);
 		return;
 	}
-	if (si.ssi_signo == x->last_signal && now - x->last_time < TWICE_NS)
+	if (x->answered ||
+	    (si.ssi_signo == x->last_signal && now - x->last_time < TWICE_NS))
 		x->left = true;
 	if (x->left)
 		x->status = 128 + si.ssi_signo;
@@ -298,6 +300,7 @@ static bool take_answer(struct exec *x)
 		x->status = exec_fail(x, "an answer that makes no sense");
 	} else if (json_member(value, "signal")) {
 		x->status = 128 + (json_number_of(value, "signal") & 0x7f);
+		x->left = json_member(value, "error");
 	} else {
 		x->status = json_number_of(value, "exit") & 0xff;
 		why = json_string_of(value, "error");
@@ -347,15 +350,15 @@ static bool flows_serve(struct exec *x, const struct pollfd *p)
 /* Until the answer is there and all output is written */
 int exec_run(struct exec *x)
 {
-	bool answered = false, open = true;
+	bool open = true;
 	struct pollfd p[POLL_NR];
 
 	if (x->keys && !x->lines)
 		terminal_raw();
-	while ((!answered || open) && !x->left) {
+	while ((!x->answered || open) && !x->left) {
 		flows_poll(x, p);
 		p[POLL_VM] = (struct pollfd){
-			.fd = answered ? -1 : lkvm_fd(x->vm), .events = POLLIN,
+			.fd = x->answered ? -1 : lkvm_fd(x->vm), .events = POLLIN,
 		};
 		p[POLL_SIGNAL] = (struct pollfd){
 			.fd = x->signals, .events = POLLIN,
@@ -366,8 +369,8 @@ int exec_run(struct exec *x)
 		if (p[POLL_SIGNAL].revents)
 			take_signal(x);
 		if (p[POLL_VM].revents)
-			answered = take_answer(x);
-		if (answered)
+			x->answered = take_answer(x);
+		if (x->answered)
 			flow_end(&x->flow[GUEST_STDIN]);
 	}
 	terminal_restore();

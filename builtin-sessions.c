@@ -11,7 +11,9 @@
  *
  * The answer comes when the command has ended and all it wrote is in the pipes. A
  * client that is gone takes its command along, as a terminal that hangs up does;
- * when the VM ends each client is told, how its command has ended if it had.
+ * when the VM ends each client is told, how its command has ended if it had. Signals
+ * are as those of the first command, but that the client alone is let go where the VM
+ * would end.
  *
  * Main thread.
  */
@@ -34,6 +36,8 @@
 /**
  * struct guest_exec - one command
  * @fd: by enum guest_stream, ours; -1 once nothing goes there or comes from it
+ * @overdue: when it is left to itself unless the guest has taken @signal by then, 0
+ *	for never
  */
 struct guest_exec {
 	struct control_later later;
@@ -41,6 +45,8 @@ struct guest_exec {
 	struct guest_exec *next;
 	struct session *session;
 	int fd[GUEST_STREAMS];
+	unsigned int signal;
+	u64 overdue;
 };
 
 static void file_close(struct guest_exec *e, unsigned int stream)
@@ -119,7 +125,8 @@ static void input_read(struct guest_exec *e)
 		file_close(e, GUEST_STDIN);
 }
 
-static void exec_answer(struct guest_exec *e)
+/* @left: by that signal, though the command may not have ended; 0 if it has */
+static void exec_answer(struct guest_exec *e, unsigned int left)
 {
 	const struct session *s = e->session;
 	struct json_out o = { 0 };
@@ -127,7 +134,10 @@ static void exec_answer(struct guest_exec *e)
 	/* Who waits for the streams to end is not to wait for the answer first. */
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		file_close(e, i);
-	if (s->state == SESSION_EXITED) {
+	if (left) {
+		json_put_number(&o, "signal", left);
+		json_put_string(&o, "error", "left");
+	} else if (s->state == SESSION_EXITED) {
 		json_put_number(&o, "exit", s->value);
 	} else if (s->state == SESSION_KILLED) {
 		json_put_number(&o, "signal", s->value & 0x7f);
@@ -142,6 +152,25 @@ static void exec_answer(struct guest_exec *e)
 	exec_free(e);
 }
 
+u64 execs_overdue(struct guest_command *g, u64 look)
+{
+	struct guest_exec *e = g->execs;
+
+	while (e) {
+		if (!e->session->unheard)
+			e->overdue = 0;
+		if (e->overdue && now_ns() >= e->overdue) {
+			exec_answer(e, e->signal);
+			e = g->execs;
+			continue;
+		}
+		if (e->overdue && (!look || e->overdue < look))
+			look = e->overdue;
+		e = e->next;
+	}
+	return look;
+}
+
 /* Return: whether that was the end of it; it may have been that of others, too */
 static bool exec_serve(struct guest_exec *e)
 {
@@ -149,7 +178,7 @@ static bool exec_serve(struct guest_exec *e)
 	input_read(e);
 	if (!session_over(e->session) || session_pending(e->session))
 		return false;
-	exec_answer(e);
+	exec_answer(e, 0);
 	return true;
 }
 
@@ -206,7 +235,7 @@ void execs_end(struct guest_command *g)
 		struct guest_exec *e = g->execs;
 
 		if (exec_finish(e, until)) {
-			exec_answer(e);
+			exec_answer(e, 0);
 			continue;
 		}
 		control_answer_error(&e->later, "ended",
@@ -343,11 +372,22 @@ static struct guest_exec *exec_find(struct control_call *call)
 void guest_signal(struct control_call *call)
 {
 	struct guest_exec *e = exec_find(call);
+	unsigned int sig = call->arg[1].number;
+	bool ends = sig == SIGHUP || sig == SIGINT || sig == SIGTERM;
 
 	if (!e)
 		return;
-	session_signal(e->session, call->arg[1].number);
 	command_wake(e->command);
+	if (ends && e->session->state != SESSION_STARTED) {
+		exec_answer(e, sig);
+		return;
+	}
+	session_signal(e->session, sig);
+	/* At a terminal somebody is there, who sends another. */
+	if (ends && sig != SIGINT && !e->overdue) {
+		e->signal = sig;
+		e->overdue = now_ns() + SIGNAL_HEARD_NS;
+	}
 }
 
 void guest_resize(struct control_call *call)

@@ -535,6 +535,8 @@ struct guest_command {
 };
 
 #define COMMAND_OWN 5
+/* A guest that lives takes a SIGTERM or SIGHUP within that. */
+#define SIGNAL_HEARD_NS 10000000000ULL
 #define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
@@ -545,7 +547,8 @@ void command_resize(struct guest_command *g);
 /** command_signal() - we got @sig */
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 /**
- * command_overdue() - end a VM whose guest does not take a signal
+ * command_overdue() - end a VM whose guest does not take a signal, and what lkvm exec
+ * waits for
  * Return: when to look again; 0 if never
  */
 u64 command_overdue(struct guest_command *g, struct kvm *kvm);
@@ -575,6 +578,11 @@ void command_close(struct guest_command *g);
 unsigned int execs_poll(const struct guest_command *g, struct pollfd *p);
 /** execs_serve() - move what can be moved */
 void execs_serve(struct guest_command *g);
+/**
+ * execs_overdue() - let go of whose command the guest does not give a signal
+ * Return: when to look again, @look at the latest; 0 if never
+ */
+u64 execs_overdue(struct guest_command *g, u64 look);
 /** execs_end() - the VM has ended: their clients are told, or how the command did */
 void execs_end(struct guest_command *g);
 /** guest_exec(), guest_signal(), guest_resize() - a control_handler each */
@@ -600,7 +608,7 @@ struct flow {
  * @flow: by enum guest_stream; @theirs: the ends for the VM
  * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
  * @plain: what comes is made readable text; @shell: leaving it is no failure
- * @left: we do not wait for its end any more
+ * @answered: it has ended; @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
  */
 struct exec {
@@ -616,6 +624,7 @@ struct exec {
 	bool escape;
 	bool plain;
 	bool shell;
+	bool answered;
 	bool left;
 	int lost;
 	int status;

@@ -142,6 +142,15 @@ static struct guest_exec *further(struct fixture *f)
 	return e;
 }
 
+/* By its client */
+static void signal_further(struct fixture *f, unsigned int sig)
+{
+	struct vm_control v = { .kvm = &f->kvm, .command = &f->g };
+	struct control_call call = { .vm = &v, .arg[1] = { .number = sig } };
+
+	guest_signal(&call);
+}
+
 static void say_exit(struct fixture *f, u16 session, u32 status)
 {
 	const struct guest_exit e = {
@@ -356,7 +365,7 @@ TEST(a_signal_that_is_not_taken_ends_the_vm)
 	EXPECT(!command_overdue(&f->g, &f->kvm));
 	command_signal(&f->g, &f->kvm, SIGTERM);
 	EXPECT(command_overdue(&f->g, &f->kvm) && !f->kvm.end);
-	passed += HEARD_NS;
+	passed += SIGNAL_HEARD_NS;
 	EXPECT(!command_overdue(&f->g, &f->kvm));
 	EXPECT(f->kvm.end == VM_END_USER && f->kvm.end_code == SIGTERM);
 	teardown(f);
@@ -370,9 +379,66 @@ TEST(a_signal_that_is_taken_is_the_commands)
 	say(f, 0, GUEST_SIGNAL, "", 0);
 	port_run(&f->g.port);
 	EXPECT(!command_overdue(&f->g, &f->kvm));
-	passed += HEARD_NS;
+	passed += SIGNAL_HEARD_NS;
 	EXPECT(!command_overdue(&f->g, &f->kvm) && !f->kvm.end);
 	teardown(f);
+}
+
+TEST(a_signal_that_is_not_taken_ends_who_waits_for_a_further_command)
+{
+	struct fixture *f = setup();
+	struct session *s = further(f)->session;
+
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	signal_further(f, SIGINT);
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	signal_further(f, SIGTERM);
+	EXPECT(command_overdue(&f->g, &f->kvm) && f->g.execs);
+	passed += SIGNAL_HEARD_NS;
+	EXPECT(!command_overdue(&f->g, &f->kvm) && !f->g.execs && !f->kvm.end);
+	EXPECT(!strcmp(answer, "\"signal\":15,\"error\":\"left\""));
+	/* Should the guest come to life, it is hung up on. */
+	EXPECT(s->orphan && s->signals & BIT(SIGHUP));
+	close(f->reader);
+	teardown(f);
+}
+
+TEST(a_signal_that_is_taken_is_the_further_commands)
+{
+	struct fixture *f = setup();
+	struct session *s = further(f)->session;
+
+	signal_further(f, SIGHUP);
+	EXPECT(command_overdue(&f->g, &f->kvm));
+	say(f, s->id, GUEST_SIGNAL, "", 0);
+	port_run(&f->g.port);
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	passed += SIGNAL_HEARD_NS;
+	EXPECT(!command_overdue(&f->g, &f->kvm) && f->g.execs && !*answer);
+	execs_end(&f->g);
+	close(f->reader);
+	teardown(f);
+}
+
+TEST(a_signal_before_and_behind_a_further_command_ends_who_waits)
+{
+	static const enum session_state states[] = {
+		SESSION_SILENT, SESSION_READY, SESSION_EXITED, SESSION_FAILED,
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(states); i++) {
+		struct fixture *f = setup();
+		struct guest_exec *e = further(f);
+
+		e->session->state = states[i];
+		e->session->out[GUEST_STDOUT].len = states[i] == SESSION_EXITED;
+		signal_further(f, SIGUSR1);
+		EXPECT(f->g.execs == e && !*answer);
+		signal_further(f, SIGINT);
+		EXPECT(!f->g.execs && strstr(answer, "\"signal\":2,\"error\":"));
+		close(f->reader);
+		teardown(f);
+	}
 }
 
 /* As of a terminal: reading it gives no more after the end of a line. */
@@ -452,6 +518,9 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),
+	  T(a_signal_that_is_not_taken_ends_who_waits_for_a_further_command),
+	  T(a_signal_that_is_taken_is_the_further_commands),
+	  T(a_signal_before_and_behind_a_further_command_ends_who_waits),
 	  T(what_nobody_has_looked_at_is_output_at_the_end),
 	  T(a_command_that_has_ended_is_answered_at_the_end),
 	  T(a_client_that_does_not_read_is_told_of_no_success),
