@@ -239,8 +239,7 @@ void command_resize(struct guest_command *g)
 		session_resize(&g->port.main, w.ws_row, w.ws_col);
 }
 
-static void command_end(struct guest_command *g, struct kvm *kvm,
-			unsigned int sig)
+void command_end(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 {
 	if (kvm->end != VM_END_NONE)
 		command_cut(g, VM_END_USER, sig);

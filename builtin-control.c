@@ -128,10 +128,12 @@ static void vm_stop(struct control_call *call)
 
 static void vm_kill(struct control_call *call)
 {
-	struct kvm *kvm = control_kvm(call);
+	struct vm_control *v = call->vm;
 
-	if (kvm)
-		kvm_end(kvm, VM_END_USER, SIGKILL);
+	if (v->command)
+		command_end(v->command, v->kvm, SIGKILL);
+	else if (control_kvm(call))
+		kvm_end(v->kvm, VM_END_USER, SIGKILL);
 }
 
 static void vm_pause(struct control_call *call)

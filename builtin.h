@@ -544,6 +544,8 @@ int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 /** command_attach() - the guest's init talks to @g; before devices are made */
 void command_attach(struct guest_command *g, struct kvm *kvm);
 void command_resize(struct guest_command *g);
+/** command_end() - by @sig; if the VM has ended, its output is not waited for */
+void command_end(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 /** command_signal() - we got @sig */
 void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 /**

@@ -160,6 +160,18 @@ static void say_exit(struct fixture *f, u16 session, u32 status)
 	say(f, session, GUEST_EXIT, &e, sizeof(e));
 }
 
+TEST(output_of_a_vm_that_has_ended_is_waited_for_until_it_is_ended_again)
+{
+	struct fixture *f = setup();
+
+	kvm_end(&f->kvm, VM_END_REPORTED, 0);
+	EXPECT(f->kvm.end == VM_END_REPORTED && f->g.cut == VM_END_NONE);
+	command_end(&f->g, &f->kvm, SIGKILL);
+	EXPECT(f->kvm.end == VM_END_REPORTED);
+	EXPECT(f->g.cut == VM_END_USER && f->g.cut_code == SIGKILL);
+	teardown(f);
+}
+
 TEST(what_nobody_has_looked_at_is_output_at_the_end)
 {
 	struct fixture *f = setup();
@@ -521,6 +533,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(a_signal_that_is_not_taken_ends_who_waits_for_a_further_command),
 	  T(a_signal_that_is_taken_is_the_further_commands),
 	  T(a_signal_before_and_behind_a_further_command_ends_who_waits),
+	  T(output_of_a_vm_that_has_ended_is_waited_for_until_it_is_ended_again),
 	  T(what_nobody_has_looked_at_is_output_at_the_end),
 	  T(a_command_that_has_ended_is_answered_at_the_end),
 	  T(a_client_that_does_not_read_is_told_of_no_success),
