@@ -5,8 +5,10 @@
  * Theory of operation: it is a command like that of lkvm exec, but the guest's
  * init has it built in: one end of a stream of files (tree.c), of which the other
  * is here, in a thread, while the main thread waits for the end, for signals and
- * for what the guest has to complain of. The guest is not trusted with more than
- * what it is to send: names of what is below, and modes without set-user-ID.
+ * for what the guest has to complain of. A signal ends that wait: then the stream
+ * ends early, and who makes files of it removes what is not whole. The guest is not
+ * trusted with more than what it is to send: names of what is below, and modes without
+ * set-user-ID.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +122,7 @@ static int copy_open(struct copy *c)
 	c->tree.fd = fd[0];
 	c->tree.complain = complain;
 	c->exec.theirs[c->send ? GUEST_STDIN : GUEST_STDOUT] = fd[1];
-	c->exec.plain = true;
+	c->exec.copy = true;
 	c->exec.tty = -1;
 	if (fcntl(fd[1], F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
@@ -136,7 +138,7 @@ static int copy_judge(struct copy *c, int status)
 		return 0;
 	if (c->tree.broken == -EPROTO)
 		exec_fail(&c->exec, "what it sends are no files");
-	else if (status > 128 && !c->err)
+	else if (status > 128 && (!c->err || c->tree.broken == -EPIPE))
 		exec_fail(&c->exec, "the copy was killed in the guest");
 	else if (!status && c->tree.broken)
 		exec_fail(&c->exec, strerror(-c->tree.broken));

@@ -207,7 +207,7 @@ static void flow_read(struct exec *x, struct flow *f)
 		return;
 	f->pos = 0;
 	f->len = MAX(n, (ssize_t)0);
-	for (size_t i = 0; x->plain && i < f->len; i++)
+	for (size_t i = 0; x->copy && i < f->len; i++)
 		if ((f->buf[i] < 0x20 && f->buf[i] != '\n') || f->buf[i] == 0x7f)
 			f->buf[i] = '?';
 	if (n <= 0)
@@ -267,7 +267,7 @@ static void take_signal(struct exec *x)
 			send_number(x, "guest.resize", NULL, 0, &w);
 		return;
 	}
-	if (x->answered ||
+	if (x->answered || x->copy ||
 	    (si.ssi_signo == x->last_signal && now - x->last_time < TWICE_NS))
 		x->left = true;
 	if (x->left)

@@ -609,7 +609,8 @@ struct flow {
  * struct exec - a command in another process's VM
  * @flow: by enum guest_stream; @theirs: the ends for the VM
  * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
- * @plain: what comes is made readable text; @shell: leaving it is no failure
+ * @copy: of lkvm cp: what comes is made readable text, and the first signal is the
+ *	end; @shell: leaving it is no failure
  * @answered: it has ended; @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
  */
@@ -624,7 +625,7 @@ struct exec {
 	bool keys;
 	bool lines;
 	bool escape;
-	bool plain;
+	bool copy;
 	bool shell;
 	bool answered;
 	bool left;

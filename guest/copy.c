@@ -5,8 +5,11 @@
  * Theory of operation: a child of init that has become the user, as a command
  * does, and then reads files into its standard output or makes them of its
  * standard input (tree.c), so that nothing has to be there in the guest for it.
- * What it could not do it says on its standard error.
+ * What it could not do it says on its standard error. Who makes files does not end by
+ * a signal: the end of its input does that, and then no piece of a file stays.
  */
+#include <asm/signal.h>
+
 #include "kvm/tree.h"
 #include "init.h"
 #include "sys.h"
@@ -34,12 +37,23 @@ static void complain(void *opaque, const char *path, int err)
 	sys_write(2, line, strlen(line));
 }
 
+static void ignore_signals(void)
+{
+	static const u8 asked[] = { SIGHUP, SIGINT, SIGTERM };
+	struct sigaction ign = { .sa_handler = SIG_IGN };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(asked); i++)
+		SYS(__NR_rt_sigaction, asked[i], (long)&ign, 0, sizeof(u64));
+}
+
 int copy_run(const struct config *c)
 {
 	static struct tree t;
 	int err;
 
 	close_others();
+	if (c->put)
+		ignore_signals();
 	/* Not by an initializer: its buffer would be in the binary. */
 	t.complain = complain;
 	t.fd = c->put ? 0 : 1;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The guest's init: the order of what it mounts, how long it waits for what the
- * command left behind, and commands where the kernel has no terminals or users.
+ * command left behind, what a copy leaves, and commands where the kernel has no
+ * terminals or users.
  */
+#include <glob.h>
 #include <stddef.h>
 #include <string.h>
 #include <linux/filter.h>
@@ -15,6 +17,7 @@
 #define sigset_t kernel_sigset_t
 #define timeval kernel_timeval
 #include "../../guest/config.c"
+#include "../../guest/copy.c"
 #include "../../guest/relay.c"
 #include "../../guest/root.c"
 #include "../../guest/run.c"
@@ -80,12 +83,6 @@ char *text_join(char *out, size_t size, const char *a, const char *b,
 {
 	snprintf(out, size, "%s%s%s", a, b ? b : "", c ? c : "");
 	return out;
-}
-
-int copy_run(const struct config *c)
-{
-	(void)c;
-	return 0;
 }
 
 /* The port: what is said of the terminal's bytes, and how much credit is given */
@@ -314,6 +311,45 @@ TEST(what_fails_before_the_command_is_not_its_own)
 	}
 }
 
+static bool is_empty(const char *dir)
+{
+	char pattern[64];
+	glob_t found;
+	int err;
+
+	snprintf(pattern, sizeof(pattern), "%s/.lkvm-cp-*", dir);
+	err = glob(pattern, 0, NULL, &found);
+	globfree(&found);
+	return err == GLOB_NOMATCH;
+}
+
+TEST(a_copy_that_is_cut_off_leaves_nothing)
+{
+	/* A file, and the first two of its 4096 bytes */
+	static const u8 stream[] = { 1, 1, 0xa4, 1, 'x', 0, 0x10, 0, 0, 'a', 'b' };
+	static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+	char dir[] = "/tmp/lkvm-guest-XXXXXX", records[64];
+	const char *what;
+	struct child c;
+	u32 status;
+	int n;
+
+	EXPECT(mkdtemp(dir));
+	n = snprintf(records, sizeof(records), "stdin=pipe%cput=%s/file", 0, dir);
+	EXPECT(!parse(records, n + 1) && !child_start(&c, &config));
+	while (child_started(&c, &what, &status) == 1)
+		;
+	EXPECT(sys_write(c.fd[GUEST_STDIN], stream, sizeof(stream)) == sizeof(stream));
+	for (unsigned int i = 0; i < 1000 && is_empty(dir); i++)
+		usleep(10000);
+	EXPECT(!is_empty(dir));
+	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
+		sys_kill(c.pid, signals[i]);
+	child_close(&c);
+	EXPECT(sys_wait4(c.pid, &n, 0) == c.pid && n == 1 << 8);
+	EXPECT(!rmdir(dir));
+}
+
 TEST(a_kernel_without_terminals_and_users_runs_commands)
 {
 	static const char records[] =
@@ -363,4 +399,5 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),
 	  T(what_fails_before_the_command_is_not_its_own),
+	  T(a_copy_that_is_cut_off_leaves_nothing),
 	  T(a_kernel_without_terminals_and_users_runs_commands))
