@@ -115,7 +115,8 @@ static void vm_stop(struct control_call *call)
 	if (!kvm)
 		return;
 	if (command) {
-		session_signal(&g->port.main, SIGTERM);
+		/* A shell that somebody types at does not mind the other. */
+		session_signal(&g->port.main, v->shell ? SIGHUP : SIGTERM);
 	} else if (!kvm->power_button || acpi_pm_press(kvm->power_button)) {
 		control_refuse(call, "unsupported", NULL,
 			       "the guest does not listen to a power button");

@@ -228,6 +228,7 @@ static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 
 	if (run->has_command)
 		command_attach(&run->command, kvm);
+	run->control.shell = run->o.shell;
 	control_attach(&run->control, kvm, &run->console,
 		       run->has_command ? &run->command : NULL);
 	err = devices_add(kvm, r);

@@ -3,8 +3,9 @@
  * lkvm stop.
  *
  * Theory of operation: the guest is asked to power off: its command gets SIGTERM,
- * a guest without one has its power button pressed. Who has not ended in time,
- * or does not listen, is ended; a process that does not even do that is killed.
+ * a shell SIGHUP, a guest without one has its power button pressed. Who has not ended
+ * in time, or does not listen, is ended; a process that does not even do that is
+ * killed.
  * It returns when the processes are gone. All that are named are asked first and
  * waited for then.
  */

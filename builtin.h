@@ -711,6 +711,7 @@ struct run_times {
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
  * @kvm, @console, @command: from control_attach() on; @kvm until the VM is destroyed
+ * @shell: the command is a shell
  * @machine: members that machine_put() has put
  * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
@@ -727,6 +728,7 @@ struct vm_control {
 	struct kvm *kvm;
 	struct console *console;
 	struct guest_command *command;
+	bool shell;
 	u64 start;
 	bool begun;
 	int up_fd;
