@@ -138,6 +138,8 @@ static int check_request(struct control_call *call, const struct json_value *o,
 	const struct json_value *id = json_member(o, "id");
 	const char *cmd = json_string_of(o, "cmd");
 
+	if (cmd)
+		call->cmd = find_command(cmd);
 	if (o->type != JSON_OBJECT)
 		return refuse(e, "invalid", NULL, "not an object");
 	if (!id || id->type != JSON_NUMBER || !id->whole || id->negative)
@@ -150,22 +152,22 @@ static int check_request(struct control_call *call, const struct json_value *o,
 		return refuse(e, "invalid", path, "unknown key");
 	if (!cmd)
 		return refuse(e, "invalid", "cmd", "not a string");
-	call->cmd = find_command(cmd);
 	if (!call->cmd)
 		return refuse(e, "unknown-command", "cmd", "no command %.64s", cmd);
 	return check_args(call, json_member(o, "args"), path, e);
 }
 
+/* Its own are those that have come, whatever else is wrong with it. */
 static int check_files(struct control_call *call, struct control_error *e)
 {
 	struct control_client *c = call->client;
-	unsigned int nr = call->cmd->nr_fds, nr_given = c->nr_fds;
+	unsigned int nr = call->cmd ? call->cmd->nr_fds : 0, nr_given = c->nr_fds;
 
 	if (!nr)
 		return 0;
 	memcpy(call->fd, c->fd, c->nr_fds * sizeof(int));
 	c->nr_fds = 0;
-	if (nr_given == nr)
+	if (nr_given == nr || e->code)
 		return 0;
 	return refuse(e, "invalid", NULL, "%s takes %u files with it",
 		      call->cmd->name, nr);
@@ -224,6 +226,7 @@ void request_run(struct control_client *c, char *line, size_t len)
 	};
 	struct control_error e = { 0 };
 	char path[80];
+	bool bad;
 
 	for (unsigned int i = 0; i < CONTROL_FDS_MAX; i++)
 		call.fd[i] = -1;
@@ -232,7 +235,8 @@ void request_run(struct control_client *c, char *line, size_t len)
 		client_error(c, &e);
 		return;
 	}
-	if (check_request(&call, doc.value, path, &e) || check_files(&call, &e))
+	bad = check_request(&call, doc.value, path, &e);
+	if (check_files(&call, &e) || bad)
 		client_error(c, &e);
 	else
 		call_run(&call);

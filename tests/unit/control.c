@@ -110,6 +110,32 @@ static void say(int fd, const char *text)
 	}
 }
 
+/* With one end of a pair of sockets. Return: the other one */
+static int say_with_file(int fd, const char *text)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct iovec iov = { (void *)text, strlen(text) };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	int pair[2] = { -1, -1 };
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -1;
+	control.align.cmsg_level = SOL_SOCKET;
+	control.align.cmsg_type = SCM_RIGHTS;
+	control.align.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.align), pair, sizeof(int));
+	if (sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		printf("# cannot send a file\n");
+	close(pair[0]);
+	return pair[1];
+}
+
 static char heard[0x10000];
 
 /* Whether what comes from @fd has @what in it; all of it is in @heard then */
@@ -215,6 +241,33 @@ TEST(control_refuses_what_is_not_in_the_table)
 	}
 	say(fd, "{\"id\":8,\"cmd\":\"vm.status\"}\n");
 	EXPECT(hears(&vm, fd, "{\"id\":8,\"ok\""));
+	close(fd);
+	control_server_destroy(vm.server);
+}
+
+TEST(control_closes_the_files_of_what_it_refuses)
+{
+	static const char *const bad[] = {
+		"{\"id\":1,\"cmd\":\"console.open\",\"x\":1}\n",
+		"{\"id\":1,\"cmd\":\"console.open\",\"args\":{\"x\":1}}\n",
+		"{\"id\":1,\"cmd\":\"guest.exec\"}\n",
+		"{\"cmd\":\"console.open\"}\n",
+	};
+	struct vm vm;
+	int fd, file;
+
+	EXPECT(!vm_open(&vm, "a", NULL));
+	fd = client(t, &vm);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		file = say_with_file(fd, bad[i]);
+		EXPECT(hears(&vm, fd, "\"invalid\""));
+		EXPECT(is_closed(&vm, file));
+		close(file);
+	}
+	/* And the next one has its own. */
+	file = say_with_file(fd, "{\"id\":2,\"cmd\":\"console.open\"}\n");
+	EXPECT(hears(&vm, fd, "this VM cannot do console.open"));
+	close(file);
 	close(fd);
 	control_server_destroy(vm.server);
 }
@@ -426,6 +479,7 @@ TEST(control_watches_what_it_is_given)
 TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_name_is_taken_once),
 	  T(control_refuses_what_is_not_in_the_table),
+	  T(control_closes_the_files_of_what_it_refuses),
 	  T(control_is_blocked_by_nobody),
 	  T(control_idle_clients_make_room),
 	  T(control_events_are_counted_when_lost),
