@@ -135,6 +135,14 @@ int unix_bind(const struct sockaddr_un *a, int type, int backlog)
 	return err;
 }
 
+void unix_unlink(const char *path, const struct stat *made)
+{
+	struct stat st;
+
+	if (!lstat(path, &st) && st.st_dev == made->st_dev && st.st_ino == made->st_ino)
+		unlink(path);
+}
+
 int unix_listen(const struct sockaddr_un *a, int type, int backlog)
 {
 	int lock = unix_lock(a), fd;

@@ -600,6 +600,7 @@ static int server_listen(struct control_server *s, struct report *r)
 	if (fd < 0)
 		return report_error(r, -fd, "control socket %s", path);
 	s->watch = (struct control_watch){ fd, server_accept };
+	lstat(path, &s->made);
 	if (control_watch_add(s, &s->watch, EPOLLIN) < 0)
 		return report_error(r, errno, "control socket %s: epoll", path);
 	return 0;
@@ -636,7 +637,7 @@ void control_server_destroy(struct control_server *s)
 		client_close(c);
 	bury_clients(s);
 	if (s->watch.fd >= 0) {
-		unlink(s->opts.address.sun_path);
+		unix_unlink(s->opts.address.sun_path, &s->made);
 		close(s->watch.fd);
 	}
 	if (s->epoll >= 0)

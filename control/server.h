@@ -3,6 +3,7 @@
 #ifndef CONTROL__SERVER_H
 #define CONTROL__SERVER_H
 
+#include <sys/stat.h>
 #include "kvm/control.h"
 
 struct epoll_event;
@@ -45,6 +46,7 @@ struct control_client {
  * @deaf: until when nobody is accepted, as there was no descriptor for one more
  *	client; 0 if somebody is
  * @seq: of the last event
+ * @made: the socket's file, so that no other is removed
  */
 struct control_server {
 	struct control_opts opts;
@@ -59,6 +61,7 @@ struct control_server {
 	u64 deaf;
 	u64 clock;
 	u64 seq;
+	struct stat made;
 };
 
 /** struct control_error - @has_id: the request could be read that far */

@@ -26,7 +26,6 @@
 int vsock_listen(struct vsock_listener *l, const char *path, struct report *r)
 {
 	struct sockaddr_un addr;
-	struct stat st;
 	int err = unix_address(&addr, path);
 
 	memset(l, 0, sizeof(*l));
@@ -39,23 +38,16 @@ int vsock_listen(struct vsock_listener *l, const char *path, struct report *r)
 		err = l->fd;
 	if (err)
 		return report_error(r, -err, "vsock socket %s", path);
-	/* Without it the file stays behind at the end. */
-	if (!lstat(path, &st)) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
-	}
+	lstat(path, &l->made);
 	memcpy(l->path, path, strlen(path) + 1);
 	return 0;
 }
 
 void vsock_unlisten(struct vsock_listener *l)
 {
-	struct stat st;
-
 	if (l->fd < 0)
 		return;
-	if (!lstat(l->path, &st) && st.st_dev == l->dev && st.st_ino == l->ino)
-		unlink(l->path);
+	unix_unlink(l->path, &l->made);
 	close(l->fd);
 	l->fd = -1;
 }

@@ -32,13 +32,12 @@ bool vsock_tell_reset(struct virtio_device *dev, struct vq_chain *chain);
  * struct vsock_listener - the socket that host programs connect to
  * @fd: non-blocking, or -1
  * @path: of the socket; PATH_PORT are those that guests connect to
- * @dev, @ino: the file that was made, so that no other is removed
+ * @made: the file, so that no other is removed
  */
 struct vsock_listener {
 	int fd;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	dev_t dev;
-	ino_t ino;
+	struct stat made;
 };
 
 /**

@@ -2,6 +2,7 @@
 #ifndef KVM__UNIX_H
 #define KVM__UNIX_H
 
+#include <sys/stat.h>
 #include <sys/un.h>
 
 /*
@@ -38,5 +39,12 @@ int unix_remove_stale(const struct sockaddr_un *a, int type);
 int unix_bind(const struct sockaddr_un *a, int type, int backlog);
 /** unix_listen() - unix_bind() with the lock */
 int unix_listen(const struct sockaddr_un *a, int type, int backlog);
+/**
+ * unix_unlink() - remove the file at @path, if it still is the one that was made
+ * @made: what lstat() has said of that; zeroes if nothing
+ *
+ * Context: the socket is open yet, so that no other file can be like it.
+ */
+void unix_unlink(const char *path, const struct stat *made);
 
 #endif

@@ -210,6 +210,22 @@ TEST(control_name_is_taken_once)
 	control_server_destroy(b.server);
 }
 
+/* As after somebody has removed the file of a VM that runs */
+TEST(control_socket_of_another_stays)
+{
+	struct vm a, b;
+	int fd;
+
+	EXPECT(!vm_open(&a, "a", NULL));
+	EXPECT(!unlink(a.address.sun_path));
+	EXPECT(!vm_open(&b, "a", NULL));
+	control_server_destroy(a.server);
+	fd = client(t, &b);
+	close(fd);
+	control_server_destroy(b.server);
+	EXPECT(access(b.address.sun_path, F_OK) < 0);
+}
+
 TEST(control_refuses_what_is_not_in_the_table)
 {
 	static const char *const bad[][2] = {
@@ -478,6 +494,7 @@ TEST(control_watches_what_it_is_given)
 
 TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_name_is_taken_once),
+	  T(control_socket_of_another_stays),
 	  T(control_refuses_what_is_not_in_the_table),
 	  T(control_closes_the_files_of_what_it_refuses),
 	  T(control_is_blocked_by_nobody),
