@@ -47,6 +47,13 @@
 /* A chain of the guest's may be as long as its memory. */
 #define DRAIN_NS 1000000000ULL
 
+bool fd_is_ready(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 void command_wake(void *opaque)
 {
 	struct guest_command *g = opaque;
@@ -112,10 +119,15 @@ static void command_yield(void *opaque)
 	pthread_mutex_unlock(&g->lock);
 }
 
-static void command_note(void *opaque, const char *text)
+static void command_note(void *opaque, const struct session *s, u8 stream, const char *text)
 {
-	(void)opaque;
-	fprintf(stderr, "lkvm: guest: %s\n", text);
+	int fd = STDERR_FILENO;
+
+	/* A client's has nothing in it yet. */
+	if (s->id)
+		fd = execs_file(opaque, s, stream);
+	if (!s->id || fd_is_ready(fd, POLLOUT))
+		dprintf(fd, "lkvm: guest: %s\n", text);
 }
 
 static void command_klog(void *opaque, const void *d, size_t len)
@@ -284,7 +296,7 @@ void command_cut(struct guest_command *g, enum vm_end end, u32 code)
 /* Output: as much as goes without waiting, stream by stream. */
 static void output_write(struct guest_command *g, unsigned int stream)
 {
-	struct pollfd p = { .fd = g->fd[stream], .events = POLLOUT };
+	int fd = g->fd[stream];
 
 	for (;;) {
 		size_t len = g->whole[stream] ? GUEST_PROTO_WINDOW : PIPE_BUF;
@@ -293,13 +305,13 @@ static void output_write(struct guest_command *g, unsigned int stream)
 
 		if (!len)
 			return;
-		if (p.fd >= 0 && !g->whole[stream] && poll(&p, 1, 0) <= 0)
+		if (fd >= 0 && !g->whole[stream] && !fd_is_ready(fd, POLLOUT))
 			return;
-		n = p.fd < 0 ? -1 : write(p.fd, d, len);
-		if (n < 0 && p.fd >= 0 && (errno == EINTR || errno == EAGAIN))
+		n = fd < 0 ? -1 : write(fd, d, len);
+		if (n < 0 && fd >= 0 && (errno == EINTR || errno == EAGAIN))
 			return;
 		/* Who does not want to read more is no error; a full disk is. */
-		if (n < 0 && p.fd >= 0 && errno != EPIPE && !g->lost) {
+		if (n < 0 && fd >= 0 && errno != EPIPE && !g->lost) {
 			g->lost = errno;
 			g->lost_stream = stream;
 		}

@@ -77,8 +77,6 @@ static void exec_gone(struct control_later *l)
 /* O_NONBLOCK is shared with the client, who may take it back at any time. */
 static void output_write(struct guest_exec *e, unsigned int stream)
 {
-	struct pollfd p = { .fd = e->fd[stream], .events = POLLOUT };
-
 	for (;;) {
 		size_t len = PIPE_BUF;
 		const u8 *d = session_output(e->session, stream, &len);
@@ -86,7 +84,7 @@ static void output_write(struct guest_exec *e, unsigned int stream)
 
 		if (session_output_ended(e->session, stream))
 			file_close(e, stream);
-		if (!len || (p.fd >= 0 && poll(&p, 1, 0) <= 0))
+		if (!len || (e->fd[stream] >= 0 && !fd_is_ready(e->fd[stream], POLLOUT)))
 			return;
 		n = write(e->fd[stream], d, len);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -110,12 +108,11 @@ static void input_read(struct guest_exec *e)
 {
 	u8 d[GUEST_PROTO_DATA_MAX];
 	size_t room = session_input_room(e->session);
-	struct pollfd p = { .fd = e->fd[GUEST_STDIN], .events = POLLIN };
 	ssize_t n;
 
 	if (e->session->input_refused)
 		file_close(e, GUEST_STDIN);
-	if (!room || e->fd[GUEST_STDIN] < 0 || poll(&p, 1, 0) <= 0)
+	if (!room || !fd_is_ready(e->fd[GUEST_STDIN], POLLIN))
 		return;
 	n = read(e->fd[GUEST_STDIN], d, room);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -188,6 +185,14 @@ void execs_serve(struct guest_command *g)
 
 	while (e)
 		e = exec_serve(e) ? g->execs : e->next;
+}
+
+int execs_file(const struct guest_command *g, const struct session *s, u8 stream)
+{
+	for (const struct guest_exec *e = g->execs; e; e = e->next)
+		if (e->session == s)
+			return e->fd[stream];
+	return -1;
 }
 
 unsigned int execs_poll(const struct guest_command *g, struct pollfd *p)

@@ -556,6 +556,8 @@ void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig);
 u64 command_overdue(struct guest_command *g, struct kvm *kvm);
 /** command_cut() - the VM has ended, and its output is not waited for */
 void command_cut(struct guest_command *g, enum vm_end end, u32 code);
+/** fd_is_ready() - for @events of poll(2); -1 never is */
+bool fd_is_ready(int fd, short events);
 /** command_wake() - the main thread is to call command_serve(); any thread */
 void command_wake(void *command);
 struct pollfd;
@@ -576,6 +578,8 @@ void command_close(struct guest_command *g);
 
 /* builtin-sessions.c: further commands, for lkvm exec. */
 
+/** execs_file() - where @stream of @s goes, -1 for nowhere */
+int execs_file(const struct guest_command *g, const struct session *s, u8 stream);
 /** execs_poll() - as command_poll() */
 unsigned int execs_poll(const struct guest_command *g, struct pollfd *p);
 /** execs_serve() - move what can be moved */

@@ -207,15 +207,16 @@ static void handle_error(struct session *s, size_t len)
 	clean_text(s->text, sizeof(s->text), s->port->small + 4, len - 4);
 }
 
-static void handle_note(struct session_port *p, size_t len)
+static void handle_note(struct session *s, u8 stream, size_t len)
 {
+	struct session_port *p = s->port;
 	char text[GUEST_PROTO_TEXT_MAX + 1];
 
-	if (p->nr_notes == SESSION_NOTES_MAX)
+	if (s->nr_notes == SESSION_NOTES_MAX)
 		return;
-	p->nr_notes++;
+	s->nr_notes++;
 	clean_text(text, sizeof(text), p->small, len);
-	p->ops.note(p->ops.opaque, text);
+	p->ops.note(p->ops.opaque, s, stream, text);
 }
 
 /* Whose frame is being read; NULL when there is no such session */
@@ -253,7 +254,7 @@ static void handle(struct session_port *p)
 		handle_error(s, len);
 		break;
 	case GUEST_NOTE:
-		handle_note(p, len);
+		handle_note(s, stream, len);
 		break;
 	case GUEST_SIGNAL:
 		s->unheard = false;

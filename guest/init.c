@@ -77,10 +77,10 @@ static void fill_descriptors(void)
 		sys_close(fd);
 }
 
-void send_notes(struct port *p, const struct notes *n)
+void send_notes(struct port *p, const struct notes *n, struct frame_of of)
 {
 	for (size_t at = 0; at < n->len; at += strlen(n->text + at) + 1)
-		port_put(p, (struct frame_of){ GUEST_NOTE, 0, 0 }, n->text + at,
+		port_put(p, of, n->text + at,
 			 MIN(strlen(n->text + at),
 			     (size_t)GUEST_PROTO_TEXT_MAX));
 }
@@ -133,7 +133,7 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 	if (user_is_another(c) && !users_known())
 		note(n, "the kernel has no MULTIUSER: root runs the command", NULL,
 		     NULL);
-	send_notes(p, n);
+	send_notes(p, n, (struct frame_of){ GUEST_NOTE, 0, 0 });
 }
 
 void init_main(const long *stack)
@@ -167,7 +167,7 @@ void init_main(const long *stack)
 	if (!root_settle(&config))
 		note(&notes, "what has no end was left: disks may lack what was written",
 		     NULL, NULL);
-	send_notes(&port, &notes);
+	send_notes(&port, &notes, (struct frame_of){ GUEST_NOTE, 0, 0 });
 	init_report(&port, 0, status);
 	port_drain(&port);
 	wait_for_end();

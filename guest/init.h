@@ -302,8 +302,8 @@ void sessions_init(void);
 
 /* init.c */
 
-/** send_notes() - GUEST_NOTE of each of them */
-void send_notes(struct port *p, const struct notes *n);
+/** send_notes() - each of them; @of: GUEST_NOTE, and whose */
+void send_notes(struct port *p, const struct notes *n, struct frame_of of);
 /** init_report() - GUEST_EXIT of @session with a wait4() status */
 void init_report(struct port *p, u16 session, int status);
 /** init_fail() - GUEST_ERROR of the first command; then the machine ends */

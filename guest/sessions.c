@@ -141,6 +141,7 @@ static struct relay *session_new(struct sessions *s, u16 id)
 
 static void session_run(struct sessions *s, struct relay *r)
 {
+	struct frame_of of = { GUEST_NOTE, GUEST_STDERR, r->session };
 	struct notes n = { .len = 0 };
 	int err = 0;
 
@@ -159,7 +160,9 @@ static void session_run(struct sessions *s, struct relay *r)
 	if (directory_is_covered(r->config->cwd))
 		note(&n, r->config->cwd + 1,
 		     " is not seen in the guest: the command is in /", NULL);
-	send_notes(s->port, &n);
+	if (r->config->stream[2] == KIND_TTY)
+		of.stream = GUEST_TERMINAL;
+	send_notes(s->port, &n, of);
 }
 
 /* Records of a command that is to be, @more of one that is known, or has failed */

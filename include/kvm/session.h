@@ -37,15 +37,18 @@ struct session_ring {
 	bool tell_refused;
 };
 
+struct session;
+
 /**
  * struct session_ops - what a port calls
  * @wake: port_run() is due; any thread, perhaps with a lock of a device
- * @note: a line for the user, at most SESSION_NOTES_MAX of them
+ * @note: a line for the user of @s, at most SESSION_NOTES_MAX of them; @stream is
+ *	where errors of it go
  * @klog: bytes of the guest's kernel log
  */
 struct session_ops {
 	void (*wake)(void *opaque);
-	void (*note)(void *opaque, const char *text);
+	void (*note)(void *opaque, const struct session *s, u8 stream, const char *text);
 	void (*klog)(void *opaque, const void *d, size_t len);
 	void *opaque;
 };
@@ -82,6 +85,7 @@ struct session {
 	u32 signals;
 	bool unheard;
 	bool told;
+	unsigned int nr_notes;
 };
 
 /**
@@ -106,7 +110,6 @@ struct session_port {
 	size_t have;
 	u32 left;
 	u8 small[GUEST_PROTO_TEXT_MAX];
-	unsigned int nr_notes;
 	u32 window;
 	u32 features;
 	struct session main;

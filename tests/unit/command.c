@@ -202,6 +202,21 @@ TEST(a_command_that_has_ended_is_answered_at_the_end)
 	teardown(f);
 }
 
+TEST(a_note_about_a_further_command_is_its_clients)
+{
+	static const char text[] = "lkvm: guest: text\n";
+	struct fixture *f = setup();
+	struct guest_exec *e = further(f);
+	char d[64] = "";
+
+	command_note(&f->g, e->session, GUEST_TERMINAL, "nowhere");
+	command_note(&f->g, e->session, GUEST_STDOUT, "text");
+	EXPECT(read(f->reader, d, sizeof(d)) == sizeof(text) - 1 && !strcmp(d, text));
+	execs_end(&f->g);
+	close(f->reader);
+	teardown(f);
+}
+
 /* All of it is in the ring, and in the pipe there is no room. */
 TEST(a_client_that_does_not_read_is_told_of_no_success)
 {
@@ -536,6 +551,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(output_of_a_vm_that_has_ended_is_waited_for_until_it_is_ended_again),
 	  T(what_nobody_has_looked_at_is_output_at_the_end),
 	  T(a_command_that_has_ended_is_answered_at_the_end),
+	  T(a_note_about_a_further_command_is_its_clients),
 	  T(a_client_that_does_not_read_is_told_of_no_success),
 	  T(a_command_that_ended_without_a_look_is_answered_late),
 	  T(a_command_that_runs_is_cut_off_at_the_end))

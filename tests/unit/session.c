@@ -13,6 +13,8 @@ struct fixture {
 	unsigned int wakes;
 	unsigned int notes;
 	char note[600];
+	const struct session *noted;
+	u8 note_stream;
 	size_t klog;
 };
 
@@ -21,11 +23,13 @@ static void on_wake(void *opaque)
 	((struct fixture *)opaque)->wakes++;
 }
 
-static void on_note(void *opaque, const char *text)
+static void on_note(void *opaque, const struct session *s, u8 stream, const char *text)
 {
 	struct fixture *f = opaque;
 
 	f->notes++;
+	f->noted = s;
+	f->note_stream = stream;
 	snprintf(f->note, sizeof(f->note), "%s", text);
 }
 
@@ -147,6 +151,20 @@ static u32 le(const u8 *d)
 
 	memcpy(&v, d, 4);
 	return le32toh(v);
+}
+
+/* A further command, of which the guest has been told and which it has started */
+static struct session *further(struct fixture *f)
+{
+	struct guest_frame h;
+	struct session *s;
+
+	if (session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s))
+		return NULL;
+	while (sent(f, &h))
+		;
+	frame_of(f, s->id, GUEST_STARTED, 0, NULL, 0);
+	return s;
 }
 
 TEST(greeting_is_answered)
@@ -354,6 +372,29 @@ TEST(notes_are_bounded)
 	teardown(f);
 }
 
+TEST(notes_are_of_a_command)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct session *s;
+
+	start(f);
+	frame(f, GUEST_NOTE, 0, "first", 5);
+	EXPECT(f->noted == &f->p.main && !strcmp(f->note, "first"));
+	s = further(f);
+	for (unsigned int i = 0; i < 100; i++)
+		frame_of(f, s->id, GUEST_NOTE, GUEST_TERMINAL, "further", 7);
+	EXPECT(f->noted == s && f->note_stream == GUEST_TERMINAL &&
+	       !strcmp(f->note, "further") && f->notes == 1 + SESSION_NOTES_MAX);
+	/* The next one, of the same number, has as many. */
+	leave_of(f, s->id, GUEST_EXITED, 0);
+	session_close(s);
+	s = further(f);
+	frame_of(f, s->id, GUEST_NOTE, GUEST_STDERR, "next", 4);
+	EXPECT(f->noted == s && !strcmp(f->note, "next"));
+	EXPECT(!session_over(&f->p.main) && !session_pending(s));
+	teardown(f);
+}
+
 TEST(kernel_log_is_passed_on)
 {
 	static u8 block[GUEST_PROTO_DATA_MAX];
@@ -499,20 +540,6 @@ TEST(a_full_buffer_is_offered_again)
 static u16 number(const struct guest_frame *h)
 {
 	return le16toh(h->session);
-}
-
-/* A further command, of which the guest has been told and which it has started */
-static struct session *further(struct fixture *f)
-{
-	struct guest_frame h;
-	struct session *s;
-
-	if (session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s))
-		return NULL;
-	while (sent(f, &h))
-		;
-	frame_of(f, s->id, GUEST_STARTED, 0, NULL, 0);
-	return s;
 }
 
 TEST(further_command_waits_for_the_first)
@@ -750,6 +777,7 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(exit_without_a_start_is_not_believed),
 	  T(error_has_status_and_clean_text),
 	  T(notes_are_bounded),
+	  T(notes_are_of_a_command),
 	  T(kernel_log_is_passed_on),
 	  T(input_stops_without_credit),
 	  T(credit_cannot_exceed_the_window),
