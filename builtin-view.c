@@ -4,7 +4,8 @@
  *
  * Theory of operation: console passes one end of a pair of sockets to the VM and
  * moves bytes between the other one and this terminal, until the VM ends or ^A x
- * is typed. Where standard input is no terminal its end is no end of the output.
+ * is typed. Where standard input is no terminal its end is no end of the output. What
+ * the guest does not take waits here: it holds up neither output nor ^A x.
  * debug prints what the VM answers; memory is fetched in pieces.
  */
 #include <errno.h>
@@ -22,6 +23,8 @@
 
 #define PIECE 0x8000U
 #define VALUES 4096
+/* What is typed, or pasted, while the guest takes nothing */
+#define TYPED_MAX 0x100000
 
 struct console_options {
 	bool read_only;
@@ -47,45 +50,72 @@ static int write_all(int fd, const u8 *d, size_t len)
 	return 0;
 }
 
-/* Return: false when there is no more to be typed. */
-static bool type_keys(int fd, bool tty, bool *escape, bool *leave)
-{
-	u8 d[1024];
-	size_t nr = 0;
-	ssize_t n = read(STDIN_FILENO, d, sizeof(d));
+/**
+ * struct typist - what is typed
+ * @fd: who takes it; @buf: has yet to be taken; @left: by ^A x
+ */
+struct typist {
+	int fd;
+	bool tty;
+	bool escape;
+	bool left;
+	size_t len;
+	u8 buf[TYPED_MAX];
+};
 
-	if (n < 0)
-		return errno == EINTR || errno == EAGAIN;
-	for (ssize_t i = 0; i < n && !*leave; i++) {
-		enum terminal_key key = tty ? terminal_key(escape, d[i]) :
+/* Return: false when there is no more to be typed. */
+static bool typist_read(struct typist *k)
+{
+	u8 *d = k->buf + k->len;
+	ssize_t n = read(STDIN_FILENO, d, sizeof(k->buf) - k->len);
+
+	if (n <= 0)
+		return n < 0 && (errno == EINTR || errno == EAGAIN);
+	for (ssize_t i = 0; i < n && !k->left; i++) {
+		enum terminal_key key = k->tty ? terminal_key(&k->escape, d[i]) :
 					KEY_SEND;
 
-		*leave = key == KEY_LEAVE;
+		k->left = key == KEY_LEAVE;
 		if (key == KEY_SEND)
-			d[nr++] = d[i];
+			k->buf[k->len++] = d[i];
 	}
-	return n && !write_all(fd, d, nr);
+	return true;
+}
+
+/* As much as goes; the end of the socket is seen where it is read from. */
+static void typist_send(struct typist *k)
+{
+	ssize_t n = send(k->fd, k->buf, k->len, MSG_DONTWAIT);
+
+	if (n <= 0)
+		return;
+	k->len -= n;
+	memmove(k->buf, k->buf + n, k->len);
 }
 
 static void console_pump(int fd, bool input)
 {
-	bool tty = isatty(STDIN_FILENO), escape = false, leave = false;
-	struct pollfd p[2] = {
-		{ .fd = fd, .events = POLLIN },
-		{ .fd = input ? STDIN_FILENO : -1, .events = POLLIN },
-	};
+	static struct typist k;
+	struct pollfd p[2] = { { .fd = fd }, { .events = POLLIN } };
 	u8 d[4096];
 
-	while (!leave && (poll(p, 2, -1) >= 0 || errno == EINTR)) {
-		if (p[0].revents) {
+	k.fd = fd;
+	k.tty = isatty(STDIN_FILENO);
+	while (!k.left) {
+		p[0].events = k.len ? POLLIN | POLLOUT : POLLIN;
+		p[1].fd = input && k.len < sizeof(k.buf) ? STDIN_FILENO : -1;
+		while (poll(p, 2, -1) < 0)
+			if (errno != EINTR)
+				return;
+		if (p[0].revents & ~POLLOUT) {
 			ssize_t n = read(fd, d, sizeof(d));
 
 			if (n <= 0 || write_all(STDOUT_FILENO, d, n))
 				return;
 		}
-		if (p[1].fd >= 0 && p[1].revents &&
-		    !type_keys(fd, tty, &escape, &leave))
-			p[1].fd = -1;
+		if (p[1].revents)
+			input = typist_read(&k);
+		typist_send(&k);
 	}
 }
 
