@@ -512,7 +512,8 @@ size_t session_input_room(const struct session *s)
 void session_input(struct session *s, const void *d, size_t len)
 {
 	if (!len) {
-		s->tell_ended = !s->input_ended;
+		if (!s->input_ended)
+			s->tell_ended = true;
 		s->input_ended = true;
 		return;
 	}

@@ -428,6 +428,21 @@ TEST(input_stops_without_credit)
 	teardown(f);
 }
 
+/* As by who closes a command right behind the end of its input */
+TEST(an_end_of_input_is_sent_once)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+
+	start(f);
+	session_input(&f->p.main, NULL, 0);
+	session_input(&f->p.main, NULL, 0);
+	EXPECT(sent(f, &h) && h.type == GUEST_EOF && h.stream == GUEST_STDIN);
+	session_input(&f->p.main, NULL, 0);
+	EXPECT(!sent(f, &h));
+	teardown(f);
+}
+
 TEST(credit_cannot_exceed_the_window)
 {
 	struct fixture *f = setup(GUEST_STDIN);
@@ -780,6 +795,7 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(notes_are_of_a_command),
 	  T(kernel_log_is_passed_on),
 	  T(input_stops_without_credit),
+	  T(an_end_of_input_is_sent_once),
 	  T(credit_cannot_exceed_the_window),
 	  T(input_that_nobody_wants_is_not_read),
 	  T(refused_output_is_told_and_dropped),
