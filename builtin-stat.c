@@ -211,10 +211,13 @@ static const struct json_value *same(const struct json_value *list,
 	return NULL;
 }
 
+/* What counts less than before is new, by the name of what was there before. */
 static unsigned long long diff(const struct json_value *now,
 			       const struct json_value *before, const char *key)
 {
-	return json_number_of(now, key) - json_number_of(before, key);
+	u64 n = json_number_of(now, key), was = json_number_of(before, key);
+
+	return n < was ? n : n - was;
 }
 
 static void print_cpus(const struct json_value *now,
