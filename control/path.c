@@ -68,6 +68,6 @@ int control_address(struct sockaddr_un *a, const char *name)
 	if (control_dir(path, sizeof(a->sun_path)))
 		return -ENAMETOOLONG;
 	len = strlen(path);
-	snprintf(path + len, sizeof(path) - len, "/%.63s" CONTROL_SUFFIX, name);
+	snprintf(path + len, sizeof(path) - len, "/%s" CONTROL_SUFFIX, name);
 	return unix_address(a, path);
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kvm/control-path.h"
 #include "kvm/control.h"
 #include "kvm/unix.h"
 #include "tests/unit/test.h"
@@ -224,6 +225,22 @@ TEST(control_socket_of_another_stays)
 	close(fd);
 	control_server_destroy(b.server);
 	EXPECT(access(b.address.sun_path, F_OK) < 0);
+}
+
+/* Nobody is taken for who has the first part of a name. */
+TEST(control_address_has_all_of_the_name)
+{
+	struct sockaddr_un a;
+	char name[256] = "";
+
+	memset(name, 'x', 63);
+	unsetenv("XDG_RUNTIME_DIR");
+	EXPECT(!control_address(&a, name));
+	EXPECT(strlen(strrchr(a.sun_path, '/')) == 1 + 63 + strlen(CONTROL_SUFFIX));
+	name[63] = 'y';
+	EXPECT(!control_address(&a, name) && strstr(a.sun_path, "xy" CONTROL_SUFFIX));
+	memset(name, 'x', sizeof(name) - 1);
+	EXPECT(control_address(&a, name) == -ENAMETOOLONG);
 }
 
 TEST(control_refuses_what_is_not_in_the_table)
@@ -495,6 +512,7 @@ TEST(control_watches_what_it_is_given)
 TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_name_is_taken_once),
 	  T(control_socket_of_another_stays),
+	  T(control_address_has_all_of_the_name),
 	  T(control_refuses_what_is_not_in_the_table),
 	  T(control_closes_the_files_of_what_it_refuses),
 	  T(control_is_blocked_by_nobody),
