@@ -294,18 +294,21 @@ static bool files_do_not_block(const struct control_call *call)
 	return true;
 }
 
-static const char *open_error(int err)
+static void open_refuse(struct control_call *call, int err)
 {
-	switch (err) {
-	case -EAGAIN:
-		return "too many commands at once";
-	case -EOPNOTSUPP:
-		return "the guest's init can run one command alone, over ttyS1";
-	case -EPIPE:
-		return "the VM ended before the command did";
-	default:
-		return strerror(-err);
+	const char *code = "failed", *why = strerror(-err);
+
+	if (err == -EAGAIN) {
+		code = "busy";
+		why = "too many commands at once";
+	} else if (err == -EOPNOTSUPP) {
+		code = "unsupported";
+		why = "the guest's init can run one command alone, over ttyS1";
+	} else if (err == -EPIPE) {
+		code = "ended";
+		why = "the VM ended before the command did";
 	}
+	control_refuse(call, code, NULL, "%s", why);
 }
 
 static void exec_open(struct control_call *call, struct guest_command *g)
@@ -325,7 +328,7 @@ static void exec_open(struct control_call *call, struct guest_command *g)
 			       &e->session) : -ENOMEM;
 	free(d);
 	if (err) {
-		control_refuse(call, "failed", NULL, "%s", open_error(err));
+		open_refuse(call, err);
 		free(e);
 		return;
 	}

@@ -4,6 +4,7 @@
  * asked for them are told.
  */
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "../../builtin-command.c"
@@ -53,9 +54,9 @@ void control_refuse(struct control_call *call, const char *code,
 		    const char *path, const char *fmt, ...)
 {
 	(void)call;
-	(void)code;
 	(void)path;
 	(void)fmt;
+	snprintf(answer, sizeof(answer), "%s", code);
 }
 
 void control_later(struct control_call *call, struct control_later *l)
@@ -199,6 +200,37 @@ TEST(a_command_that_has_ended_is_answered_at_the_end)
 	EXPECT(!f->g.execs && strstr(answer, "\"exit\":7"));
 	EXPECT(read(f->reader, d, sizeof(d)) == 4 && !strcmp(d, "last"));
 	close(f->reader);
+	teardown(f);
+}
+
+TEST(one_command_too_many_is_refused_for_now)
+{
+	struct fixture *f = setup();
+	struct vm_control v = { .kvm = &f->kvm, .command = &f->g };
+	struct control_call call = { .vm = &v };
+	struct session *s;
+
+	call.fd[0] = memfd_create("records", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	EXPECT(write(call.fd[0], "arg=x", 6) == 6);
+	for (unsigned int i = 1; i < FILES; i++)
+		call.fd[i] = f->g.wake_fd;
+	/* An eventfd is no pipe. */
+	guest_exec(&call);
+	EXPECT(!strcmp(answer, "invalid"));
+	for (unsigned int i = 1; i < FILES; i++)
+		call.fd[i] = open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	while (!session_open(&f->g.port, "arg=x", 6, GUEST_STDIN, &s))
+		;
+	guest_exec(&call);
+	EXPECT(!strcmp(answer, "busy") && !f->g.execs);
+	f->g.port.features = 0;
+	guest_exec(&call);
+	EXPECT(!strcmp(answer, "unsupported"));
+	f->g.port.main.state = SESSION_EXITED;
+	guest_exec(&call);
+	EXPECT(!strcmp(answer, "ended"));
+	for (unsigned int i = 0; i < FILES; i++)
+		close(call.fd[i]);
 	teardown(f);
 }
 
@@ -551,6 +583,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(output_of_a_vm_that_has_ended_is_waited_for_until_it_is_ended_again),
 	  T(what_nobody_has_looked_at_is_output_at_the_end),
 	  T(a_command_that_has_ended_is_answered_at_the_end),
+	  T(one_command_too_many_is_refused_for_now),
 	  T(a_note_about_a_further_command_is_its_clients),
 	  T(a_client_that_does_not_read_is_told_of_no_success),
 	  T(a_command_that_ended_without_a_look_is_answered_late),
