@@ -93,7 +93,7 @@ static int attach(struct lkvm *vm, const char *cmd, const char *what,
 	if (!id)
 		id = lkvm_send(vm, cmd, args->text, &fd, 1);
 	json_out_free(args);
-	err = id < 0 ? (int)id : lkvm_answer(vm, id, ANSWER_MS, &ok);
+	err = lkvm_answer(vm, id, ANSWER_MS, &ok);
 	if (err)
 		return say_why(vm, what, err, r);
 	err = print_id(ok);
@@ -245,8 +245,6 @@ static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 	u64 now = now_ns();
 	int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
 
-	if (sent < 0)
-		return (int)sent;
 	return lkvm_answer(vm, sent, MAX(left, GRACE_MS), NULL);
 }
 

@@ -77,12 +77,12 @@ static void list_hear(struct vm_list *l)
 		struct vm_row *row = &l->row[i];
 		u64 now = now_ns();
 		int left = now < end ? (int)((end - now) / 1000000) : 0;
-		int err = !row->vm ? -ETIMEDOUT : row->id < 0 ? (int)row->id :
+		int err = !row->vm ? -ETIMEDOUT :
 			  lkvm_answer(row->vm, row->id, left, &row->ok);
 
 		lkvm_close(row->vm);
 		row->vm = NULL;
-		if (!err || err == -ETIMEDOUT)
+		if (!err || err == -ETIMEDOUT || err == -EREMOTEIO)
 			l->row[nr++] = *row;
 	}
 	l->nr = nr;

@@ -103,9 +103,7 @@ static int stop_add_any(void *opaque, const char *name)
 static void stop_hear(struct stopping *s, u64 end)
 {
 	u64 now = now_ns();
-	int err = s->id < 0 ? (int)s->id :
-		  lkvm_answer(s->vm, s->id, now < end ? (end - now) / 1000000 : 0,
-			      NULL);
+	int err = lkvm_answer(s->vm, s->id, now < end ? (end - now) / 1000000 : 0, NULL);
 
 	/* One that ends already has output that is waited for. */
 	if (err == -EREMOTEIO && !strcmp(lkvm_error_code(s->vm), "state"))
@@ -116,10 +114,24 @@ static void stop_hear(struct stopping *s, u64 end)
 			lkvm_error(s->vm));
 }
 
+/* Who was hung up on meanwhile, for others, comes again: to the same, if it is there. */
+static int stop_kill(struct stopping *s)
+{
+	int err = lkvm_call(s->vm, "vm.kill", NULL, ANSWER_MS, NULL);
+	struct lkvm *vm;
+
+	if (err != -EREMOTEIO || lkvm_connect(&vm, s->name))
+		return err;
+	if (lkvm_pid(vm) == lkvm_pid(s->vm))
+		err = lkvm_call(vm, "vm.kill", NULL, ANSWER_MS, NULL);
+	lkvm_close(vm);
+	return err;
+}
+
 /* Return: 0 once it is gone */
 static int stop_end(struct stopping *s)
 {
-	int err = lkvm_call(s->vm, "vm.kill", NULL, ANSWER_MS, NULL);
+	int err = stop_kill(s);
 
 	/* One that refuses is about to end by itself. */
 	if (err == -ECONNRESET || err == -EPIPE || err == -EREMOTEIO)

@@ -134,7 +134,7 @@ static int console_call(struct lkvm *vm, const char *name, int fd, bool input)
 		snprintf(args, sizeof(args), "{\"input\":%s}",
 			 input ? "true" : "false");
 	id = lkvm_send(vm, "console.open", args, &fd, 1);
-	err = id < 0 ? (int)id : lkvm_answer(vm, id, 5000, NULL);
+	err = lkvm_answer(vm, id, 5000, NULL);
 	if (err)
 		fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
 			lkvm_error(vm) : strerror(-err));

@@ -368,7 +368,9 @@ static int is_answer(struct lkvm *l, const char *line, long long id, char **ok,
 	if (!copy || !doc.value || json_parse(&doc, copy, strlen(copy)))
 		goto out;
 	v = json_member(doc.value, "id");
-	is = v && v->type == JSON_NUMBER && v->number == (u64)id;
+	/* Without a number it is about all: we are not served. */
+	is = v && (v->type == JSON_NULL ||
+		   (v->type == JSON_NUMBER && v->number == (u64)id));
 	if (!is)
 		goto out;
 	v = json_member(doc.value, "ok");
@@ -409,6 +411,9 @@ int lkvm_answer(struct lkvm *l, long long id, int timeout_ms, char **ok)
 	int err = 0;
 	char *line;
 
+	/* Who has hung up may have said why. */
+	if (id < 0 && id != -EPIPE)
+		return (int)id;
 	if (find_kept(l, id, ok, &err))
 		return err;
 	while (!err) {
@@ -427,9 +432,7 @@ int lkvm_answer(struct lkvm *l, long long id, int timeout_ms, char **ok)
 int lkvm_call(struct lkvm *l, const char *cmd, const char *args,
 	      int timeout_ms, char **ok)
 {
-	long long id = lkvm_send(l, cmd, args, NULL, 0);
-
-	return id < 0 ? (int)id : lkvm_answer(l, id, timeout_ms, ok);
+	return lkvm_answer(l, lkvm_send(l, cmd, args, NULL, 0), timeout_ms, ok);
 }
 
 /* Without a pidfd: the connection ends when the process does, if not before. */

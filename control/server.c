@@ -9,7 +9,8 @@
  * one for what it has yet to read. While more than OUT_HIGH bytes are in that one
  * nothing is read from the client any more, and events are lost rather than kept:
  * who is slow, silent or garbled can hurt only itself. When all places are taken
- * the client that has been idle for the longest time makes room.
+ * the client that has been idle for the longest time makes room, or the one that has
+ * just come; it is told so.
  *
  * Lines are taken apart by json.c and checked by the table (control/request.c).
  *
@@ -334,9 +335,10 @@ static ssize_t client_receive(struct control_client *c)
 }
 
 /* What cannot be told apart any more: say so, and hang up. */
-static void client_give_up(struct control_client *c, const char *why)
+static void client_give_up(struct control_client *c, const char *code,
+			   const char *why)
 {
-	struct control_error e = { .code = "parse" };
+	struct control_error e = { .code = code };
 
 	snprintf(e.msg, sizeof(e.msg), "%s", why);
 	c->eof = true;
@@ -362,7 +364,7 @@ static void client_read(struct control_client *c)
 	c->eof |= !n;
 	c->in_len += n;
 	if (c->too_many_fds)
-		client_give_up(c, "too many files");
+		client_give_up(c, "parse", "too many files");
 }
 
 static void client_ready(struct control_watch *w, u32 events)
@@ -378,8 +380,14 @@ static void client_ready(struct control_watch *w, u32 events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		client_close(c);
 	if (!c->dead && !c->waiting && c->in_len > CONTROL_LINE_MAX)
-		client_give_up(c, "line too long");
+		client_give_up(c, "parse", "line too long");
 	client_update(c);
+}
+
+static void client_turn_away(struct control_client *c)
+{
+	client_give_up(c, "busy", "too many clients");
+	client_close(c);
 }
 
 /*
@@ -400,7 +408,7 @@ static bool make_room(struct control_server *s)
 		oldest = c;
 	}
 	if (oldest)
-		client_close(oldest);
+		client_turn_away(oldest);
 	return oldest;
 }
 
@@ -450,13 +458,14 @@ static void server_accept(struct control_watch *w, u32 events)
 	struct control_server *s = container_of(w, struct control_server, watch);
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct control_client *c;
+	bool room;
 
 	(void)events;
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && !make_room(s))
 		server_deafen(s);
-	if (fd < 0 || !peer_may(fd) ||
-	    (s->nr_clients >= CLIENTS_MAX && !make_room(s)))
+	if (fd < 0 || !peer_may(fd))
 		goto err_close;
+	room = s->nr_clients < CLIENTS_MAX || make_room(s);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		goto err_close;
@@ -473,7 +482,9 @@ static void server_accept(struct control_watch *w, u32 events)
 	s->nr_clients++;
 	client_greet(c);
 	/* As a rule its request is there already. */
-	if (!c->dead)
+	if (!room)
+		client_turn_away(c);
+	else if (!c->dead)
 		client_ready(&c->watch, EPOLLIN);
 	return;
 

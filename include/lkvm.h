@@ -58,7 +58,8 @@ long long lkvm_send(struct lkvm *l, const char *cmd, const char *args,
 int lkvm_receive(struct lkvm *l, char **line, int timeout_ms);
 /**
  * lkvm_answer() - the answer to what was sent
- * @id: what lkvm_send() has returned
+ * @id: what lkvm_send() has returned; an error is returned again, or -EREMOTEIO when
+ *	the VM has said why it hung up
  * @ok: the object that is the answer, as JSON; the caller frees it. May be NULL
  *
  * Events, and answers to others, that come meanwhile are kept for lkvm_receive().

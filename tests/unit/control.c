@@ -25,6 +25,8 @@ struct vm {
 	bool later;
 	struct control_later *waiting;
 	struct control_later l;
+	struct control_later more[128];
+	unsigned int nr_more;
 };
 
 static void on_status(struct control_call *call)
@@ -54,6 +56,13 @@ static void on_stop(struct control_call *call)
 	control_later(call, &vm->l);
 }
 
+static void on_reset(struct control_call *call)
+{
+	struct vm *vm = call->vm;
+
+	control_later(call, &vm->more[vm->nr_more++]);
+}
+
 static void on_kill(struct control_call *call)
 {
 	control_refuse(call, "state", NULL, "is %s", "dead");
@@ -63,6 +72,7 @@ static const control_handler handlers[CONTROL_NR] = {
 	[CONTROL_VM_STATUS] = on_status,
 	[CONTROL_VM_STOP] = on_stop,
 	[CONTROL_VM_KILL] = on_kill,
+	[CONTROL_VM_RESET] = on_reset,
 };
 
 static int vm_open(struct vm *vm, const char *name, struct report *r)
@@ -353,10 +363,37 @@ TEST(control_idle_clients_make_room)
 	EXPECT(!vm_open(&vm, "a", NULL));
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		fd[i] = client(t, &vm);
+	EXPECT(hears(&vm, fd[0], "\"id\":null,\"error\":{\"code\":\"busy\""));
 	EXPECT(is_closed(&vm, fd[0]));
 	last = fd[ARRAY_SIZE(fd) - 1];
 	say(last, "{\"id\":2,\"cmd\":\"vm.status\"}\n");
 	EXPECT(hears(&vm, last, "{\"id\":2,\"ok\""));
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		close(fd[i]);
+	control_server_destroy(vm.server);
+}
+
+TEST(control_tells_who_finds_no_place)
+{
+	struct vm vm;
+	int fd[128], one;
+
+	EXPECT(!vm_open(&vm, "a", NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = client(t, &vm);
+		say(fd[i], "{\"id\":1,\"cmd\":\"vm.reset\"}\n");
+		control_server_run(vm.server);
+	}
+	EXPECT(vm.nr_more == ARRAY_SIZE(fd));
+	one = unix_connect(&vm.address, SOCK_STREAM);
+	EXPECT(hears(&vm, one, "\"id\":null,\"error\":{\"code\":\"busy\""));
+	EXPECT(strstr(heard, "\"protocol\":1") && is_closed(&vm, one));
+	close(one);
+	/* The others are as they were. */
+	control_answer(&vm.more[0], NULL);
+	EXPECT(hears(&vm, fd[0], "{\"id\":1,\"ok\":{}}"));
+	one = client(t, &vm);
+	close(one);
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
 		close(fd[i]);
 	control_server_destroy(vm.server);
@@ -517,6 +554,7 @@ TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_closes_the_files_of_what_it_refuses),
 	  T(control_is_blocked_by_nobody),
 	  T(control_idle_clients_make_room),
+	  T(control_tells_who_finds_no_place),
 	  T(control_events_are_counted_when_lost),
 	  T(control_answers_later),
 	  T(control_lets_others_in_between),
