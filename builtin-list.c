@@ -171,7 +171,8 @@ int cmd_list(int argc, char **argv)
 		fprintf(stderr, "lkvm: list: %s\n", strerror(-err));
 		return STATUS_ERROR;
 	}
-	qsort(l.row, l.nr, sizeof(*l.row), by_name);
+	if (l.nr)
+		qsort(l.row, l.nr, sizeof(*l.row), by_name);
 	for (size_t i = 0; i < l.nr; i++)
 		if (l.row[i].vm)
 			l.row[i].id = lkvm_send(l.row[i].vm, "vm.status", NULL,
