@@ -138,7 +138,7 @@ static int copy_judge(struct copy *c, int status)
 		return 0;
 	if (c->tree.broken == -EPROTO)
 		exec_fail(&c->exec, "what it sends are no files");
-	else if (status > 128 && (!c->err || c->tree.broken == -EPIPE))
+	else if (status > 128 && (!c->err || c->tree.broken))
 		exec_fail(&c->exec, "the copy was killed in the guest");
 	else if (!status && c->tree.broken)
 		exec_fail(&c->exec, strerror(-c->tree.broken));
