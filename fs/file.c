@@ -85,14 +85,16 @@ static void file_done(struct fs_host *h, struct fs_file *f)
 static int file_begin(struct fs_host *h, u64 number, struct fs_file **out)
 {
 	struct fs_file *f = file_use(h, number);
+	int err;
 
 	*out = f;
 	if (!f)
 		return -EBADF;
 	if (f->fd >= 0 && S_ISREG(fs_type(f->node)))
 		return f->fd;
+	err = f->fd < 0 ? -ESTALE : -EISDIR;
 	file_done(h, f);
-	return f->fd < 0 ? -ESTALE : -EISDIR;
+	return err;
 }
 
 static struct fs_file *file_new(struct fs_inode *in, int fd, u32 flags)

@@ -1100,6 +1100,44 @@ TEST(fs_many_threads_are_inside)
 	teardown(&r);
 }
 
+/** struct handle - an open directory, a new one again and again */
+struct handle {
+	struct rig r;
+	u64 file;
+};
+
+static void *handle_main(void *opaque)
+{
+	struct handle *d = opaque;
+	char buf[8];
+	u64 file;
+
+	for (int i = 0; i < 5000; i++) {
+		if (fs_open_file(d->r.h, FS_ROOT, O_RDONLY, &file, NULL))
+			continue;
+		file = __atomic_exchange_n(&d->file, file, __ATOMIC_RELAXED);
+		for (int k = 0; k < 4; k++)
+			get(&d->r, __atomic_load_n(&d->file, __ATOMIC_RELAXED), buf, 8);
+		fs_release(d->r.h, file);
+	}
+	return NULL;
+}
+
+TEST(fs_handle_is_released_while_others_read_it)
+{
+	pthread_t thread[WORKERS];
+	struct handle d = { 0 };
+
+	setup(&d.r);
+	for (int i = 0; i < WORKERS; i++)
+		EXPECT(!pthread_create(&thread[i], NULL, handle_main, &d));
+	for (int i = 0; i < WORKERS; i++)
+		pthread_join(thread[i], NULL);
+	EXPECT(d.r.h->files.used == 1 && !fs_release(d.r.h, d.file));
+	EXPECT(d.r.h->root->users == 1);
+	teardown(&d.r);
+}
+
 TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_races_do_not_lead_outside), T(fs_readonly_changes_nothing),
 	  T(fs_numbers_are_checked), T(fs_identity_is_that_of_the_file),
@@ -1122,4 +1160,5 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),
-	  T(fs_many_threads_are_inside))
+	  T(fs_many_threads_are_inside),
+	  T(fs_handle_is_released_while_others_read_it))
