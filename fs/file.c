@@ -251,6 +251,17 @@ static int finish_create(struct fs_host *h, struct fs_inode *dir,
 	return err;
 }
 
+static int files_room(struct fs_host *h)
+{
+	bool full;
+
+	pthread_mutex_lock(&h->lock);
+	full = h->files.used >= h->max_files;
+	fs_unlock(h);
+	return full ? -ENFILE : 0;
+}
+
+/* What cannot be open is not made, or is not there any more: it can be made later. */
 int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
 	      u32 mode, const struct fs_caller *who, struct fs_entry *e,
 	      u64 *file)
@@ -264,13 +275,17 @@ int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
 	if (fd < 0)
 		return fd;
 	mode = fs_caller_mode(fs_path_fd(h, d), mode & 07777, who->umask);
-	err = fs_caller_enter(h, who);
+	err = files_room(h);
+	if (!err)
+		err = fs_caller_enter(h, who);
 	if (!err) {
 		fd = fs_step(fs_path_fd(h, d), name, (flags & OPEN_FLAGS) | O_CREAT |
 			     O_EXCL, mode);
 		fs_caller_leave(h, who);
 		err = fd < 0 ? fd : finish_create(h, d, name, fd, flags, e,
 						  file);
+		if (err && fd >= 0)
+			unlinkat(fs_path_fd(h, d), name, 0);
 	}
 	fs_done(h, d);
 	return err;

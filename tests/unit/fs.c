@@ -458,6 +458,19 @@ TEST(fs_unlinked_files_take_a_bounded_number_of_descriptors)
 #define WIDE 40
 #define DEEP 12
 
+static void expect_not_made(struct test *t, struct rig *r)
+{
+	unsigned int used = r->h->nodes.used, files = r->h->files.used;
+	struct fs_entry e;
+	u64 file;
+
+	for (int i = 0; i < 2; i++)
+		EXPECT(fs_create(r->h, FS_ROOT, "new", O_RDWR | O_EXCL, 0644, &me, &e,
+				 &file) == -ENFILE);
+	EXPECT(access("new", F_OK) && errno == ENOENT);
+	EXPECT(r->h->nodes.used == used && r->h->files.used == files);
+}
+
 TEST(fs_descriptors_are_bounded)
 {
 	unsigned int before = open_files(), most = 0;
@@ -498,8 +511,16 @@ TEST(fs_descriptors_are_bounded)
 		fs_open_file(r.h, find(&r, dir[i % WIDE][DEEP - 1], "f"),
 			     O_RDONLY, &file, NULL);
 	EXPECT(open_files() - before <= 64 + 4);
+	expect_not_made(t, &r);
+	/* Those that are open have all descriptors that files are found by. */
+	r.h->max_files = 100;
+	for (int i = 0; i < WIDE; i++)
+		fs_open_file(r.h, dir[i][0], O_RDONLY, &file, NULL);
+	EXPECT(r.h->files.used < 100 && r.h->nr_inode_fds == r.h->max_inode_fds);
+	expect_not_made(t, &r);
 	fs_forget_all(r.h);
 	EXPECT(find(&r, FS_ROOT, "d0"));
+	EXPECT(!fs_create(r.h, FS_ROOT, "new", O_RDWR, 0644, &me, &e, &file));
 	teardown(&r);
 }
 
