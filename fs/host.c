@@ -222,7 +222,10 @@ int fs_getattr(struct fs_host *h, u64 node, struct fs_entry *e)
 	return err;
 }
 
-/* As the VFS does for who has no CAP_FSETID; lkvm may have it. */
+/*
+ * As the VFS does for who has no CAP_FSETID; lkvm may have it. If not, and the file is
+ * somebody else's, the host's own does it when the file is written to.
+ */
 int fs_kill_priv(const struct fs_host *h, int fd)
 {
 	char name[FS_PROC_NAME];
@@ -238,7 +241,10 @@ int fs_kill_priv(const struct fs_host *h, int fd)
 	if (mode == st.stx_mode)
 		return 0;
 	fs_proc_name(name, fd);
-	return fchmodat(h->proc_fd, name, mode & 07777, 0) < 0 ? -errno : 0;
+	if (!fchmodat(h->proc_fd, name, mode & 07777, 0) ||
+	    (errno == EPERM && !h->as_caller))
+		return 0;
+	return -errno;
 }
 
 static int set_size(struct fs_host *h, int fd, u64 file,

@@ -956,6 +956,38 @@ TEST(fs_changes_take_privileges_off)
 	teardown(&r);
 }
 
+/* Which only its owner could do: the host does it, to whoever writes. */
+TEST(fs_changes_of_others_files_take_privileges_off)
+{
+	const struct fs_setattr cut = {
+		.mask = STATX_SIZE | FS_KILL_PRIV, .size = 2,
+	};
+	struct iovec v = { "text", 4 };
+	struct fs_entry e;
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	if (geteuid()) {
+		printf("# not root\n");
+		teardown(&r);
+		return;
+	}
+	file_put("f", "");
+	EXPECT(!chmod("f", 06777) && !seteuid(1234));
+	fs_close(r.h);
+	rig_open(&r, false, 256);
+	EXPECT(!fs_open_file(r.h, find(&r, FS_ROOT, "f"), O_RDWR, &file, NULL));
+	EXPECT(fs_write(r.h, file, &v, 1, 0, false, true) == 4);
+	EXPECT(!fs_getattr(r.h, find(&r, FS_ROOT, "f"), &e));
+	EXPECT(e.st.stx_mode == (S_IFREG | 0777) && e.st.stx_size == 4);
+	EXPECT(!seteuid(0) && !chmod("f", 06777) && !seteuid(1234));
+	EXPECT(!fs_setattr(r.h, e.node, 0, &cut, &e) && e.st.stx_size == 2);
+	EXPECT(e.st.stx_mode == (S_IFREG | 0777));
+	EXPECT(!seteuid(0));
+	teardown(&r);
+}
+
 TEST(fs_files_belong_to_the_caller)
 {
 	struct fs_caller who = { 1234, 5678, 027 };
@@ -1178,6 +1210,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_state_does_not_open_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
 	  T(fs_changes_take_privileges_off),
+	  T(fs_changes_of_others_files_take_privileges_off),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),
