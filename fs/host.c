@@ -386,7 +386,7 @@ int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags)
 		return fd;
 	in = fs_keep(h, d, name);
 	err = unlinkat(fd, name, flags & AT_REMOVEDIR) < 0 ? -errno : 0;
-	fs_kept(h, in, !err);
+	fs_kept(h, in, err ? NULL : d, name);
 	fs_done(h, d);
 	return err;
 }
@@ -421,7 +421,7 @@ int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 		in = fs_keep(h, nd, newname);
 	err = syscall(__NR_renameat2, fd, name, nfd, newname, flags) < 0 ?
 	      -errno : 0;
-	fs_kept(h, in, !err);
+	fs_kept(h, in, err ? NULL : nd, newname);
 	if (!err)
 		note_moved(h, nd, newname);
 	if (!err && flags & RENAME_EXCHANGE)

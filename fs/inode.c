@@ -495,6 +495,11 @@ static int find_below(struct fs_host *h, struct fs_inode *dir,
 	return 0;
 }
 
+static bool is_at(const struct fs_inode *in, const struct fs_inode *dir, const char *name)
+{
+	return in->parent == fs_pool_index(dir) && !strcmp(inode_name(in), name);
+}
+
 static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
 {
 	lru_del(h, in);
@@ -518,7 +523,7 @@ static void set_place(struct fs_host *h, struct fs_inode *in,
 		return;
 	if (in->gone)
 		set_gone(h, in, false);
-	if (old == dir && !strcmp(inode_name(in), name))
+	if (is_at(in, dir, name))
 		return;
 	if (old != dir && find_below(h, dir, in, &below))
 		return;
@@ -787,12 +792,14 @@ struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
 	return in;
 }
 
-void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone)
+void fs_kept(struct fs_host *h, struct fs_inode *in, const struct fs_inode *dir,
+	     const char *name)
 {
 	if (!in)
 		return;
 	pthread_mutex_lock(&h->lock);
-	in->gone |= gone;
+	if (dir && (!in->parent || is_at(in, dir, name)))
+		in->gone = true;
 	fs_drop(h, in);
 	fs_unlock(h);
 }

@@ -235,8 +235,9 @@ int fs_pin(struct fs_host *h, struct fs_inode *in, int fd);
  */
 struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
 			 const char *name);
-/** fs_kept() - @in may be NULL; @gone: the name was taken away */
-void fs_kept(struct fs_host *h, struct fs_inode *in, bool gone);
+/** fs_kept() - @in may be NULL; @name in @dir was taken away, or @dir is NULL */
+void fs_kept(struct fs_host *h, struct fs_inode *in, const struct fs_inode *dir,
+	     const char *name);
 /** fs_stat() - of an inode in use */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st);
 /**

@@ -455,6 +455,40 @@ TEST(fs_unlinked_files_take_a_bounded_number_of_descriptors)
 	teardown(&r);
 }
 
+/* As git and mail programs put files in place: each is there, and needs none. */
+TEST(fs_files_that_lost_another_name_are_found_by_their_own)
+{
+	struct fs_entry e;
+	struct statfs st;
+	u64 node[100];
+	struct rig r;
+	char name[16];
+
+	setup(&r);
+	fs_close(r.h);
+	rig_open(&r, false, 64);
+	EXPECT(!mkdir("d", 0755));
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		file_put("tmp", name);
+		node[i] = find(&r, FS_ROOT, "tmp");
+		/* The same name elsewhere, and another one */
+		EXPECT(!fs_link(r.h, node[i], i & 1 ? find(&r, FS_ROOT, "d") : FS_ROOT,
+				i == 1 ? "tmp" : name, &e) && e.node == node[i]);
+		if (i & 2)
+			EXPECT(!fs_unlink(r.h, FS_ROOT, "tmp", 0));
+		else
+			EXPECT(!fs_mknod(r.h, FS_ROOT, "by", S_IFREG | 0644, 0, &me, &e) &&
+			       !fs_rename(r.h, FS_ROOT, "by", FS_ROOT, "tmp", 0));
+	}
+	EXPECT(r.h->nr_gone == 0);
+	for (int i = 0; i < 100; i++)
+		EXPECT(!fs_statfs(r.h, node[i], &st) && !fs_getattr(r.h, node[i], &e) &&
+		       e.st.stx_nlink == 1);
+	EXPECT(!fs_unlink(r.h, FS_ROOT, "f0", 0) && r.h->nr_gone == 1);
+	teardown(&r);
+}
+
 #define WIDE 40
 #define DEEP 12
 
@@ -1197,6 +1231,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_unlinked_file_is_there_while_it_is_open),
 	  T(fs_unlinked_file_is_there_while_it_has_a_number),
 	  T(fs_unlinked_files_take_a_bounded_number_of_descriptors),
+	  T(fs_files_that_lost_another_name_are_found_by_their_own),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
