@@ -195,7 +195,7 @@ int fs_open_file(struct fs_host *h, u64 node, u32 flags, u64 *file,
 	fd = fs_begin(h, node, flags_change(flags), &in);
 	if (fd < 0)
 		return fd;
-	fd = open_inode(h, in, flags);
+	fd = fs_stale(h, in, open_inode(h, in, flags));
 	if (fd < -1 || (fd == -1 && !in->closed)) {
 		fs_done(h, in);
 		return fd;

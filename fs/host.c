@@ -204,6 +204,9 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 		watch(h, d, fd);
 	if (!err)
 		err = fs_entered(h, d, name, e);
+	/* Either the directory is, or what is in it: a look at the former tells. */
+	if (err == -ESTALE)
+		fs_stat(h, d, &e->st);
 	fs_done(h, d);
 	return err;
 }

@@ -4,7 +4,8 @@
  *
  * The files of a share that somebody has a number for. A file is known by
  * device and inode number and, while no descriptor keeps that number from being
- * used again, by its time of birth. It is found by where it was seen last, its
+ * used again, by its time of birth; a server that uses it all the same says that the
+ * descriptor is stale. It is found by where it was seen last, its
  * directory and its name there, and O_PATH descriptors are opened when they are
  * needed and kept while there is room. So a share takes a bounded number of
  * descriptors whatever the guest looks at, needs no right to open files by
@@ -804,6 +805,16 @@ void fs_kept(struct fs_host *h, struct fs_inode *in, const struct fs_inode *dir,
 	fs_unlock(h);
 }
 
+int fs_stale(struct fs_host *h, struct fs_inode *in, int ret)
+{
+	if (ret == -ESTALE) {
+		pthread_mutex_lock(&h->lock);
+		hash_del(h, in);
+		fs_unlock(h);
+	}
+	return ret;
+}
+
 /* By its name: a file that is only looked at needs no descriptor. */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 {
@@ -817,7 +828,7 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	if (in->path || !parent) {
 		fd = fd_locked(h, in);
 		fs_unlock(h);
-		return fd < 0 ? fd : fs_stat_fd(fd, st);
+		return fd < 0 ? fd : fs_stale(h, in, fs_stat_fd(fd, st));
 	}
 	memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
 	fs_hold(h, parent);

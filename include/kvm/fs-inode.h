@@ -238,6 +238,15 @@ struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
 /** fs_kept() - @in may be NULL; @name in @dir was taken away, or @dir is NULL */
 void fs_kept(struct fs_host *h, struct fs_inode *in, const struct fs_inode *dir,
 	     const char *name);
+/**
+ * fs_stale() - @ret is what came of using the descriptor of @in
+ *
+ * No descriptor keeps a server's other clients from removing a file, nor the server from
+ * using its number again. It then says -ESTALE: who is found by that number from here on
+ * is not @in.
+ * Return: @ret
+ */
+int fs_stale(struct fs_host *h, struct fs_inode *in, int ret);
 /** fs_stat() - of an inode in use */
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st);
 /**

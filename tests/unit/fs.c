@@ -790,6 +790,76 @@ TEST(fs_number_that_is_used_again_is_restored)
 	teardown(&r);
 }
 
+/*
+ * A server that has forgotten the file of this number: any use of a descriptor of it
+ * says so, and not the number, which may be another's. A name there makes no sense.
+ */
+static u64 stale;
+
+int statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *st)
+{
+	int ret = syscall(SYS_statx, dirfd, path, flags, mask, st);
+	struct stat of;
+
+	if (stale && !fstat(dirfd, &of) && (of.st_ino == stale || !strcmp(path, "odd"))) {
+		errno = ESTALE;
+		return -1;
+	}
+	return ret;
+}
+
+int openat(int dirfd, const char *path, int flags, ...)
+{
+	int fd = syscall(SYS_openat, dirfd, path, flags, 0);
+	struct stat of;
+
+	if (fd < 0 || !stale || fstat(fd, &of) || of.st_ino != stale)
+		return fd;
+	close(fd);
+	errno = ESTALE;
+	return -1;
+}
+
+TEST(fs_number_that_a_server_gave_to_another_file_is_that_ones)
+{
+	struct stat file, dir;
+	struct fs_entry e;
+	struct statfs st;
+	struct rig r;
+	u64 f, g, d, fd;
+
+	setup(&r);
+	file_put("f", "text");
+	EXPECT(!mkdir("d", 0755) && !stat("f", &file) && !stat("d", &dir));
+	f = find(&r, FS_ROOT, "f");
+	d = find(&r, FS_ROOT, "d");
+	/* They have descriptors, by which they are what they are. */
+	EXPECT(!fs_statfs(r.h, f, &st) && !fs_statfs(r.h, d, &st));
+	EXPECT(find(&r, FS_ROOT, "f") == f && find(&r, FS_ROOT, "d") == d);
+	stale = file.st_ino;
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
+	g = find(&r, FS_ROOT, "f");
+	EXPECT(g && g != f);
+	stale = 0;
+	EXPECT(!fs_getattr(r.h, g, &e) && !fs_statfs(r.h, g, &st));
+	EXPECT(find(&r, FS_ROOT, "f") == g);
+	stale = file.st_ino;
+	EXPECT(fs_open_file(r.h, g, O_RDONLY, &fd, NULL) == -ESTALE);
+	f = find(&r, FS_ROOT, "f");
+	EXPECT(f && f != g);
+	/* What is in a directory does not make that another one. */
+	EXPECT(fs_lookup(r.h, d, "odd", &e) == -ESTALE);
+	EXPECT(find(&r, FS_ROOT, "d") == d);
+	stale = dir.st_ino;
+	EXPECT(fs_lookup(r.h, d, "x", &e) == -ESTALE);
+	g = find(&r, FS_ROOT, "d");
+	EXPECT(g && g != d);
+	stale = 0;
+	fs_forget_all(r.h);
+	EXPECT(r.h->nr_hashed == 1 && r.h->nodes.used == 1);
+	teardown(&r);
+}
+
 /* Look up @dir and a name in it, and forget them. Return: whether edits there are heard */
 static bool is_heard(struct rig *r, const char *dir)
 {
@@ -1239,6 +1309,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_number_that_was_given_out_too_often_to_count_stays),
 	  T(fs_number_that_is_used_again_costs_nobody_time),
 	  T(fs_number_that_is_used_again_is_restored),
+	  T(fs_number_that_a_server_gave_to_another_file_is_that_ones),
 	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
