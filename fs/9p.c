@@ -559,13 +559,12 @@ static int op_read(struct p9_ctx *x)
 static int write_xattr(struct p9_ctx *x, const struct p9_fid *f, u64 off,
 		       size_t count)
 {
-	u8 *value = x->out + sizeof(u32);
 	int n;
 
-	if (count > FS_OUT_MAX - sizeof(u32))
+	if (count > FS_OUT_MAX)
 		return -EINVAL;
-	iov_read(x->c->iov, x->c->nr_out, P9_WRITE_HDR, value, count);
-	n = p9_xattr_write(&x->s->fids, f->number, off, value, count);
+	iov_read(x->c->iov, x->c->nr_out, P9_WRITE_HDR, x->out, count);
+	n = p9_xattr_write(&x->s->fids, f->number, off, x->out, count);
 	if (n < 0)
 		return n;
 	put_u32(x, n);

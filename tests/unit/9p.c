@@ -110,14 +110,19 @@ static bool wait_used(struct rig *r)
 	return true;
 }
 
-/* @len bytes at IN, @room at OUT. Return: whether it came back */
-static bool exchange(struct rig *r, u32 len, u32 room)
+/* @len bytes at @in, @room at OUT. Return: whether it came back */
+static bool exchange_at(struct rig *r, u64 in, u32 len, u32 room)
 {
-	VR_PUT(&r->m, vr_desc(0), 0, IN, len, room ? NEXT : 0, 1);
+	VR_PUT(&r->m, vr_desc(0), 0, in, len, room ? NEXT : 0, 1);
 	VR_PUT(&r->m, vr_desc(0), 1, OUT, room, WRITE, 0);
 	vr_publish(&r->m, 0, 0);
 	virtio_notify(r->dev, 0);
 	return wait_used(r);
+}
+
+static bool exchange(struct rig *r, u32 len, u32 room)
+{
+	return exchange_at(r, IN, len, room);
 }
 
 /* A message: begin(), its fields, send(). */
@@ -136,16 +141,19 @@ static void add_string(struct rig *r, const char *s)
 	state_put(&r->msg, s, strlen(s));
 }
 
-/* Return: bytes of the answer's body, in r->answer; the error in it */
-static int send_room(struct rig *r, u32 room)
+/*
+ * With @more bytes behind it, which are there already. Return: bytes of the answer's
+ * body, in r->answer; the error in it
+ */
+static int send_at(struct rig *r, u64 in, u32 more, u32 room)
 {
 	u8 type = r->msg.buf[4];
-	__le32 size = htole32(r->msg.len);
+	__le32 size = htole32(r->msg.len + more);
 	struct state_in h = { .buf = r->answer, .len = 11 };
 
 	memcpy(r->msg.buf, &size, sizeof(size));
-	gmem_write(&r->m.g, IN, r->msg.buf, r->msg.len);
-	if (!exchange(r, r->msg.len, room))
+	gmem_write(&r->m.g, in, r->msg.buf, r->msg.len);
+	if (!exchange_at(r, in, r->msg.len + more, room))
 		return -99999;
 	gmem_read(&r->m.g, OUT, r->answer, room);
 	r->len = state_get_u32(&h);
@@ -159,6 +167,11 @@ static int send_room(struct rig *r, u32 room)
 	if (r->answer[4] != type + 1 || state_get_u16(&h) != r->tag)
 		return -99996;
 	return r->len - 7;
+}
+
+static int send_room(struct rig *r, u32 room)
+{
+	return send_at(r, IN, 0, room);
 }
 
 static int finish(struct rig *r)
@@ -620,7 +633,7 @@ TEST(p9_xattrs_are_set_at_the_end)
 		return;
 	}
 	EXPECT(!err);
-	EXPECT(xattr_get(&r, 1, "user.a") == 5);
+	EXPECT(xattr_get(&r, 1, "user.a") == 5 && !memcmp(r.answer + 11, "value", 5));
 	EXPECT(xattr_get(&r, 1, "") == 7);
 	EXPECT(xattr_get(&r, 1, "user.none") == -ENODATA);
 	EXPECT(xattr_set(&r, 1, "user.a", "other", 5, XATTR_CREATE) == -EEXIST);
@@ -647,6 +660,37 @@ TEST(p9_xattrs_are_set_at_the_end)
 	EXPECT(CALL(&r, P9_TXATTRWALK, W(1), W(4), S("user.a")) == 8);
 	EXPECT(do_write(&r, 4, 0, "x") == -EBADF);
 	EXPECT(do_read(&r, 4, ~0ULL, 1) == 0);
+	teardown(&r);
+}
+
+/* The first @count bytes of a value, which are zero, in one message */
+static int xattr_write(struct rig *r, u32 fid, u32 count)
+{
+	begin(r, P9_TWRITE);
+	ADD(r, W(fid), Q(0), W(count));
+	return send_at(r, VR_HALF, count, ROOM);
+}
+
+TEST(p9_xattr_is_written_at_once)
+{
+	static const u32 size[] = { 65532, 65533, 65536 };
+	struct rig r;
+	int err;
+
+	start(t, &r, false);
+	EXPECT(CALL(&r, P9_TVERSION, W(~0U), S(P9_VERSION)) > 0);
+	EXPECT(attach(&r, ROOT, 0) == P9_QID);
+	file_put("f", "");
+	for (u32 i = 0; i < ARRAY_SIZE(size); i++) {
+		EXPECT(walk(&r, ROOT, 1, "f") > 0);
+		EXPECT(CALL(&r, P9_TXATTRCREATE, W(1), S("user.a"), Q(size[i]), W(0)) == 0);
+		EXPECT(xattr_write(&r, 1, size[i] + 1) == -EINVAL);
+		EXPECT(xattr_write(&r, 1, size[i]) == 4);
+		EXPECT(r.answer[7] + r.answer[8] * 256 + r.answer[9] * 65536 == (int)size[i]);
+		/* Whether it has room is up to the file system. */
+		err = clunk(&r, 1);
+		EXPECT(err != -EINVAL && err != -EBADF);
+	}
 	teardown(&r);
 }
 
@@ -1021,6 +1065,7 @@ TEST_MAIN(T(p9_session_is_negotiated),
 	  T(p9_data_may_lie_in_other_pages),
 	  T(p9_messages_do_what_they_say),
 	  T(p9_xattrs_are_set_at_the_end),
+	  T(p9_xattr_is_written_at_once),
 	  T(p9_xattr_memory_is_bounded),
 	  T(p9_directories_are_listed_in_parts),
 	  T(p9_chain_that_is_no_message_needs_a_reset),
