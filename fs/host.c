@@ -96,10 +96,10 @@ int fs_begin_dir(struct fs_host *h, u64 dir, const char *name,
 
 /* On behalf of a guest's process. */
 
+/* Either call returns what was set before it. */
 static int set_fsid(long nr, u32 id)
 {
-	syscall(nr, id);
-	return (u32)syscall(nr, -1) == id ? 0 : -EPERM;
+	return (u32)syscall(nr, id) == id || (u32)syscall(nr, -1) == id ? 0 : -EPERM;
 }
 
 void fs_caller_leave(const struct fs_host *h, const struct fs_caller *who)
@@ -114,10 +114,11 @@ int fs_caller_enter(const struct fs_host *h, const struct fs_caller *who)
 {
 	int err;
 
-	if (!h->as_caller || (!who->uid && !who->gid))
+	if (!h->as_caller)
 		return 0;
+	/* The guest's root's as well: lkvm's own group may be another one. */
 	err = set_fsid(__NR_setfsgid, who->gid);
-	if (!err)
+	if (!err && who->uid)
 		err = set_fsid(__NR_setfsuid, who->uid);
 	if (err)
 		fs_caller_leave(h, who);

@@ -1115,8 +1115,16 @@ TEST(fs_files_belong_to_the_caller)
 	EXPECT(!mkdir("closed", 0700));
 	EXPECT(fs_create(r.h, find(&r, FS_ROOT, "closed"), "f", O_RDWR, 0666,
 			 &who, &e, &file) == -EACCES);
-	EXPECT(!fs_create(r.h, FS_ROOT, "root", O_RDWR, 0666, &me, &e, &file));
-	EXPECT(e.st.stx_uid == 0);
+	/* Root's group is root's, whatever that of lkvm is, and whoever was served before. */
+	EXPECT(!setegid(5678));
+	for (int i = 0; i < 2; i++) {
+		EXPECT(!fs_create(r.h, FS_ROOT, i ? "root" : "r", O_RDWR, 0666, &me, &e,
+				  &file));
+		EXPECT(e.st.stx_uid == 0 && e.st.stx_gid == 0);
+		EXPECT(!fs_mknod(r.h, FS_ROOT, i ? "user" : "u", S_IFDIR, 0, &who, &e));
+		EXPECT(e.st.stx_uid == 1234 && e.st.stx_gid == 5678);
+	}
+	EXPECT(!setegid(0));
 	teardown(&r);
 }
 
