@@ -471,7 +471,7 @@ static int op_lopen(struct p9_ctx *x)
 	if (err)
 		return err;
 	to = f;
-	err = fs_open_file(x->host, f.node, flags & ~O_APPEND, &to.file, NULL);
+	err = fs_open_file(x->host, f.node, flags, &to.file, NULL);
 	if (err)
 		return err;
 	err = fs_getattr(x->host, f.node, &e);

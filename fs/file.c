@@ -12,8 +12,10 @@
  *
  * O_APPEND is no flag of the descriptor: the guest may write back pages of a
  * mapping through any descriptor of the file, and those belong where they were.
- * Writes that are to append say so. O_DIRECT is between the guest and its page
- * cache: its memory need not be aligned for the disk here.
+ * Writes that are to append say so. Only where the host has a file opened in no other
+ * way (chattr +a) it is one, for who does not read, and so maps nothing. O_DIRECT is
+ * between the guest and its page cache: its memory need not be aligned for the disk
+ * here.
  *
  * Entries of a directory are read ahead into a buffer, which is good as long as
  * the next request goes on where the last one ended.
@@ -157,6 +159,8 @@ static int reopen(const struct fs_host *h, const struct fs_inode *in, int flags)
 static int open_inode(const struct fs_host *h, const struct fs_inode *in,
 		      u32 flags)
 {
+	int fd;
+
 	if (S_ISDIR(fs_type(in))) {
 		if (in->closed)
 			return -1;
@@ -164,7 +168,11 @@ static int open_inode(const struct fs_host *h, const struct fs_inode *in,
 	}
 	if (!S_ISREG(fs_type(in)))
 		return S_ISLNK(fs_type(in)) ? -ELOOP : -ENXIO;
-	return reopen(h, in, flags & OPEN_FLAGS);
+	fd = reopen(h, in, flags & OPEN_FLAGS);
+	if (fd == -EPERM &&
+	    (flags & (O_ACCMODE | O_APPEND | O_DIRECT)) == (O_WRONLY | O_APPEND))
+		fd = reopen(h, in, flags & (OPEN_FLAGS | O_APPEND));
+	return fd;
 }
 
 static bool is_settled(int fd)

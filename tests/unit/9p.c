@@ -402,6 +402,13 @@ TEST(p9_data_comes_back)
 	EXPECT(CALL(&r, P9_TLOPEN, W(4), W(O_RDWR | P9_O_APPEND)) > 0);
 	EXPECT(do_write(&r, 4, 0, "ONE") == 4 && file_has("f", "ONEtwo"));
 	EXPECT(CALL(&r, P9_TLOPEN, W(ROOT), W(3)) == -EINVAL);
+	if (!file_append_only("f", true)) {
+		EXPECT(walk(&r, ROOT, 5, "f") > 0);
+		EXPECT(CALL(&r, P9_TLOPEN, W(5), W(O_WRONLY)) == -EPERM);
+		EXPECT(CALL(&r, P9_TLOPEN, W(5), W(O_WRONLY | P9_O_APPEND)) > 0);
+		EXPECT(do_write(&r, 5, 0, "end") == 4 && file_has("f", "ONEtwoend"));
+		EXPECT(!file_append_only("f", false));
+	}
 	teardown(&r);
 }
 

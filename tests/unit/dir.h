@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+#include <linux/fs.h>
 
 static inline int dir_remove_one(const char *path, const struct stat *st, int type,
 				 struct FTW *ftw)
@@ -32,6 +34,19 @@ static inline void file_put(const char *name, const char *text)
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		printf("# cannot write %s\n", name);
 	close(fd);
+}
+
+/** file_append_only() - nothing else can be done with it, or all can; 0, or -1 */
+static inline int file_append_only(const char *name, bool on)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC), flags = 0;
+	int err = ioctl(fd, FS_IOC_GETFLAGS, &flags);
+
+	flags = on ? flags | FS_APPEND_FL : flags & ~FS_APPEND_FL;
+	if (!err)
+		err = ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	close(fd);
+	return err;
 }
 
 /** file_has() - whether @text, of less than 64 bytes, is all that is in it */

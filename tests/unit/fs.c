@@ -1036,6 +1036,36 @@ TEST(fs_append_and_copy_are_where_they_belong)
 	teardown(&r);
 }
 
+TEST(fs_file_that_is_append_only_is_appended_to)
+{
+	static const u32 refused[] = {
+		O_WRONLY, O_RDWR | O_APPEND, O_WRONLY | O_APPEND | O_TRUNC,
+		O_WRONLY | O_APPEND | O_DIRECT,
+	};
+	struct iovec v = { "more", 4 };
+	struct fs_entry e;
+	struct rig r;
+	u64 f, file;
+
+	setup(&r);
+	file_put("f", "text");
+	if (file_append_only("f", true)) {
+		printf("# no append-only files in /tmp\n");
+		teardown(&r);
+		return;
+	}
+	f = find(&r, FS_ROOT, "f");
+	for (unsigned int i = 0; i < ARRAY_SIZE(refused); i++)
+		EXPECT(fs_open_file(r.h, f, refused[i], &file, NULL) == -EPERM);
+	EXPECT(!fs_open_file(r.h, f, O_WRONLY | O_APPEND, &file, NULL));
+	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == 4);
+	EXPECT(fs_setattr(r.h, f, file, &(struct fs_setattr){ .mask = STATX_SIZE }, &e) ==
+	       -EPERM);
+	EXPECT(file_has("f", "textmore"));
+	EXPECT(!file_append_only("f", false));
+	teardown(&r);
+}
+
 TEST(fs_changes_take_privileges_off)
 {
 	struct fs_entry e;
@@ -1323,6 +1353,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
+	  T(fs_file_that_is_append_only_is_appended_to),
 	  T(fs_changes_take_privileges_off),
 	  T(fs_changes_of_others_files_take_privileges_off),
 	  T(fs_files_belong_to_the_caller),
