@@ -5,7 +5,8 @@
  * The files of a share that somebody has a number for. A file is known by
  * device and inode number and, while no descriptor keeps that number from being
  * used again, by its time of birth; a server that uses it all the same says that the
- * descriptor is stale. It is found by where it was seen last, its
+ * descriptor is stale, and directories of an overlay are born again whenever they are
+ * copied up. It is found by where it was seen last, its
  * directory and its name there, and O_PATH descriptors are opened when they are
  * needed and kept while there is room. So a share takes a bounded number of
  * descriptors whatever the guest looks at, needs no right to open files by
@@ -59,6 +60,7 @@
 #define INODES_STATE_VERSION 2
 #define STATE_CLOSED 1
 #define STATE_UNHASHED 2
+#define STATE_OVERLAY 4
 
 /* Not in every <linux/magic.h> */
 #define MAGIC_CONFIGFS 0x62656570
@@ -146,15 +148,15 @@ static struct fs_id id_of(struct fs_host *h, const struct statx *st)
 
 static bool is_same(const struct fs_inode *in, const struct fs_id *id)
 {
-	return in->dev == id->dev && in->ino == id->ino &&
-	       in->type == id->type && in->btime == id->btime;
+	return in->dev == id->dev && in->ino == id->ino && in->type == id->type &&
+	       (in->overlay || in->btime == id->btime);
 }
 
 /* On an overlay of the host a file that is written to is born again. */
 static bool inode_is(const struct fs_inode *in, const struct fs_id *id)
 {
 	return in->dev == id->dev && in->ino == id->ino &&
-	       in->type == id->type && (in->path || in->btime == id->btime);
+	       in->type == id->type && (in->path || in->overlay || in->btime == id->btime);
 }
 
 static struct fs_inode *parent_of(const struct fs_host *h,
@@ -173,8 +175,11 @@ int fs_path_fd(const struct fs_host *h, const struct fs_inode *in)
 	return in->path ? h->path[in->path].fd : -1;
 }
 
-/* What the kernel makes up as one reads it is not shared. */
-static bool is_kernels_own(int fd)
+/*
+ * What the kernel makes up as one reads it is not shared. Return: STATE_CLOSED for that,
+ * STATE_OVERLAY for an overlay
+ */
+static u8 file_system(int fd)
 {
 	static const u32 magic[] = {
 		PROC_SUPER_MAGIC, SYSFS_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,
@@ -186,12 +191,12 @@ static bool is_kernels_own(int fd)
 	struct statfs st;
 
 	if (fstatfs(fd, &st) < 0)
-		return true;
+		return STATE_CLOSED;
 	for (unsigned int i = 0; i < ARRAY_SIZE(magic); i++) {
 		if ((u32)st.f_type == magic[i])
-			return true;
+			return STATE_CLOSED;
 	}
-	return false;
+	return st.f_type == OVERLAYFS_SUPER_MAGIC ? STATE_OVERLAY : 0;
 }
 
 /* The hash; all with the lock held. */
@@ -541,7 +546,7 @@ static void set_place(struct fs_host *h, struct fs_inode *in,
 	inode_put(h, in);
 }
 
-static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id)
+static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id, u8 fs)
 {
 	struct fs_inode *in = id->dev == FS_NO_DEVICE ? NULL :
 			      fs_pool_add(&h->nodes);
@@ -552,42 +557,44 @@ static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id)
 	in->btime = id->btime;
 	in->dev = id->dev;
 	in->type = id->type;
+	in->closed = !!(fs & STATE_CLOSED);
+	in->overlay = !!(fs & STATE_OVERLAY);
 	hash_add(h, in);
 	return in;
 }
 
-/* Whether a directory that begins a file system is one that is not shared. */
-static bool entry_is_closed(const struct fs_host *h, const struct fs_inode *dir,
+/* file_system() of a directory, which may begin one. */
+static u8 entry_file_system(const struct fs_host *h, const struct fs_inode *dir,
 			    const char *name, const struct fs_id *id)
 {
-	bool closed;
+	u8 fs;
 	int fd;
 
-	if (!dir || id->type != S_IFDIR >> 12 || id->dev == dir->dev)
-		return false;
+	if (!dir || id->type != S_IFDIR >> 12)
+		return 0;
+	if (id->dev == dir->dev)
+		return dir->overlay ? STATE_OVERLAY : 0;
 	fd = fs_step(fs_path_fd(h, dir), name, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
-		return true;
-	closed = is_kernels_own(fd);
+		return STATE_CLOSED;
+	fs = file_system(fd);
 	close(fd);
-	return closed;
+	return fs;
 }
 
 int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 	     const struct statx *st, struct fs_entry *e)
 {
 	struct fs_id id = id_of(h, st);
-	bool closed = entry_is_closed(h, dir, name, &id);
+	u8 fs = entry_file_system(h, dir, name, &id);
 	struct fs_inode *in;
 	int err = 0;
 
 	pthread_mutex_lock(&h->lock);
 	in = hash_find(h, &id);
 	if (!in) {
-		in = inode_new(h, &id);
-		if (in)
-			in->closed = closed;
-		else
+		in = inode_new(h, &id, fs);
+		if (!in)
 			err = -ENFILE;
 	}
 	if (in) {
@@ -714,7 +721,7 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	fd = open_same(h, fs_path_fd(h, parent), name, in);
 	/* Looked at here as well: state that was restored may say anything. */
 	if (fd >= 0 && S_ISDIR(fs_type(in)) && in->dev != parent->dev)
-		closed = is_kernels_own(fd);
+		closed = file_system(fd) == STATE_CLOSED;
 	pthread_mutex_lock(&h->lock);
 	if (closed)
 		in->closed = true;
@@ -856,6 +863,7 @@ int fs_inodes_init(struct fs_host *h, int root_fd)
 	struct fs_id id;
 	struct statx st;
 	int err = fs_stat_fd(root_fd, &st);
+	u8 fs;
 
 	if (err)
 		return err;
@@ -867,10 +875,11 @@ int fs_inodes_init(struct fs_host *h, int root_fd)
 	h->path[FS_PATH_GONE].next = FS_PATH_GONE;
 	h->path[FS_PATH_GONE].prev = FS_PATH_GONE;
 	h->nr_paths = FS_PATHS;
-	if (is_kernels_own(root_fd))
+	fs = file_system(root_fd);
+	if (fs == STATE_CLOSED)
 		return -EINVAL;
 	id = id_of(h, &st);
-	h->root = inode_new(h, &id);
+	h->root = inode_new(h, &id, fs);
 	if (!h->root)
 		return -ENOMEM;
 	/* In use for good, and never forgotten. */
@@ -921,7 +930,8 @@ static void inode_save(const struct fs_host *h, const struct fs_inode *in,
 	state_put_u64(out, in->btime);
 	state_put_u16(out, fs_type(in));
 	state_put_u8(out, (in->closed ? STATE_CLOSED : 0) |
-			  (in->hashed ? 0 : STATE_UNHASHED));
+			  (in->hashed ? 0 : STATE_UNHASHED) |
+			  (in->overlay ? STATE_OVERLAY : 0));
 	state_put_u8(out, len);
 	state_put(out, inode_name(in), len);
 }
@@ -963,7 +973,7 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 	flags = state_get_u8(in);
 	len = state_get_u8(in);
 	state_get(in, name, len);
-	if (in->err || flags > (STATE_CLOSED | STATE_UNHASHED) ||
+	if (in->err || flags > (STATE_CLOSED | STATE_UNHASHED | STATE_OVERLAY) ||
 	    !len != !*parent || (len && fs_name_check(name)) ||
 	    (u32)number <= *last || tmp.dev == FS_NO_DEVICE || type & ~S_IFMT)
 		return -EPROTO;
@@ -974,6 +984,7 @@ static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
 	tmp.live = true;
 	tmp.type = type >> 12;
 	tmp.closed = flags & STATE_CLOSED;
+	tmp.overlay = !!(flags & STATE_OVERLAY);
 	tmp.refs = !!tmp.nlookup;
 	*n = tmp;
 	*last = number;

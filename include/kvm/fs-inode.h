@@ -59,6 +59,7 @@ struct fs_id {
  * @users: the descriptor, if it is open, stays open
  * @path: its descriptor among fs_host.path, 0 for none
  * @closed: a directory of a file system that is not shared
+ * @overlay: a directory of an overlay: copied up, it has another @btime
  * @live: the place is taken
  * @gone: the guest took the name away that it was seen by last: @path is all there is
  * @watched: it is told when a name comes or goes
@@ -77,7 +78,7 @@ struct fs_inode {
 	u16 users;
 	u16 path;
 	u16 dev;
-	u8 type : 4, closed : 1;
+	u8 type : 4, closed : 1, overlay : 1;
 	u8 live : 1, hashed : 1, gone : 1, watched : 1, far : 1;
 	union {
 		char near[16];

@@ -8,6 +8,7 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <linux/magic.h>
 #include "kvm/fs.h"
 #include "kvm/fs-inode.h"
 #include "dir.h"
@@ -860,6 +861,62 @@ TEST(fs_number_that_a_server_gave_to_another_file_is_that_ones)
 	teardown(&r);
 }
 
+/* Whatever this is set to is what all file systems are. */
+static unsigned int magic;
+
+int fstatfs(int fd, struct statfs *st)
+{
+	int ret = syscall(SYS_fstatfs, fd, st);
+
+	if (magic)
+		st->f_type = magic;
+	return ret;
+}
+
+/* Enter @name as if it had been copied up, or made, at another time. */
+static u64 born(struct rig *r, u64 dir, const char *name, const char *path, int sec)
+{
+	struct fs_inode *in = fs_use(r->h, dir);
+	struct fs_entry e = { 0 };
+	struct statx st;
+
+	if (in && !fs_stat_step(AT_FDCWD, path, &st)) {
+		st.stx_mask |= STATX_BTIME;
+		st.stx_btime.tv_sec = sec;
+		fs_enter(r->h, in, name, &st, &e);
+		fs_done(r->h, in);
+	}
+	return e.node;
+}
+
+TEST(fs_directories_of_an_overlay_are_copied_up)
+{
+	struct state_out out = { 0 };
+	struct fs_entry e;
+	struct rig r;
+	u64 d, f;
+
+	setup(&r);
+	EXPECT(!mkdir("d", 0755) && !mkdir("d/e", 0755));
+	file_put("f", "text");
+	d = born(&r, FS_ROOT, "d", "d", 1);
+	EXPECT(d && d != born(&r, FS_ROOT, "d", "d", 2));
+	fs_close(r.h);
+	magic = OVERLAYFS_SUPER_MAGIC;
+	rig_open(&r, false, 256);
+	d = born(&r, born(&r, FS_ROOT, "d", "d", 1), "e", "d/e", 1);
+	EXPECT(d && d == born(&r, find(&r, FS_ROOT, "d"), "e", "d/e", 2));
+	f = born(&r, FS_ROOT, "f", "f", 1);
+	EXPECT(f && f != born(&r, FS_ROOT, "f", "f", 2));
+	fs_save(r.h, &out);
+	EXPECT(!rig_restore(&r, &out));
+	magic = 0;
+	EXPECT(!fs_getattr(r.h, d, &e) && fs_getattr(r.h, f, &e) == -ESTALE);
+	EXPECT(find(&r, find(&r, FS_ROOT, "d"), "e") == d);
+	state_out_free(&out);
+	teardown(&r);
+}
+
 /* Look up @dir and a name in it, and forget them. Return: whether edits there are heard */
 static bool is_heard(struct rig *r, const char *dir)
 {
@@ -1348,6 +1405,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_number_that_is_used_again_costs_nobody_time),
 	  T(fs_number_that_is_used_again_is_restored),
 	  T(fs_number_that_a_server_gave_to_another_file_is_that_ones),
+	  T(fs_directories_of_an_overlay_are_copied_up),
 	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
