@@ -32,7 +32,9 @@
  * stays as long as the child does, so that a path can be walked from the root.
  *
  * Not supported: finding a file that the host moved without being told, but for
- * a new look-up. A directory whose descriptor is open and that somebody on the
+ * a new look-up. A directory that is mounted at several places has one number, and is
+ * where it was seen last: mounts have numbers as well, but other ones wherever what was
+ * saved is restored. A directory whose descriptor is open and that somebody on the
  * host moves out of the share is still what it was; Landlock keeps a sealed
  * process from opening, making and removing anything there, not from looking at
  * it and changing its mode, owner and times. A single file of the kernel's own
