@@ -4,8 +4,9 @@
  *
  * Theory of operation: a result that is made of others is a group, and has groups and
  * tests; any other is a test. Every group has what kunit.py says of a run, in its
- * words: what lkvm does not know is null. All names come from a guest and are escaped.
- * Written in one walk, no state, one thread.
+ * words: what lkvm does not know is null. A group has no status: one that has failed,
+ * and no part of it has, has one more test of its own name. All names come from a
+ * guest and are escaped. Written in one walk, no state, one thread.
  */
 #include <string.h>
 #include <sys/utsname.h>
@@ -36,24 +37,42 @@ static void put_string(FILE *f, const char *s)
 	putc('"', f);
 }
 
+/* The tests, and the groups that are one as well */
+static void count(const struct result *r, struct result_counts *c)
+{
+	if (!r->first || result_is_fault(r))
+		c->of[r->kind]++;
+	for (r = r->first; r; r = r->next)
+		count(r, c);
+}
+
+static void put_test(FILE *f, const struct result *r)
+{
+	fprintf(f, "{\"name\": ");
+	put_string(f, r->name);
+	fprintf(f, ", \"status\": \"%s\"}", status[r->kind]);
+}
+
 static void put_group(FILE *f, const struct result *g, const char *name);
 
 static void put_children(FILE *f, const struct result *g, bool groups)
 {
 	const char *comma = "";
 
+	if (!groups && result_is_fault(g)) {
+		putc('\n', f);
+		put_test(f, g);
+		comma = ",";
+	}
 	for (const struct result *c = g->first; c; c = c->next) {
 		if (!c->first == groups)
 			continue;
 		fprintf(f, "%s\n", comma);
 		comma = ",";
-		if (groups) {
+		if (groups)
 			put_group(f, c, c->name);
-			continue;
-		}
-		fprintf(f, "{\"name\": ");
-		put_string(f, c->name);
-		fprintf(f, ", \"status\": \"%s\"}", status[c->kind]);
+		else
+			put_test(f, c);
 	}
 }
 
@@ -62,7 +81,7 @@ static void put_group(FILE *f, const struct result *g, const char *name)
 	struct result_counts c = { { 0 } };
 	struct utsname host;
 
-	result_count(g, &c);
+	count(g, &c);
 	fprintf(f, "{\"name\": ");
 	put_string(f, name);
 	uname(&host);	/* KVM's guests are of the host's kind */

@@ -133,6 +133,11 @@ enum result_kind result_judge(const struct result *r)
 	return skipped ? RESULT_SKIP : RESULT_PASS;
 }
 
+bool result_is_fault(const struct result *r)
+{
+	return result_is_bad(r->kind) && !result_is_bad(result_judge(r));
+}
+
 void result_merge(struct result *into, struct result *from, unsigned int depth)
 {
 	struct result *c = from->first, *next, *same;

@@ -76,6 +76,8 @@ unsigned int result_counts_bad(const struct result_counts *c);
 unsigned int result_counts_all(const struct result_counts *c);
 /** result_judge() - from what it is made of: bad, passed, or but skips */
 enum result_kind result_judge(const struct result *r);
+/** result_is_fault() - whether @r is bad, and nothing that it is made of is */
+bool result_is_fault(const struct result *r);
 /** result_merge() - move tests of @from to @into, by name down to @depth */
 void result_merge(struct result *into, struct result *from,
 		  unsigned int depth);

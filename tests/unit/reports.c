@@ -161,6 +161,46 @@ TEST(json_of_hostile_names_is_whole)
 	result_free(root);
 }
 
+static bool json_has(const struct result *root, const char *what)
+{
+	char *text = written(report_json, root);
+	bool has = json_is_whole(text) && strstr(text, what);
+
+	free(text);
+	return has;
+}
+
+/* As of a test that exits with 1 behind parts that are all well */
+TEST(json_has_who_failed_and_no_part_of_it)
+{
+	struct result *root = result_new("root", 4), *c, *test;
+
+	c = result_child(root, "c");
+	test = result_child(c, "t");
+	result_child(test, "one");
+	result_child(result_child(test, "two"), "deep");
+	c->kind = RESULT_FAIL;
+	test->kind = RESULT_FAIL;
+	EXPECT(json_has(root, "[\n{\"name\": \"t\", \"status\": \"FAIL\"},\n"
+			"{\"name\": \"one\", \"status\": \"PASS\"}]"));
+	EXPECT(json_has(root, "{\"tests\": 3, \"passed\": 2, \"failed\": 1, "));
+	EXPECT(!json_has(root, "\"name\": \"c\", \"status\""));
+	test->kind = RESULT_CRASH;
+	EXPECT(json_has(root, "[\n{\"name\": \"t\", \"status\": \"ERROR\"},"));
+	EXPECT(json_has(root, "\"failed\": 0, \"crashed\": 1, "));
+	/* With a part that failed that is enough. */
+	result_find(test, "one")->kind = RESULT_FAIL;
+	EXPECT(json_has(root, "{\"tests\": 2, \"passed\": 1, \"failed\": 1, \"crashed\": 0,"));
+	EXPECT(!json_has(root, "\"name\": \"t\", \"status\""));
+	/* Groups alone: of what it is made of there is no test beside it. */
+	result_find(test, "one")->kind = RESULT_PASS;
+	result_child(c, "u")->kind = RESULT_SKIP;
+	test->kind = RESULT_PASS;
+	EXPECT(json_has(root, "\"test_cases\": [\n{\"name\": \"c\", \"status\": \"FAIL\"},\n"
+			"{\"name\": \"u\", \"status\": \"SKIP\"}]"));
+	result_free(root);
+}
+
 /* Tags are those that we write, and close in turn. */
 static bool xml_is_whole(const char *s)
 {
@@ -324,6 +364,7 @@ TEST(shares_without_times_are_of_one_size)
 
 TEST_MAIN(T(json_is_escaped), T(xml_is_escaped), T(what_is_not_utf8_is_replaced),
 	  T(ktap_comes_back_as_it_was), T(json_of_hostile_names_is_whole),
+	  T(json_has_who_failed_and_no_part_of_it),
 	  T(xml_of_hostile_names_is_whole), T(html_has_logs_or_notes),
 	  T(nothing_makes_reports_too),
 	  T(runs_are_merged_by_collection),
