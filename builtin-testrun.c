@@ -14,7 +14,8 @@
  * the same from here, and ended (builtin-testvm.c). What a test printed is parsed as it
  * comes and kept, up to a limit; its exit status is one part of its result, and what it
  * reported is the other. The kernel's log is cut where it was when a test began and
- * ended.
+ * ended. When lkvm ends before the tests do, those without a result are missing: who
+ * reads the reports is to see that they have not passed.
  *
  * Main thread, one poll(2) for all. Ports of the guest are never waited for: a
  * request is short, and there is one at a time.
@@ -44,6 +45,8 @@
 #define NSEC 1000000000ULL
 #define LOG_TRIES 50
 #define BOOT_NS (600 * NSEC)
+/* A status that no machine ends with: we have ended it */
+#define STATUS_CUT -1
 
 /*
  * Lines of a request: name, time limit or 0, directory, command. What is left of a
@@ -270,10 +273,9 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 
 	file_name(collection, t->collection);
 	file_name(name, t->name);
-	t->tries++;
 	snprintf(vm->log, sizeof(vm->log), "%s/%s", collection, name);
-	if (t->tries > 1)
-		snprintf(vm->log + strlen(vm->log), 16, ".try%u", t->tries);
+	if (t->tries)
+		snprintf(vm->log + strlen(vm->log), 16, ".try%u", t->tries + 1);
 	snprintf(path, sizeof(path), "%s/%s", vm->run->logs, vm->log);
 	err = test_mkdir(path);
 	if (err)
@@ -289,6 +291,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	vm->used = true;
 	vm->item = t;
 	t->state = TEST_RUNS;
+	t->tries++;
 	vm->run->broken = 0;
 	vm->begin = now_ns();
 	vm->deadline = t->limit ? vm->begin + t->limit * NSEC + late_ns(t) : 0;
@@ -342,7 +345,6 @@ static void keep(struct test_run *run, struct test_item *t, struct result *res)
 {
 	struct result *c = result_child(&run->root, t->collection);
 
-	test_line(run, t->collection, res, t->tries);
 	t->state = TEST_ENDED;
 	if (!c) {
 		result_free(res);
@@ -415,13 +417,13 @@ static void item_end(struct test_vm *vm, const struct test_end *end, long rc)
 	tap_end(&vm->tap, res);
 	result_from(res, rc, t->limit, vm->late);
 	if (end && !vm->late) {
-		res->kind = RESULT_CRASH;
+		res->kind = end->status == STATUS_CUT ? RESULT_MISSING : RESULT_CRASH;
 		result_say(res, "%s", end->text);
 	}
 	log_files(vm, res, end);
+	test_line(vm->run, t->collection, res, t->tries);
 	if (result_is_bad(res->kind) && t->tries <= vm->run->o.retry &&
 	    !vm->run->status) {
-		test_line(vm->run, t->collection, res, t->tries);
 		t->state = TEST_WAITS;
 		result_free(res);
 		return;
@@ -656,6 +658,38 @@ static int vms_poll(struct test_vm *vm, unsigned int nr, int signals,
 	return err < 0 ? err : 0;
 }
 
+/* No more is run: machines that there are, and tests without a result */
+static void loop_end(struct test_run *run, struct test_vm *vm, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		struct test_end end;
+
+		if (vm[i].child.pid <= 0)
+			continue;
+		kill(vm[i].child.pid, SIGKILL);
+		child_wait(&vm[i].child, vm[i].dir, &end);
+		end.status = STATUS_CUT;
+		snprintf(end.text, sizeof(end.text), "was running");
+		if (vm[i].item)
+			item_end(&vm[i], &end, 0);
+	}
+	for (unsigned int i = 0; i < run->nr_items; i++) {
+		struct test_item *t = &run->item[i];
+		struct result *res;
+
+		if (t->state == TEST_ENDED)
+			continue;
+		res = result_new(t->name, strlen(t->name));
+		if (!res) {
+			run->status = STATUS_ERROR;
+			break;
+		}
+		res->kind = RESULT_MISSING;
+		result_say(res, t->tries ? "failed, not tried again" : "not run");
+		keep(run, t, res);
+	}
+}
+
 int test_loop(struct test_run *run, struct report *r)
 {
 	unsigned int nr = run->o.jobs > 0 ? run->o.jobs : 1;
@@ -681,14 +715,7 @@ int test_loop(struct test_run *run, struct report *r)
 			break;
 		err = vms_poll(vm, nr, signals, r);
 	}
-	for (unsigned int i = 0; i < nr && vm; i++) {
-		struct test_end end;
-
-		if (vm[i].child.pid <= 0)
-			continue;
-		kill(vm[i].child.pid, SIGKILL);
-		child_wait(&vm[i].child, vm[i].dir, &end);
-	}
+	loop_end(run, vm, vm ? nr : 0);
 	if (signals >= 0)
 		close(signals);
 	free(vm);

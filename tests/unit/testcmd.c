@@ -122,7 +122,9 @@ static int machine_run(int argc, char **argv)
 	int signo = 0;
 	pid_t shell;
 
-	if (!strcmp(argv[8], "--broken")) {
+	/* Or from when on a test says so */
+	if (!strcmp(argv[8], "--broken") ||
+	    (!strcmp(argv[8], "--breaks") && !access(getenv("BROKEN"), F_OK))) {
 		fprintf(stderr, "lkvm: no such thing as a machine\n");
 		return STATUS_ERROR;
 	}
@@ -205,6 +207,7 @@ static void bench_begin(void)
 	snprintf(b.install, sizeof(b.install), "%s/install", b.dir);
 	mkdir(b.install, 0777);
 	setenv("BENCH", b.dir, 1);
+	setenv("BROKEN", path_of("broken"), 1);
 }
 
 static void a_test(const char *collection, const char *name, const char *text)
@@ -459,10 +462,44 @@ TEST(signal_leaves_reports)
 {
 	bench_begin();
 	a_test("a", "passes", "exit 0\n");
-	a_test("a", "signals", "kill -TERM $RUNNER; sleep 100\n");
+	a_test("a", "signals", "echo 1..2; echo ok 1 one\n"
+	       "sleep 0.5; kill -TERM $RUNNER; sleep 100\n");
+	a_test("b", "waits", "exit 0\n");
 	EXPECT(run_test("logs", "") == 128 + SIGTERM);
-	EXPECT(says("1 tests: 1 passed, 0 failed", ""));
+	EXPECT(says("MISSING a:signals ", " 1 of 2 passed: was running"));
+	EXPECT(says("3 tests: 1 passed, 2 failed", ""));
 	EXPECT(strstr(text_of("logs/results.ktap"), "ok 1 passes\n"));
+	EXPECT(strstr(b.text, "# lkvm: log a/signals\n"));
+	EXPECT(strstr(b.text, "not ok 2 signals # MISSING was running\n"));
+	EXPECT(strstr(b.text, "not ok 1 waits # MISSING not run\nnot ok 2 b\n"));
+	EXPECT(is_there("logs/a/signals/kernel.log"));
+	bench_end();
+}
+
+/* Nobody may take what is left for a run that has passed. */
+TEST(run_that_ends_early_is_no_success)
+{
+	char args[128];
+
+	bench_begin();
+	a_test("a", "first", "exit 0\n");
+	a_test("a", "fails", ": >$BROKEN\n" PANIC);
+	a_test("a", "waits", "exit 0\n");
+	EXPECT(run_test("logs", "--retry 1 --vm --breaks") == 125);
+	EXPECT(says("CRASH   a:fails ", "kernel panic"));
+	EXPECT(says("3 tests: 1 passed, 2 failed", ""));
+	EXPECT(strstr(text_of("logs/results.ktap"),
+		      "not ok 2 fails # MISSING failed, not tried again\n"));
+	EXPECT(strstr(b.text, "not ok 3 waits # MISSING not run\n"));
+	snprintf(args, sizeof(args), "--merge %s/logs", b.dir);
+	EXPECT(run_test("all", args) == 1);
+	EXPECT(says("3 tests: 1 passed, 2 failed", ""));
+	/* What cannot be begun has not failed before. */
+	mkdir(path_of("part"), 0777);
+	put_file(path_of("part/a"), "w", "");
+	EXPECT(run_test("part", "-t a:first") == 125);
+	EXPECT(strstr(b.err, "part/a/first: Not a directory"));
+	EXPECT(strstr(text_of("part/results.ktap"), "not ok 1 first # MISSING not run\n"));
 	bench_end();
 }
 
@@ -512,6 +549,7 @@ int main(int argc, char **argv)
 		T(jobs_run_at_the_same_time),
 		T(machine_that_ends_late_is_told_of),
 		T(signal_leaves_reports),
+		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
 	};
 
