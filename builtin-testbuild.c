@@ -97,7 +97,8 @@ static int find_install(struct test_run *run, struct report *r)
 		return 0;
 	}
 	snprintf(path, sizeof(path), "%s/source", run->build);
-	if (!(run->build[0] && find_tree(run, path)) && !find_tree(run, "."))
+	if (!(run->build[0] && (find_tree(run, path) || find_tree(run, run->build))) &&
+	    !find_tree(run, "."))
 		return report_error(r, 0,
 			"test: no kernel tree here: --install says where tests are");
 	snprintf(path, sizeof(path), "%s/%s/kselftest_install",

@@ -243,14 +243,15 @@ static void __attribute((noreturn)) run_child(int argc, char **argv)
 	exit(cmd_test(argc, argv));
 }
 
-/* lkvm test, words of @args and logs in @logs of the bench */
+/* lkvm test, words of @args and logs in @logs of the bench; -k is for one of a tree */
 static int run_test(const char *logs, const char *args)
 {
 	char path[TEST_PATH], words[512];
 	char *argv[40] = {
 		"test", "--logs", path, "-k", "/dev/null", "--install", b.install,
 	};
-	int argc = strncmp(args, "--merge", 7) ? 7 : 3, status = 0;
+	int argc = !strncmp(args, "--merge", 7) || !strncmp(args, "-k ", 3) ? 3 : 7;
+	int status = 0;
 	pid_t pid;
 
 	snprintf(path, sizeof(path), "%s/%s", b.dir, logs);
@@ -536,6 +537,51 @@ TEST(shares_are_joined_and_their_times_are_known)
 	bench_end();
 }
 
+/* What has been built in place, and a make that only says what it was asked for */
+static void a_tree(void)
+{
+	static const char *const dirs[] = {
+		"tree", "tree/arch", "tree/arch/x86", "tree/arch/x86/boot", "tree/tools",
+		"tree/tools/testing", "tree/tools/testing/selftests", "bin",
+	};
+	char path[4096];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(dirs); i++)
+		mkdir(path_of(dirs[i]), 0777);
+	put_file(path_of("tree/arch/x86/boot/bzImage"), "w", "image");
+	put_file(path_of("tree/tools/testing/selftests/Makefile"), "w", "");
+	put_file(path_of("bin/make"), "w",
+		 "#!/bin/sh\n"
+		 "echo \"$@\" >>$BENCH/made\n"
+		 "for a; do case $a in KSFT_INSTALL_PATH=*) at=${a#*=}; esac; done\n"
+		 "[ -z \"$at\" ] && exit\n"
+		 "mkdir -p $at && printf 'a:x\\nb:y\\n' >$at/kselftest-list.txt\n");
+	chmod(path_of("bin/make"), 0755);
+	snprintf(path, sizeof(path), "%s/bin:%s", b.dir, getenv("PATH"));
+	setenv("PATH", path, 1);
+}
+
+/* The directory of make is in front. */
+static void path_restore(void)
+{
+	setenv("PATH", strchr(getenv("PATH"), ':') + 1, 1);
+}
+
+TEST(tree_that_was_built_in_place_is_that_of_its_kernel)
+{
+	char args[128];
+
+	bench_begin();
+	a_tree();
+	snprintf(args, sizeof(args), "-k %s/tree -c a --list", b.dir);
+	EXPECT(run_test("logs", args) == 0 && !strcmp(b.out, "a:x\n"));
+	snprintf(args, sizeof(args), "-C %s/tree/tools/testing/selftests ", b.dir);
+	EXPECT(strstr(text_of("made"), args) && !strstr(b.text, " O="));
+	EXPECT(is_there("tree/tools/testing/selftests/kselftest_install/kselftest-list.txt"));
+	path_restore();
+	bench_end();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case list[] = {
@@ -551,6 +597,7 @@ int main(int argc, char **argv)
 		T(signal_leaves_reports),
 		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
+		T(tree_that_was_built_in_place_is_that_of_its_kernel),
 	};
 
 	if (argc > 8 && !strcmp(argv[1], "run"))
