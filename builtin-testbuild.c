@@ -4,10 +4,12 @@
  *
  * Theory of operation: tests of the kernel's tree are built by its own makefiles,
  * where these put them, for the kernel that is run: with its headers, in its build
- * directory. What make says is in build.log. What can be run is what has been
- * installed: its kselftest-list.txt has a line collection:test for each. A name that
- * is asked for may be a pattern as of fnmatch(3); one that nothing has is an error,
- * since a test that was not built has not passed. Main thread.
+ * directory. What make says is in build.log. All collections that are named have to
+ * be built: what an earlier build has left would be run in place of one that cannot.
+ * Of all that there are, or a pattern fits, some are enough. What can be run is what
+ * has been installed: its kselftest-list.txt has a line collection:test for each. A
+ * name that is asked for may be a pattern as of fnmatch(3); one that nothing has is an
+ * error, since a test that was not built has not passed. Main thread.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -174,28 +176,32 @@ int test_build(struct test_run *run, struct report *r)
 	char jobs[32], out[TEST_PATH], path[TEST_PATH], tests[TEST_PATH];
 	char *names = targets(run);
 	bool apart = !in_tree(run);
-	const char *headers[7] = {
+	const char *args[11] = {
 		"make", "-C", run->tree, jobs, "headers", apart ? out : NULL,
-		NULL,
 	};
-	const char *install[9] = {
-		"make", "-C", tests, jobs, "install", path,
-		run->o.nr_picks ? names : "SKIP_TARGETS=bpf sched_ext",
-		apart ? out : NULL, NULL,
-	};
-	int err = names ? 0 : report_error(r, ENOMEM, "make");
+	unsigned int n = apart ? 6 : 5;
+	int err;
 
+	if (!names)
+		return report_error(r, ENOMEM, "make");
 	snprintf(jobs, sizeof(jobs), "-j%ld", sysconf(_SC_NPROCESSORS_ONLN));
 	snprintf(out, sizeof(out), "O=%s", run->build);
 	snprintf(path, sizeof(path), "KSFT_INSTALL_PATH=%s", run->install);
 	snprintf(tests, sizeof(tests), "%s/" SELFTESTS, run->tree);
-	if (!err && isatty(STDERR_FILENO))
+	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "lkvm: building tests, see %s/build.log\n",
 			run->logs);
+	err = run_make(run, args, r);
+	args[2] = tests;
+	args[4] = "install";
+	args[n++] = path;
+	args[n++] = run->o.nr_picks ? names : "SKIP_TARGETS=bpf sched_ext";
+	if (run->o.nr_picks)
+		args[n++] = "SKIP_TARGETS=";
+	if (run->o.nr_picks && !strpbrk(names, "*?["))
+		args[n] = "FORCE_TARGETS=1";
 	if (!err)
-		err = run_make(run, headers, r);
-	if (!err)
-		err = run_make(run, install, r);
+		err = run_make(run, args, r);
 	free(names);
 	return err;
 }

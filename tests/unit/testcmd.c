@@ -555,6 +555,7 @@ static void a_tree(void)
 		 "echo \"$@\" >>$BENCH/made\n"
 		 "for a; do case $a in KSFT_INSTALL_PATH=*) at=${a#*=}; esac; done\n"
 		 "[ -z \"$at\" ] && exit\n"
+		 "[ -e $BENCH/fails ] && case $* in *FORCE_TARGETS=1*) exit 2; esac\n"
 		 "mkdir -p $at && printf 'a:x\\nb:y\\n' >$at/kselftest-list.txt\n");
 	chmod(path_of("bin/make"), 0755);
 	snprintf(path, sizeof(path), "%s/bin:%s", b.dir, getenv("PATH"));
@@ -582,6 +583,33 @@ TEST(tree_that_was_built_in_place_is_that_of_its_kernel)
 	bench_end();
 }
 
+/* One that cannot be built has binaries of an earlier build there. */
+TEST(collection_that_is_named_is_built_or_not_run)
+{
+	char args[256];
+
+	bench_begin();
+	a_tree();
+	snprintf(args, sizeof(args), "-k %s/tree -c bpf -c b -t a:x -t b:y --list", b.dir);
+	EXPECT(run_test("logs", args) == 125 && strstr(b.err, " has no bpf"));
+	EXPECT(strstr(text_of("made"), " TARGETS=bpf b a  SKIP_TARGETS= FORCE_TARGETS=1\n"));
+	put_file(path_of("fails"), "w", "");
+	snprintf(args, sizeof(args), "-k %s/tree -c a -c b --list", b.dir);
+	EXPECT(run_test("logs", args) == 125 && !*b.out);
+	EXPECT(strstr(b.err, "lkvm: test: make failed, see ") && strstr(b.err, "build.log"));
+	/* Nobody wants all that there is, or that a pattern fits, to be buildable. */
+	unlink(path_of("made"));
+	snprintf(args, sizeof(args), "-k %s/tree --list", b.dir);
+	EXPECT(run_test("logs", args) == 0);
+	EXPECT(strstr(text_of("made"), " SKIP_TARGETS=bpf sched_ext\n"));
+	snprintf(args, sizeof(args), "-k %s/tree -t [ab]:x -t b:y --list", b.dir);
+	EXPECT(run_test("logs", args) == 0 && !strcmp(b.out, "a:x\nb:y\n"));
+	EXPECT(strstr(text_of("made"), " TARGETS=[ab] b  SKIP_TARGETS=\n"));
+	EXPECT(!strstr(b.text, "FORCE_TARGETS"));
+	path_restore();
+	bench_end();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case list[] = {
@@ -598,6 +626,7 @@ int main(int argc, char **argv)
 		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
 		T(tree_that_was_built_in_place_is_that_of_its_kernel),
+		T(collection_that_is_named_is_built_or_not_run),
 	};
 
 	if (argc > 8 && !strcmp(argv[1], "run"))
