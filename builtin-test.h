@@ -126,17 +126,16 @@ int log_tap(const char *path, struct result *into, struct report *r);
 int test_summary(const struct test_run *run);
 /**
  * log_slice() - copy @from's bytes from @begin on to file @name of @dir
- * @text: what is in front of that, may be NULL
+ * Return: where they have ended
  */
-void log_slice(const char *dir, const char *name, const char *from,
-	       off_t begin, const char *text);
+off_t log_slice(const char *dir, const char *name, const char *from, off_t begin);
 /**
- * log_check() - what the kernel complains of in @dir's kernel.log
+ * log_check() - what the kernel complains of in @dir's kernel.log from @begin on
  * @kernel: its report is decoded for that, and is added to @dir's lkvm.log
  * @wanted: enum klog_splat; @first: the line, of 256 bytes, empty without one
  * Return: those that there are
  */
-u32 log_check(const char *dir, const char *kernel, u32 wanted, char *first);
+u32 log_check(const char *dir, off_t begin, const char *kernel, u32 wanted, char *first);
 
 /* What a VM is: builtin-testvm.c */
 

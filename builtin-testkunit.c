@@ -197,7 +197,7 @@ static int boot_tests(struct test_run *run, struct result *kunit,
 		err = log_tap(b.console, &got, r);
 	if (err < 0)
 		return err;
-	splats = log_check(b.dir, run->kernel, run->o.fail_on, first);
+	splats = log_check(b.dir, 0, run->kernel, run->o.fail_on, first);
 	/* Who has printed nothing has no tests. */
 	blamed = !b.end.status || !got.first;
 	for (s = got.first; s; s = next) {

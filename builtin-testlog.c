@@ -213,8 +213,7 @@ int test_summary(const struct test_run *run)
 	return bad ? 1 : skipped == all ? 4 : 0;
 }
 
-void log_slice(const char *dir, const char *name, const char *from,
-	       off_t begin, const char *text)
+off_t log_slice(const char *dir, const char *name, const char *from, off_t begin)
 {
 	char path[TEST_PATH], buf[16384];
 	FILE *in, *out;
@@ -223,15 +222,14 @@ void log_slice(const char *dir, const char *name, const char *from,
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	out = fopen(path, "we");
 	in = out ? fopen(from, "re") : NULL;
-	if (out && text)
-		fprintf(out, "%s\n", text);
 	if (in && !fseeko(in, begin, SEEK_SET))
 		while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
-			fwrite(buf, 1, n, out);
+			begin += fwrite(buf, 1, n, out);
 	if (in)
 		fclose(in);
 	if (out)
 		fclose(out);
+	return begin;
 }
 
 /* What decodes a report prints to stderr: so it has one of its own. */
@@ -259,7 +257,7 @@ static void decode(const char *dir, const char *kernel, const struct klog *k)
 		;
 }
 
-u32 log_check(const char *dir, const char *kernel, u32 wanted, char *first)
+u32 log_check(const char *dir, off_t begin, const char *kernel, u32 wanted, char *first)
 {
 	static struct klog k;
 	char path[TEST_PATH], buf[16384];
@@ -272,6 +270,8 @@ u32 log_check(const char *dir, const char *kernel, u32 wanted, char *first)
 	*first = 0;
 	snprintf(path, sizeof(path), "%s/kernel.log", dir);
 	f = fopen(path, "re");
+	if (f)
+		fseeko(f, begin, SEEK_SET);
 	while (f && (n = fread(buf, 1, sizeof(buf), f)) > 0)
 		klog_feed(&k, buf, n);
 	if (f)

@@ -13,9 +13,10 @@
  * its tasks and CPUs are. If nothing is heard of that either, its machine is asked for
  * the same from here, and ended (builtin-testvm.c). What a test printed is parsed as it
  * comes and kept, up to a limit; its exit status is one part of its result, and what it
- * reported is the other. The kernel's log is cut where it was when a test began and
- * ended. When lkvm ends before the tests do, those without a result are missing: who
- * reads the reports is to see that they have not passed.
+ * reported is the other. The kernel's log is cut where it was when a test ended: what
+ * comes after that is the next one's, and what is behind the last one is looked at when
+ * the machine has ended. When lkvm ends before the tests do, those without a result are
+ * missing: who reads the reports is to see that they have not passed.
  *
  * Main thread, one poll(2) for all. Ports of the guest are never waited for: a
  * request is short, and there is one at a time.
@@ -31,7 +32,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin-test.h"
@@ -90,7 +90,7 @@ static const char script[] =
  * @in_line: that line is not the mark's; @newline: one that is, if that comes
  * @word: what is behind the mark
  * @deadline: of what it does now, 0 for none; @overdue: what was done about that
- * @klog_at, @said_at: where in its logs the test began
+ * @klog_at, @said_at: where in its logs those of the test before have ended
  */
 struct test_vm {
 	struct test_run *run;
@@ -117,15 +117,6 @@ struct test_vm {
 	off_t klog_at;
 	off_t said_at;
 };
-
-static off_t size_of(const char *dir, const char *name)
-{
-	char path[TEST_PATH + 16];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return stat(path, &st) < 0 ? 0 : st.st_size;
-}
 
 /* One that waits, of @collection unless that is NULL */
 static struct test_item *item_next(struct test_run *run, const char *collection)
@@ -176,6 +167,8 @@ static int vm_start(struct test_vm *vm, struct report *r)
 	vm->used = false;
 	vm->overdue = 0;
 	vm->late = false;
+	vm->klog_at = 0;
+	vm->said_at = 0;
 	vm->deadline = now_ns() + BOOT_NS;
 	return 0;
 }
@@ -286,8 +279,6 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 		return report_error(r, errno, "%s", path);
 	vm->output_len = 0;
 	vm->overdue = 0;
-	vm->klog_at = vm->used ? size_of(vm->dir, "kernel.log") : 0;
-	vm->said_at = vm->used ? size_of(vm->dir, "lkvm.log") : 0;
 	vm->used = true;
 	vm->item = t;
 	t->state = TEST_RUNS;
@@ -388,10 +379,10 @@ static void log_files(struct test_vm *vm, struct result *res, bool ended)
 	snprintf(path, sizeof(path), "%s/kernel.log", vm->dir);
 	if (!ended)
 		log_wait(path, vm->klog_at);
-	log_slice(dir, "kernel.log", path, vm->klog_at, NULL);
+	vm->klog_at = log_slice(dir, "kernel.log", path, vm->klog_at);
 	snprintf(path, sizeof(path), "%s/lkvm.log", vm->dir);
-	log_slice(dir, "lkvm.log", path, vm->said_at, NULL);
-	if (log_check(dir, vm->run->kernel, vm->run->o.fail_on, first) &&
+	vm->said_at = log_slice(dir, "lkvm.log", path, vm->said_at);
+	if (log_check(dir, 0, vm->run->kernel, vm->run->o.fail_on, first) &&
 	    !result_is_bad(res->kind)) {
 		res->kind = RESULT_FAIL;
 		result_say(res, "%s", first);
@@ -542,7 +533,7 @@ static void vm_broken(struct test_vm *vm, const struct test_end *end)
 		run->status = end->status ? end->status : STATUS_ERROR;
 }
 
-/* It ended badly with no test in it: somebody has to be told. */
+/* It ended badly with no test in it, or its kernel did: somebody has to be told. */
 static void vm_stray(struct test_vm *vm, const struct test_end *end)
 {
 	struct result *c = result_child(&vm->run->root, "lkvm");
@@ -553,7 +544,7 @@ static void vm_stray(struct test_vm *vm, const struct test_end *end)
 		vm->run->status = STATUS_ERROR;
 		return;
 	}
-	res->kind = RESULT_CRASH;
+	res->kind = end->status ? RESULT_CRASH : RESULT_FAIL;
 	res->log = strdup(name);
 	result_say(res, "after the tests: %s", end->text);
 	test_line(vm->run, c->name, res, 1);
@@ -563,6 +554,7 @@ static void vm_stray(struct test_vm *vm, const struct test_end *end)
 
 static void vm_ended(struct test_vm *vm)
 {
+	struct test_run *run = vm->run;
 	struct test_end end;
 
 	unmatch(vm);
@@ -575,7 +567,8 @@ static void vm_ended(struct test_vm *vm)
 		item_end(vm, &end, 0);
 	else if (!vm->ready)
 		vm_broken(vm, &end);
-	else if (end.status)
+	else if (end.status || log_check(vm->dir, vm->klog_at, run->kernel,
+					 run->o.fail_on, end.text))
 		vm_stray(vm, &end);
 	vm->item = NULL;
 	vm->late = false;

@@ -45,9 +45,10 @@ void test_line(const struct test_run *of, const char *collection,
 	(void)tries;
 }
 
-u32 log_check(const char *at, const char *kernel, u32 wanted, char *first)
+u32 log_check(const char *at, off_t begin, const char *kernel, u32 wanted, char *first)
 {
 	(void)at;
+	(void)begin;
 	(void)kernel;
 	(void)wanted;
 	(void)first;

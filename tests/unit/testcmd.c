@@ -8,6 +8,7 @@
  * test, too, and $MACHINE whom to tell that the kernel panics (SIGUSR1). $RUNNER is
  * lkvm test, which has a process for itself: what it leaves is found there.
  */
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "../../builtin-dotconfig.c"
@@ -48,8 +49,8 @@ bool image_build_dir(const char *kernel, char *dir, size_t size)
 
 int fail_on_parse(u32 *splats, const char *value, struct report *r)
 {
-	(void)splats;
-	return report_error(r, 0, "--fail-on: %s", value);
+	*splats = klog_splat(value);
+	return *splats ? 0 : report_error(r, 0, "--fail-on: %s", value);
 }
 
 void decoder_open(struct decoder *d, const char *kernel)
@@ -153,6 +154,8 @@ static int machine_run(int argc, char **argv)
 	sigwait(&set, &signo);
 	panics |= signo == SIGUSR1;
 	kill(-shell, SIGKILL);
+	if (!strcmp(argv[8], "--splats"))
+		put_file(log, "a", "[    9.0] WARNING: behind the tests\n");
 	return machine_end(log, status, panics);
 }
 
@@ -459,6 +462,24 @@ TEST(machine_that_ends_late_is_told_of)
 	bench_end();
 }
 
+/* It is no test's, and who wants to know of it does. */
+TEST(report_behind_the_last_test_is_told_of)
+{
+	bench_begin();
+	a_test("a", "x", "exit 0\n");
+	a_test("a", "y", "echo '[ 1.0] WARNING: of a test' >>$KLOG\n");
+	EXPECT(run_test("logs", "--vm --splats --fail-on warn -t a:x") == 1);
+	EXPECT(says("PASS    a:x ", ""));
+	EXPECT(says("FAIL    lkvm:vm-1 ", "after the tests: WARNING: behind the tests"));
+	EXPECT(says("2 tests: 1 passed, 1 failed", ""));
+	EXPECT(run_test("logs2", "--vm --splats --fail-on oops -t a:x") == 0);
+	/* What a test has failed for is not said again. */
+	EXPECT(run_test("logs3", "--vm --nothing --fail-on warn -c a") == 1);
+	EXPECT(says("PASS    a:x ", "") && says("FAIL    a:y ", "WARNING: of a test"));
+	EXPECT(says("2 tests: 1 passed, 1 failed", ""));
+	bench_end();
+}
+
 TEST(signal_leaves_reports)
 {
 	bench_begin();
@@ -622,6 +643,7 @@ int main(int argc, char **argv)
 		T(test_that_hangs_ends_and_the_next_one_begins),
 		T(jobs_run_at_the_same_time),
 		T(machine_that_ends_late_is_told_of),
+		T(report_behind_the_last_test_is_told_of),
 		T(signal_leaves_reports),
 		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
