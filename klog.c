@@ -59,7 +59,10 @@ static const struct {
 	{ "general protection fault", KLOG_OOPS, true },
 	{ "Oops: ", KLOG_OOPS, true },
 	{ "invalid opcode: ", KLOG_OOPS, true },
+	/* Any other trap, before 6.10 without "Oops: " */
+	{ ": 0000 [#", KLOG_OOPS, false },
 	{ "BUG: soft lockup", KLOG_WARN, false },
+	{ "detected hard LOCKUP", KLOG_WARN, false },
 	{ " blocked for more than ", KLOG_WARN, false },
 	{ "BUG: ", KLOG_WARN, true },
 	{ "WARNING: ", KLOG_WARN, true },
