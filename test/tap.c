@@ -175,6 +175,17 @@ static bool is_open(const struct tap *t, unsigned int column)
 	return false;
 }
 
+/* Another list begins where this one is. */
+static void level_again(struct tap *t, struct tap_level *l)
+{
+	missing_add(t, l->list, l);
+	l->planned = 0;
+	l->seen = 0;
+	l->failed = 0;
+	l->has_plan = false;
+	l->skipped = false;
+}
+
 /*
  * Tests begin in that column. Another list that is there has come to its end, and so
  * has one of which there is only the plan when a @version comes behind that.
@@ -184,14 +195,8 @@ static struct tap_level *level_begin(struct tap *t, unsigned int column, bool ve
 	struct tap_level *l = level_at(t, column);
 
 	if (l && l->column == column &&
-	    (l->seen || (version && l->has_header && l->has_plan))) {
-		missing_add(t, l->list, l);
-		l->planned = 0;
-		l->seen = 0;
-		l->failed = 0;
-		l->has_plan = false;
-		l->skipped = false;
-	}
+	    (l->seen || (version && l->has_header && l->has_plan)))
+		level_again(t, l);
 	if (l)
 		l->has_header = true;
 	return l;
@@ -229,6 +234,12 @@ static bool take_plan(struct tap *t, unsigned int column, const char *s)
 	l = level_at(t, column);
 	if (!l)
 		return true;
+	/* Of another program, without a version; who gives up in the middle says 1..0. */
+	if (l->has_plan && l->seen) {
+		if (!n)
+			return true;
+		level_again(t, l);
+	}
 	l->has_plan = true;
 	l->planned = MIN(n, 1000000000UL);
 	l->skipped = *end && strcasestr(end, "skip");
@@ -367,8 +378,7 @@ static void take_parts(struct tap *t, unsigned int column, struct result *r)
 		level_fold(t);
 	if (t->nr && t->level[t->nr - 1].column > column)
 		level_close(t, r);
-	if (!result_is_bad(r->kind) && r->kind != RESULT_SKIP &&
-	    result_is_bad(result_judge(r))) {
+	if (!result_is_bad(r->kind) && result_is_bad(result_judge(r))) {
 		r->kind = RESULT_FAIL;
 		result_say(r, "ok, but its parts are not");
 	}

@@ -154,6 +154,18 @@ TEST(each_plan_is_kept_by_its_own_program)
 	EXPECT(gives("TAP version 13\n1..1\n# Subtest: a\nok 1 a\n", "a=PASS"));
 	EXPECT(gives("TAP version 13\n1..1\nnot ok 1 a\n# Totals: pass:0 fail:1 error:0\n"
 		     "TAP version 13\n1..1\nok 1 b\n", "a=FAIL\nb=PASS"));
+	/* Not all of them print a version. */
+	EXPECT(gives("1..2\nok 1 a\n1..1\nok 1 b\n",
+		     "a=PASS\n1 of 2 tests=MISSING<no result>\nb=PASS"));
+	EXPECT(gives("1..1\nok 1 a\n1..2\nok 1 b\n",
+		     "a=PASS\nb=PASS\n1 of 2 tests=MISSING<no result>"));
+	EXPECT(gives("1..2\nok 1 a\n1..0 # SKIP no disk\n",
+		     "a=PASS\n1 of 2 tests=MISSING<no result>"));
+	EXPECT(gives("1..1\nok 1 a\n1..1\nok 1 b\n", "a=PASS\nb=PASS"));
+	EXPECT(gives("# 1..2\n# ok 1 a\n# 1..0 # SKIP no disk\nok 1 t # SKIP no disk\n",
+		     "t=SKIP<no disk>(a=PASS)"));
+	EXPECT(gives("# 1..2\n# ok 1 a\n# 1..1\n# ok 1 b\nnot ok 1 t\n",
+		     "t=FAIL(a=PASS 1 of 2 tests=MISSING<no result> b=PASS)"));
 }
 
 TEST(whole_is_no_better_than_its_parts)
@@ -162,6 +174,9 @@ TEST(whole_is_no_better_than_its_parts)
 		     "t=FAIL<ok, but its parts are not>(a=FAIL)"));
 	EXPECT(gives("1..1\n  not ok 1 a # SKIP\n  not ok 2 b # TODO\nok 1 t\n",
 		     "t=PASS(a=SKIP b=XFAIL)"));
+	EXPECT(gives("1..1\n  not ok 1 a\n  ok 2 b\nok 1 t # SKIP no disk\n",
+		     "t=FAIL<ok, but its parts are not>(a=FAIL b=PASS)"));
+	EXPECT(gives("1..1\n  1..3\n  ok 1 a # SKIP\nok 1 t # SKIP\n", "t=SKIP(a=SKIP)"));
 }
 
 TEST(totals_are_compared)
