@@ -208,16 +208,19 @@ static void print_list(const struct test_run *run)
 /* Return: 1 when there is nothing to report */
 static int run_tests(struct test_run *run, struct report *r)
 {
-	int err = test_find(run, r);
+	int err;
 
-	if (err)
-		return err;
-	if (run->o.kunit)
+	/* Those of an earlier run may be what --times is of. */
+	if (!run->o.times)
+		reports_remove(run);
+	err = test_find(run, r);
+	if (!err && run->o.kunit)
 		return test_kunit(run, r);
-	if (!run->o.install && !run->o.no_build)
+	if (!err && !run->o.install && !run->o.no_build)
 		err = test_build(run, r);
 	if (!err)
 		err = test_load(run, r);
+	reports_remove(run);
 	if (err)
 		return err;
 	if (run->o.list)

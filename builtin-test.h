@@ -113,6 +113,8 @@ int test_mkdir(const char *path);
 /** test_line() - a test has ended */
 void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries);
+/** reports_remove() - those of an earlier run, before tests run: who fails leaves none */
+void reports_remove(const struct test_run *run);
 /** test_reports() - write them all */
 int test_reports(const struct test_run *run, struct report *r);
 /** test_read() - the results that a run has left in @dir */

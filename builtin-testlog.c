@@ -3,7 +3,7 @@
  * What lkvm test keeps and says.
  *
  * Theory of operation: results.ktap, .json, .xml and .html are in the directory of
- * logs after each run, and copies of them where an option says. The first is what
+ * logs after each run, or none are, and copies of them where an option says. The first is what
  * lkvm test reads again. A test has a directory with what it printed, what the
  * kernel said meanwhile and what lkvm said. Names become those of files: what is no
  * letter, digit or one of ".-_+" is "_". Main thread.
@@ -107,6 +107,18 @@ static int report_write(const struct test_run *run, enum test_report which,
 	if (!out && fclose(f))
 		bad = 1;
 	return bad ? report_error(r, errno ? errno : EIO, "%s", path) : 0;
+}
+
+void reports_remove(const struct test_run *run)
+{
+	char path[TEST_PATH];
+
+	if (run->o.list || run->o.config)
+		return;
+	for (unsigned int i = 0; i < NR_REPORTS; i++) {
+		snprintf(path, sizeof(path), "%s/%s", run->logs, report[i].file);
+		unlink(path);
+	}
 }
 
 int test_reports(const struct test_run *run, struct report *r)

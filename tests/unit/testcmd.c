@@ -589,6 +589,41 @@ static void path_restore(void)
 	setenv("PATH", strchr(getenv("PATH"), ':') + 1, 1);
 }
 
+static unsigned int nr_reports(const char *logs)
+{
+	static const char *const files[] = { "ktap", "json", "xml", "html" };
+	unsigned int n = 0;
+	char path[64];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/results.%s", logs, files[i]);
+		n += is_there(path);
+	}
+	return n;
+}
+
+/* Who looks for results there would take them for those of a run that had none. */
+TEST(reports_of_an_earlier_run_do_not_stay)
+{
+	char args[256];
+
+	bench_begin();
+	a_test("a", "x", "exit 0\n");
+	a_test("a", "y", "exit 0\n");
+	EXPECT(run_test("logs", "") == 0 && nr_reports("logs") == 4);
+	EXPECT(run_test("logs", "--list") == 0 && nr_reports("logs") == 4);
+	snprintf(args, sizeof(args), "--shard 1/2 --times %s/logs", b.dir);
+	EXPECT(run_test("logs", args) == 0 && says("1 tests: 1 passed", ""));
+	snprintf(args, sizeof(args), "--merge %s/logs %s", b.dir, b.dir);
+	EXPECT(run_test("logs", args) == 125 && nr_reports("logs") == 4);
+	EXPECT(run_test("logs", "-t a:z") == 125 && !nr_reports("logs"));
+	EXPECT(run_test("logs", "") == 0 && nr_reports("logs") == 4);
+	EXPECT(run_test("logs", "-k /nowhere/k") == 125 && !nr_reports("logs"));
+	EXPECT(run_test("logs", "") == 0 && nr_reports("logs") == 4);
+	EXPECT(run_test("logs", "-k /dev/null --kunit x") == 125 && !nr_reports("logs"));
+	bench_end();
+}
+
 TEST(tree_that_was_built_in_place_is_that_of_its_kernel)
 {
 	char args[128];
@@ -647,6 +682,7 @@ int main(int argc, char **argv)
 		T(signal_leaves_reports),
 		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
+		T(reports_of_an_earlier_run_do_not_stay),
 		T(tree_that_was_built_in_place_is_that_of_its_kernel),
 		T(collection_that_is_named_is_built_or_not_run),
 	};
