@@ -5,7 +5,7 @@
  * Theory of operation: guest/lkvm_guest.config is the list, with a heading of one
  * word above each group. Here is what is lost without an option: for those that
  * cost something of their own by name, for others by group. A .config satisfies
- * "y" with "m" as well, where that can be; other values have to be the same.
+ * "y" with "m" and "m" with "y" as well; other values have to be the same.
  *
  * Text in, text out; no state. Lines that are too long are passed over.
  */
@@ -109,6 +109,12 @@ bool kconfig_next(const char **at, struct kconfig_option *o)
 	return false;
 }
 
+/* Or can be loaded */
+static bool is_in_kernel(const char *value)
+{
+	return (*value == 'y' || *value == 'm') && !value[1];
+}
+
 bool kconfig_satisfied(const char *config, const struct kconfig_option *o)
 {
 	struct kconfig_option have = { "", "", "" };
@@ -121,7 +127,7 @@ bool kconfig_satisfied(const char *config, const struct kconfig_option *o)
 		if (strcmp(have.name, o->name))
 			continue;
 		ok = !strcmp(have.value, o->value) ||
-		     (!strcmp(o->value, "y") && !strcmp(have.value, "m"));
+		     (is_in_kernel(o->value) && is_in_kernel(have.value));
 		behind = config;
 	}
 	snprintf(unset, sizeof(unset), "# CONFIG_%s is not set", o->name);
