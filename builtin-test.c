@@ -260,8 +260,10 @@ int cmd_test(int argc, char **argv)
 	status = err < 0 ? STATUS_ERROR : 0;
 	/* What ended early has results, too. */
 	if (!err || (err < 0 && run.root.first)) {
-		int unwritten = test_reports(&run, &r);
+		int unwritten;
 
+		log_wait_all(&run);
+		unwritten = test_reports(&run, &r);
 		status = test_summary(&run);
 		if (err || unwritten)
 			status = STATUS_ERROR;

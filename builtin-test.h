@@ -133,11 +133,13 @@ int test_summary(const struct test_run *run);
 off_t log_slice(const char *dir, const char *name, const char *from, off_t begin);
 /**
  * log_check() - what the kernel complains of in @dir's kernel.log from @begin on
- * @kernel: its report is decoded for that, and is added to @dir's lkvm.log
+ * @kernel: its report is decoded for that, and will be added to @dir's lkvm.log
  * @wanted: enum klog_splat; @first: the line, of 256 bytes, empty without one
  * Return: those that there are
  */
 u32 log_check(const char *dir, off_t begin, const char *kernel, u32 wanted, char *first);
+/** log_wait_all() - until all is decoded, or a signal ends the run */
+void log_wait_all(struct test_run *run);
 
 /* What a VM is: builtin-testvm.c */
 

@@ -3,23 +3,38 @@
  * What lkvm test keeps and says.
  *
  * Theory of operation: results.ktap, .json, .xml and .html are in the directory of
- * logs after each run, or none are, and copies of them where an option says. The first is what
- * lkvm test reads again. A test has a directory with what it printed, what the
+ * logs after each run, or none are, and copies of them where an option says. The first
+ * is what lkvm test reads again. A test has a directory with what it printed, what the
  * kernel said meanwhile and what lkvm said. Names become those of files: what is no
- * letter, digit or one of ".-_+" is "_". Main thread.
+ * letter, digit or one of ".-_+" is "_".
+ *
+ * A report of the kernel takes up to a minute to decode. No machine waits for that: it
+ * is done by processes, one after the other, that are waited for before reports are
+ * written, and end with lkvm. Main thread.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "builtin-test.h"
+
+/* Three for each machine, and ours */
+#define FDS_MAX (4 * TEST_MAX_VMS)
+
+/* Processes that decode; a place is taken again when all have been */
+static pid_t decoders[256];
+static unsigned int nr_decoders;
 
 static const struct {
 	const char *file;
@@ -244,18 +259,27 @@ off_t log_slice(const char *dir, const char *name, const char *from, off_t begin
 	return begin;
 }
 
-/* What decodes a report prints to stderr: so it has one of its own. */
+/*
+ * What decodes a report prints to stderr: so it has one of its own. It holds no pipe
+ * open whose end a machine waits for.
+ */
 static void decode(const char *dir, const char *kernel, const struct klog *k)
 {
 	char path[TEST_PATH];
 	struct decoder d = { .in = -1, .out = -1 };
-	pid_t pid;
+	pid_t *pid = &decoders[nr_decoders++ % ARRAY_SIZE(decoders)];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/lkvm.log", dir);
 	fflush(NULL);
-	pid = fork();
-	if (!pid) {
+	if (*pid > 0)
+		waitpid(*pid, NULL, 0);
+	*pid = fork();
+	if (!*pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (fd = STDERR_FILENO + 1; fd < FDS_MAX; fd++)
+			close(fd);
+		flock(open(kernel, O_RDONLY | O_CLOEXEC), LOCK_EX);
 		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 		if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
 			_exit(1);
@@ -265,8 +289,23 @@ static void decode(const char *dir, const char *kernel, const struct klog *k)
 		fflush(stderr);
 		_exit(0);
 	}
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
+}
+
+void log_wait_all(struct test_run *run)
+{
+	const struct timespec patience = { .tv_nsec = 50000000 };
+	sigset_t set;
+	int signo;
+
+	/* Those that would have ended the tests */
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(decoders); i++)
+		while (run->status < 128 && decoders[i] > 0 &&
+		       !waitpid(decoders[i], NULL, WNOHANG)) {
+			signo = sigtimedwait(&set, NULL, &patience);
+			if (signo > 0)
+				run->status = 128 + signo;
+		}
 }
 
 u32 log_check(const char *dir, off_t begin, const char *kernel, u32 wanted, char *first)

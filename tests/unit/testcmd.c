@@ -59,10 +59,18 @@ void decoder_open(struct decoder *d, const char *kernel)
 	(void)kernel;
 }
 
+/* With $DECODE_AFTER it takes until that file is there, or too long */
 void decoder_print(struct decoder *d, const char *text, size_t len)
 {
+	const char *after = getenv("DECODE_AFTER");
+	bool late = after && access(after, F_OK);
+
 	(void)d;
-	fprintf(stderr, "decoded: %.*s", (int)len, text);
+	for (int i = 0; i < 100 && late; i++) {
+		usleep(100000);
+		late = access(after, F_OK);
+	}
+	fprintf(stderr, "%s: %.*s", late ? "as it is" : "decoded", (int)len, text);
 }
 
 void decoder_close(struct decoder *d)
@@ -462,6 +470,53 @@ TEST(machine_that_ends_late_is_told_of)
 	bench_end();
 }
 
+static unsigned int nr_reports(const char *logs)
+{
+	static const char *const files[] = { "ktap", "json", "xml", "html" };
+	unsigned int n = 0;
+	char path[64];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/results.%s", logs, files[i]);
+		n += is_there(path);
+	}
+	return n;
+}
+
+/* Neither the tests behind it wait for that, nor do other machines that are to end. */
+TEST(nobody_waits_for_what_is_decoded)
+{
+	bench_begin();
+	a_test("a", "panics", PANIC);
+	a_test("a", "next", ": >$BENCH/next\n");
+	a_test("b", "beside", "ln -s ${KLOG%/*}/status $BENCH/ended; sleep 2\n");
+	setenv("DECODE_AFTER", path_of("next"), 1);
+	EXPECT(run_test("logs", "-c a") == 1 && says("2 tests: 1 passed", ""));
+	EXPECT(strstr(text_of("logs/a/panics/lkvm.log"), "decoded: "));
+	/* But who reads the reports has it. */
+	EXPECT(strstr(text_of("logs/results.html"), "decoded: "));
+	setenv("DECODE_AFTER", path_of("ended"), 1);
+	EXPECT(run_test("logs2", "-j 2 -t a:panics -c b") == 1);
+	EXPECT(strstr(text_of("logs2/a/panics/lkvm.log"), "decoded: "));
+	unsetenv("DECODE_AFTER");
+	bench_end();
+}
+
+TEST(signal_ends_what_is_decoded)
+{
+	bench_begin();
+	a_test("a", "panics", PANIC);
+	a_test("a", "signals", "exec </dev/null >/dev/null 2>&1\n"
+	       "setsid sh -c ': >$BENCH/up; sleep 1; kill -TERM $RUNNER' &\n"
+	       "while [ ! -e $BENCH/up ]; do sleep 0.1; done\n");
+	setenv("DECODE_AFTER", path_of("never"), 1);
+	EXPECT(run_test("logs", "") == 128 + SIGTERM);
+	EXPECT(says("2 tests: 1 passed, 1 failed", "") && nr_reports("logs") == 4);
+	EXPECT(!strstr(text_of("logs/a/panics/lkvm.log"), "as it is"));
+	unsetenv("DECODE_AFTER");
+	bench_end();
+}
+
 /* It is no test's, and who wants to know of it does. */
 TEST(report_behind_the_last_test_is_told_of)
 {
@@ -589,19 +644,6 @@ static void path_restore(void)
 	setenv("PATH", strchr(getenv("PATH"), ':') + 1, 1);
 }
 
-static unsigned int nr_reports(const char *logs)
-{
-	static const char *const files[] = { "ktap", "json", "xml", "html" };
-	unsigned int n = 0;
-	char path[64];
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
-		snprintf(path, sizeof(path), "%s/results.%s", logs, files[i]);
-		n += is_there(path);
-	}
-	return n;
-}
-
 /* Who looks for results there would take them for those of a run that had none. */
 TEST(reports_of_an_earlier_run_do_not_stay)
 {
@@ -678,6 +720,8 @@ int main(int argc, char **argv)
 		T(test_that_hangs_ends_and_the_next_one_begins),
 		T(jobs_run_at_the_same_time),
 		T(machine_that_ends_late_is_told_of),
+		T(nobody_waits_for_what_is_decoded),
+		T(signal_ends_what_is_decoded),
 		T(report_behind_the_last_test_is_told_of),
 		T(signal_leaves_reports),
 		T(run_that_ends_early_is_no_success),
