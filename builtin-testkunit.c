@@ -130,7 +130,8 @@ static void keep(struct test_run *run, struct result *kunit, struct result *s)
 	}
 	same->ms += s->ms;
 	result_merge(same, s, 0);
-	if (result_is_bad(s->kind)) {
+	/* One that was skipped so far is what the next one is. */
+	if (result_is_bad(s->kind) || same->kind == RESULT_SKIP) {
 		char *why = same->why, *log = same->log;
 
 		same->kind = s->kind;

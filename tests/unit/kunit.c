@@ -186,6 +186,8 @@ static unsigned int nr_suites(void)
 #define PLAN(n) "KTAP version 1\n1.." #n "\n"
 #define BEGIN(name) "    KTAP version 1\n    # Subtest: " name "\n    1..1\n"
 #define SUITE(nr, name) "    KTAP version 1\n    1..1\n    ok 1 t\nok " #nr " " name "\n"
+#define SKIPS(nr, name) "    KTAP version 1\n    1..1\n    ok 1 t # SKIP no clock\nok " #nr \
+	" " name " # SKIP no clock\n"
 #define LIST2 "KTAP version 1\na\na.t\nb\nb.t\n"
 
 TEST(suite_that_panics_before_its_header_is_a_crash)
@@ -431,6 +433,29 @@ TEST(names_may_have_spaces_and_dots)
 	forget();
 }
 
+TEST(suite_is_skipped_when_all_its_tests_are)
+{
+	static const struct one_boot list[] = {
+		{ "action=list", "KTAP version 1\na\na.t\na.u\nb\nb.t\nb.u\nc\nc.t\nc.u\n",
+		  0, NULL },
+		{ "filter_glob=a.t ", PLAN(1) SKIPS(1, "a"), 0, NULL },
+		{ "filter_glob=a.u ", PLAN(1) SUITE(1, "a"), 0, NULL },
+		{ "filter_glob=b.t ", PLAN(1) SKIPS(1, "b"), 0, NULL },
+		{ "filter_glob=b.u ", PLAN(1) SKIPS(1, "b"), 0, NULL },
+		{ "filter_glob=c.t ", PLAN(1) SUITE(1, "c"), 0, NULL },
+		{ "filter_glob=c.u ", PLAN(1) SKIPS(1, "c"), 0, NULL },
+		{ NULL, NULL, 0, NULL },
+	};
+
+	run.o.isolate = ISOLATE_TEST;
+	EXPECT(!kunit(t, "*", list));
+	EXPECT(is("a", RESULT_PASS, NULL) && !suite("a")->why);
+	EXPECT(is("b", RESULT_SKIP, "no clock") && is("c", RESULT_PASS, NULL));
+	EXPECT(suite("a") && suite("a")->first && suite("a")->first->next == suite("a")->last);
+	EXPECT(run.root.first->kind == RESULT_PASS);
+	forget();
+}
+
 /* What a kernel prints may be a note of our own reports: it is freed. */
 TEST(log_is_that_of_the_boot)
 {
@@ -475,6 +500,7 @@ int main(void)
 		T(list_is_printed_and_not_run),
 		T(pattern_of_tests_is_that_of_the_rest),
 		T(names_may_have_spaces_and_dots),
+		T(suite_is_skipped_when_all_its_tests_are),
 		T(log_is_that_of_the_boot),
 		T(kernel_that_hangs_is_asked_and_ended),
 	};
