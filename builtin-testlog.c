@@ -220,8 +220,7 @@ int test_summary(const struct test_run *run)
 				result_count(t, &parts);
 		}
 		/* A report that ends early lacks tests that nobody can name. */
-		if (result_is_bad(c->kind) && !result_is_bad(result_judge(c)))
-			tests.of[c->kind]++;
+		tests.of[c->kind] += result_is_fault(c);
 	}
 	bad = result_counts_bad(&tests);
 	all = result_counts_all(&tests);

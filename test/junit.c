@@ -3,7 +3,8 @@
  * Results as JUnit XML.
  *
  * Theory of operation: a suite for each collection, a case for each test and for each
- * that it is made of, whose class is the path to it, cut at CLASS_MAX. What failed has
+ * that it is made of, whose class is the path to it, cut at CLASS_MAX; and for a
+ * collection that has failed when none of its tests has. What failed has
  * the end of what it printed with it. All text comes from a guest and is escaped; what
  * XML cannot have is replaced. Written in one walk, no state, one thread.
  */
@@ -81,6 +82,7 @@ static void put_counts(FILE *f, const struct result *r)
 	unsigned int errors;
 
 	count_cases(r, &n);
+	n.of[r->kind] += result_is_fault(r);
 	errors = n.of[RESULT_CRASH] + n.of[RESULT_MISSING];
 	fprintf(f, " tests=\"%u\" failures=\"%u\" errors=\"%u\" skipped=\"%u\"",
 		result_counts_all(&n), result_counts_bad(&n) - errors, errors,
@@ -98,6 +100,8 @@ void report_junit(FILE *f, const struct result *root, const char *dir)
 		putc('"', f);
 		put_counts(f, c);
 		fprintf(f, ">\n");
+		if (result_is_fault(c))
+			put_case(f, c, c->name);
 		put_cases(f, c, c->name);
 		fprintf(f, "</testsuite>\n");
 	}

@@ -141,6 +141,7 @@ bool result_is_fault(const struct result *r)
 void result_merge(struct result *into, struct result *from, unsigned int depth)
 {
 	struct result *c = from->first, *next, *same;
+	enum result_kind kind;
 
 	from->first = NULL;
 	from->last = NULL;
@@ -151,8 +152,11 @@ void result_merge(struct result *into, struct result *from, unsigned int depth)
 			result_add(into, c);
 			continue;
 		}
+		kind = MAX(same->kind, c->kind);
 		result_merge(same, c, depth - 1);
-		same->kind = result_judge(same);
+		/* What has failed by itself has not been better for what is beside it. */
+		same->kind = result_is_bad(kind) || !same->first ? kind :
+			     result_judge(same);
 		same->ms += c->ms;
 		result_free(c);
 	}

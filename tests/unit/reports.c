@@ -314,6 +314,35 @@ TEST(runs_are_merged_by_collection)
 	result_free(b);
 }
 
+/* As of two runs of whose reports the ends are not there */
+TEST(what_is_missing_is_no_better_when_merged)
+{
+	struct result *a = result_new("a", 1), *b = result_new("b", 1);
+	char *text;
+
+	result_child(a, "1 of 2 tests")->kind = RESULT_MISSING;
+	result_child(b, "1 of 2 tests")->kind = RESULT_MISSING;
+	result_child(a, "cut")->kind = RESULT_MISSING;
+	result_child(result_child(b, "cut"), "t")->kind = RESULT_PASS;
+	result_child(result_child(a, "late"), "t")->kind = RESULT_PASS;
+	result_child(b, "late")->kind = RESULT_MISSING;
+	result_child(result_child(a, "skips"), "t")->kind = RESULT_SKIP;
+	result_child(result_child(b, "skips"), "u")->kind = RESULT_SKIP;
+	result_merge(a, b, 2);
+	EXPECT(a->first->kind == RESULT_MISSING && !a->first->first);
+	EXPECT(result_find(a, "cut")->kind == RESULT_MISSING);
+	EXPECT(result_find(a, "late")->kind == RESULT_MISSING);
+	EXPECT(result_find(a, "skips")->kind == RESULT_SKIP);
+	text = written(report_junit, a);
+	EXPECT(xml_is_whole(text));
+	EXPECT(strstr(text, "=\"1 of 2 tests\" tests=\"1\" failures=\"0\" errors=\"1\" "));
+	EXPECT(strstr(text, "<testcase classname=\"cut\" name=\"cut\" time=\"0.000\"><error "));
+	EXPECT(!strstr(text, "name=\"skips\" time=\"0.000\"><"));
+	free(text);
+	result_free(a);
+	result_free(b);
+}
+
 static u64 load_of(const struct shard_item *s, unsigned int nr, unsigned int who)
 {
 	u64 ms = 0;
@@ -368,5 +397,6 @@ TEST_MAIN(T(json_is_escaped), T(xml_is_escaped), T(what_is_not_utf8_is_replaced)
 	  T(xml_of_hostile_names_is_whole), T(html_has_logs_or_notes),
 	  T(nothing_makes_reports_too),
 	  T(runs_are_merged_by_collection),
+	  T(what_is_missing_is_no_better_when_merged),
 	  T(shares_are_even_and_the_same_in_any_order),
 	  T(shares_without_times_are_of_one_size))
