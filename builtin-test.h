@@ -115,7 +115,7 @@ void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries);
 /** reports_remove() - those of an earlier run, before tests run: who fails leaves none */
 void reports_remove(const struct test_run *run);
-/** test_reports() - write them all */
+/** test_reports() - write them all; Return: -EIO if one was not, and @r says why */
 int test_reports(const struct test_run *run, struct report *r);
 /** test_read() - the results that a run has left in @dir */
 int test_read(struct result *root, const char *dir, struct report *r);

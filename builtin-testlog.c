@@ -139,16 +139,17 @@ void reports_remove(const struct test_run *run)
 int test_reports(const struct test_run *run, struct report *r)
 {
 	char path[TEST_PATH];
-	int err = 0;
+	bool bad = false;
 
-	for (unsigned int i = 0; i < NR_REPORTS && !err; i++) {
+	/* One that cannot be written costs no other; the first says why. */
+	for (unsigned int i = 0; i < NR_REPORTS; i++) {
 		snprintf(path, sizeof(path), "%s/%s", run->logs,
 			 report[i].file);
-		err = report_write(run, i, path, r);
-		if (!err && run->o.report[i])
-			err = report_write(run, i, run->o.report[i], r);
+		bad |= report_write(run, i, path, r) < 0;
+		if (run->o.report[i])
+			bad |= report_write(run, i, run->o.report[i], r) < 0;
 	}
-	return err;
+	return bad ? -EIO : 0;
 }
 
 /* Logs of a run that is elsewhere are where they were, as those that it had joined. */

@@ -666,6 +666,20 @@ TEST(reports_of_an_earlier_run_do_not_stay)
 	bench_end();
 }
 
+TEST(report_that_cannot_be_written_costs_no_other)
+{
+	char args[256];
+
+	bench_begin();
+	a_test("a", "x", "exit 0\n");
+	snprintf(args, sizeof(args), "--ktap %s/no/k --json %s/no/j --html %s/page", b.dir,
+		 b.dir, b.dir);
+	EXPECT(run_test("logs", args) == 125 && nr_reports("logs") == 4);
+	EXPECT(strstr(text_of("page"), "</html>\n"));
+	EXPECT(strstr(b.err, "/no/k: No such file") && !strstr(b.err, "/no/j"));
+	bench_end();
+}
+
 TEST(tree_that_was_built_in_place_is_that_of_its_kernel)
 {
 	char args[128];
@@ -727,6 +741,7 @@ int main(int argc, char **argv)
 		T(run_that_ends_early_is_no_success),
 		T(shares_are_joined_and_their_times_are_known),
 		T(reports_of_an_earlier_run_do_not_stay),
+		T(report_that_cannot_be_written_costs_no_other),
 		T(tree_that_was_built_in_place_is_that_of_its_kernel),
 		T(collection_that_is_named_is_built_or_not_run),
 	};
