@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "kvm/result.h"
+#include "kvm/tap.h"
 
 static void put_text(FILE *f, const char *s)
 {
@@ -48,8 +48,10 @@ static void put_result(FILE *f, const struct result *r, unsigned int n,
 		put_note(f, r->note, indent);
 	fprintf(f, "%*s%sok %u ", indent, "", bad, n);
 	put_text(f, r->name);
+	/* Behind a colon a word is but the first one of why. */
 	if (word || r->why)
-		fprintf(f, " # %s", word ? result_words[r->kind] : "");
+		fprintf(f, " # %s", word ? result_words[r->kind] :
+			tap_is_directive(r->why) ? ": " : "");
 	if (r->why) {
 		if (word)
 			putc(' ', f);

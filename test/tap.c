@@ -341,31 +341,44 @@ static void trim(char *s)
 		s[--n] = 0;
 }
 
+static const struct directive {
+	const char *word;
+	enum result_kind ok, bad;
+} directives[] = {
+	{ "SKIP", RESULT_SKIP, RESULT_SKIP },
+	{ "TODO", RESULT_XPASS, RESULT_XFAIL },
+	{ "XFAIL", RESULT_XFAIL, RESULT_XFAIL },
+	{ "XPASS", RESULT_XPASS, RESULT_XPASS },
+	{ "TIMEOUT", RESULT_PASS, RESULT_TIMEOUT },
+	{ "CRASH", RESULT_PASS, RESULT_CRASH },
+	{ "MISSING", RESULT_PASS, RESULT_MISSING },
+};
+
+static const struct directive *directive_of(const char *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(directives); i++) {
+		size_t n = strlen(directives[i].word);
+
+		if (!strncasecmp(s, directives[i].word, n) && !isalpha((u8)s[n]))
+			return &directives[i];
+	}
+	return NULL;
+}
+
+bool tap_is_directive(const char *s)
+{
+	return directive_of(s);
+}
+
 /* Return: what comes behind a directive that there is */
 static char *take_directive(struct result *r, bool ok, char *s)
 {
-	static const struct {
-		const char *word;
-		enum result_kind ok, bad;
-	} directive[] = {
-		{ "SKIP", RESULT_SKIP, RESULT_SKIP },
-		{ "TODO", RESULT_XPASS, RESULT_XFAIL },
-		{ "XFAIL", RESULT_XFAIL, RESULT_XFAIL },
-		{ "XPASS", RESULT_XPASS, RESULT_XPASS },
-		{ "TIMEOUT", RESULT_PASS, RESULT_TIMEOUT },
-		{ "CRASH", RESULT_PASS, RESULT_CRASH },
-		{ "MISSING", RESULT_PASS, RESULT_MISSING },
-	};
+	const struct directive *d = directive_of(s);
 
 	r->kind = ok ? RESULT_PASS : RESULT_FAIL;
-	for (size_t i = 0; i < ARRAY_SIZE(directive); i++) {
-		size_t n = strlen(directive[i].word);
-
-		if (strncasecmp(s, directive[i].word, n) || isalpha((u8)s[n]))
-			continue;
-		r->kind = ok ? directive[i].ok : directive[i].bad;
-		s += n;
-		break;
+	if (d) {
+		r->kind = ok ? d->ok : d->bad;
+		s += strlen(d->word);
 	}
 	return s + strspn(s, " :");
 }

@@ -49,6 +49,8 @@ struct tap {
 	bool lost;
 };
 
+/** tap_is_directive() - whether text behind "# " begins with a word that has a meaning */
+bool tap_is_directive(const char *s);
 /** tap_feed() - bytes, at any boundary */
 void tap_feed(struct tap *t, const void *d, size_t len);
 /**

@@ -123,6 +123,42 @@ TEST(ktap_comes_back_as_it_was)
 	result_free(back);
 }
 
+/* As "Bail out! SKIP ..." of a test is */
+TEST(why_is_no_directive_when_it_comes_back)
+{
+	static const struct {
+		enum result_kind kind;
+		const char *why, *line;
+	} row[] = {
+		{ RESULT_FAIL, "SKIP no disk", "not ok 1 t # : SKIP no disk\n" },
+		{ RESULT_FAIL, "timeout", "not ok 1 t # : timeout\n" },
+		{ RESULT_PASS, "todo: x", "ok 1 t # : todo: x\n" },
+		{ RESULT_FAIL, "SKIPPED", "not ok 1 t # SKIPPED\n" },
+		{ RESULT_FAIL, "exit=1", "not ok 1 t # exit=1\n" },
+		{ RESULT_CRASH, "SKIP x", "not ok 1 t # CRASH SKIP x\n" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		struct result *root = result_new("r", 1), *back = result_new("r", 1);
+		struct result *test = result_child(root, "t");
+		static struct tap tap;
+		char *text;
+
+		test->kind = row[i].kind;
+		result_say(test, "%s", row[i].why);
+		text = written(report_ktap, root);
+		EXPECT(strstr(text, row[i].line));
+		tap_feed(&tap, text, strlen(text));
+		tap_end(&tap, back);
+		EXPECT(back->first && back->first->kind == row[i].kind);
+		EXPECT(back->first && back->first->why &&
+		       !strcmp(back->first->why, row[i].why));
+		free(text);
+		result_free(root);
+		result_free(back);
+	}
+}
+
 /* Of JSON all that matters here: strings end, and brackets match. */
 static bool json_is_whole(const char *s)
 {
@@ -392,7 +428,8 @@ TEST(shares_without_times_are_of_one_size)
 }
 
 TEST_MAIN(T(json_is_escaped), T(xml_is_escaped), T(what_is_not_utf8_is_replaced),
-	  T(ktap_comes_back_as_it_was), T(json_of_hostile_names_is_whole),
+	  T(ktap_comes_back_as_it_was),
+	  T(why_is_no_directive_when_it_comes_back), T(json_of_hostile_names_is_whole),
 	  T(json_has_who_failed_and_no_part_of_it),
 	  T(xml_of_hostile_names_is_whole), T(html_has_logs_or_notes),
 	  T(nothing_makes_reports_too),
