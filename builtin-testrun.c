@@ -636,17 +636,18 @@ static int vms_poll(struct test_vm *vm, unsigned int nr, int signals,
 	p[nr] = (struct pollfd){ .fd = signals, .events = POLLIN };
 	if (poll(p, nr + 1, vms_time(vm, nr)) <= 0)
 		return 0;
-	if (p[nr].revents && read(signals, &si, sizeof(si)) == sizeof(si)) {
-		fprintf(stderr, "lkvm: test: ended by signal %u\n", si.ssi_signo);
-		vm->run->status = 128 + (int)si.ssi_signo;
-		return -EINTR;
-	}
 	for (unsigned int i = 0; i < nr && err >= 0; i++) {
 		if (!p[i].revents)
 			continue;
 		err = vm_read(&vm[i], r);
 		if (err == 1)
 			vm_ended(&vm[i]);
+	}
+	/* What has been printed until then is read. */
+	if (p[nr].revents && read(signals, &si, sizeof(si)) == sizeof(si)) {
+		fprintf(stderr, "lkvm: test: ended by signal %u\n", si.ssi_signo);
+		vm->run->status = 128 + (int)si.ssi_signo;
+		return -EINTR;
 	}
 	return err < 0 ? err : 0;
 }
