@@ -414,7 +414,7 @@ static void item_end(struct test_vm *vm, const struct test_end *end, long rc)
 	log_files(vm, res, end);
 	test_line(vm->run, t->collection, res, t->tries);
 	if (result_is_bad(res->kind) && t->tries <= vm->run->o.retry &&
-	    !vm->run->status) {
+	    !vm->run->status && !(end && end->status == STATUS_CUT)) {
 		t->state = TEST_WAITS;
 		result_free(res);
 		return;

@@ -577,6 +577,13 @@ TEST(run_that_ends_early_is_no_success)
 	EXPECT(run_test("part", "-t a:first") == 125);
 	EXPECT(strstr(b.err, "part/a/first: Not a directory"));
 	EXPECT(strstr(text_of("part/results.ktap"), "not ok 1 first # MISSING not run\n"));
+	/* Nor has what runs beside it, though it might be tried again. */
+	a_test("c", "runs", ": >$BENCH/runs; sleep 100\n");
+	a_test("c", "comes", "while [ ! -e $BENCH/runs ]; do sleep 0.1; done\n");
+	put_file(path_of("part/b"), "w", "");
+	a_test("b", "not", "");
+	EXPECT(run_test("part", "-j 2 --retry 1 -c c -c b") == 125);
+	EXPECT(strstr(text_of("part/results.ktap"), " runs # MISSING was running\n"));
 	bench_end();
 }
 
