@@ -1147,6 +1147,16 @@ TEST(fs_changes_take_privileges_off)
 	teardown(&r);
 }
 
+/* Return: whether that is so, and the test ends here */
+static bool not_root(struct rig *r)
+{
+	if (!geteuid())
+		return false;
+	printf("# not root\n");
+	teardown(r);
+	return true;
+}
+
 /* Which only its owner could do: the host does it, to whoever writes. */
 TEST(fs_changes_of_others_files_take_privileges_off)
 {
@@ -1159,11 +1169,8 @@ TEST(fs_changes_of_others_files_take_privileges_off)
 	u64 file;
 
 	setup(&r);
-	if (geteuid()) {
-		printf("# not root\n");
-		teardown(&r);
+	if (not_root(&r))
 		return;
-	}
 	file_put("f", "");
 	EXPECT(!chmod("f", 06777) && !seteuid(1234));
 	fs_close(r.h);
@@ -1187,11 +1194,8 @@ TEST(fs_files_belong_to_the_caller)
 	u64 file;
 
 	setup(&r);
-	if (geteuid()) {
-		printf("# not root\n");
-		teardown(&r);
+	if (not_root(&r))
 		return;
-	}
 	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR, 0666, &who, &e, &file));
 	EXPECT(e.st.stx_uid == 1234 && e.st.stx_gid == 5678);
 	EXPECT((e.st.stx_mode & 0777) == 0640);
