@@ -40,6 +40,9 @@ relr := $(if $(filter y,$(have-relr)),-Wl$(comma)-z$(comma)pack-relative-relocs)
 link := -Wl,--gc-sections -Wl,-z,noseparate-code $(relr)
 # What is not in a guest's way is made as small as the compiler can.
 small := $(if $(filter y,$(have-oz)),-Oz,-Os)
+ifeq ($(have-smaller),y)
+small += -fno-caller-saves -fno-tree-dominator-opts -fno-move-loop-invariants
+endif
 # Linked in, as clang does, they do not mind what the kselftest runner preloads.
 ifneq ($(have-sanitize),n)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
