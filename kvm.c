@@ -169,8 +169,22 @@ static int kvm_map_ram(struct kvm *kvm, int fixed, struct report *r)
 	return 0;
 }
 
+/* Whether memory that asks for it is of pages of 2 MiB */
+static bool has_huge_pages(void)
+{
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
+		      O_RDONLY | O_CLOEXEC);
+	char s[64];
+	ssize_t n = fd < 0 ? 0 : read(fd, s, sizeof(s));
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 && !memmem(s, n, "[never]", 7);
+}
+
 static int kvm_alloc_ram(struct kvm *kvm, struct report *r)
 {
+	kvm->gmem.huge = has_huge_pages();
 	kvm->ram_size = kvm->machine->mem;
 	kvm->ram_map_size = kvm->ram_size + 2 * SZ_1M;
 	return kvm_map_ram(kvm, 0, r);

@@ -181,7 +181,8 @@ int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len)
 	if (err)
 		return err;
 	head = -off & (LOAD_PAGE_SIZE - 1);
-	if (((uintptr_t)hva ^ off) & (LOAD_PAGE_SIZE - 1) || head >= len)
+	if (f->gmem->huge || ((uintptr_t)hva ^ off) & (LOAD_PAGE_SIZE - 1) ||
+	    head >= len)
 		return load_read(f, hva, len, off);
 	pages = (len - head) & ~(LOAD_PAGE_SIZE - 1);
 	if (!pages || gmem_add_file(f->gmem, gpa + head, pages) ||

@@ -79,8 +79,11 @@ int load_read(const struct load_file *f, void *dst, u64 len, u64 off);
 int load_copy(const struct load_file *f, u64 off, u64 gpa, u64 len);
 
 /**
- * load_place() - file content to guest memory, mapped where that is possible
+ * load_place() - file content to guest memory, mapped where that is better
  *
+ * What is mapped stays of small pages: the guest faults on each when it first comes
+ * there, and once more when it first writes, as Linux does to most of its text. Into
+ * huge pages the file is read.
  * Return: 0; -errno, reported, when it is not in the file or not RAM.
  */
 int load_place(const struct load_file *f, u64 off, u64 gpa, u64 len);

@@ -31,12 +31,14 @@ struct gmem_file {
  * @region: sorted by gpa, none overlaps or touches the end of the gpa space
  * @nr: how many
  * @file: stretches that gmem_add_file() was told of, @nr_files of them
+ * @huge: the host makes it of pages of 2 MiB where it can
  */
 struct gmem {
 	struct gmem_region region[GMEM_MAX_REGIONS];
 	unsigned int nr;
 	struct gmem_file file[GMEM_MAX_FILES];
 	unsigned int nr_files;
+	bool huge;
 };
 
 /**

@@ -17,8 +17,8 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 n=0 bad=0 last=$SECONDS
 busybox=(-i "$dir/busybox.img")
-# The kernel of most guests. It is mapped, not copied and not unpacked, from a file in
-# memory: in an emulated host, code is translated again wherever it has moved to.
+# The kernel of most guests. It is not unpacked, which an emulated host takes seconds
+# for, and is read from memory.
 # Suites that boot others may run before it is built.
 small=$work/vmlinux
 [ ! -e "$dir/vmlinux" ] || cp "$dir/vmlinux" "$small" || exit 1

@@ -612,6 +612,22 @@ TEST(elf_without_note_is_entered_at_its_64_bit_entry)
 	teardown(&f);
 }
 
+TEST(elf_is_mapped_into_small_pages_and_read_into_huge_ones)
+{
+	struct elf_file e = elf_file();
+	struct fixture f;
+
+	for (unsigned int huge = 0; huge < 2; huge++) {
+		setup(&f, false);
+		f.gmem.huge = huge;
+		EXPECT(!try_elf(&f, &e));
+		EXPECT(f.gmem.nr_files == (huge ? 0 : 2));
+		EXPECT(filled(f.low + PREF, ELF_TEXT_SIZE));
+		EXPECT(filled(f.low + PREF + 0x5100, ELF_DATA_SIZE));
+		teardown(&f);
+	}
+}
+
 TEST(elf_for_another_machine_is_refused_by_name)
 {
 	struct elf_file e = elf_file();
@@ -1069,6 +1085,7 @@ TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(files_that_are_no_kernel_are_refused),
 	  T(elf_with_pvh_note_is_entered_by_it),
 	  T(elf_without_note_is_entered_at_its_64_bit_entry),
+	  T(elf_is_mapped_into_small_pages_and_read_into_huge_ones),
 	  T(elf_for_another_machine_is_refused_by_name),
 	  T(elf_program_headers_are_bounded),
 	  T(elf_segments_are_bounded),
