@@ -125,8 +125,8 @@ struct x86_load {
  * @out: filled on success
  *
  * A page-aligned part of the file is mapped privately over guest RAM where
- * that is possible and RAM is not of huge pages, and read where not. Memory that was not touched is zero,
- * and is not zeroed again.
+ * that is possible and RAM is not of huge pages, and read where not. Memory that
+ * was not touched is zero, and is not zeroed again.
  * Return: 0, or -errno with one line in @r. Files are never written.
  */
 int x86_load_image(const struct x86_load *l, struct x86_image *out,
