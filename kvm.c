@@ -196,16 +196,17 @@ int kvm_renew_ram(struct kvm *kvm, struct report *r)
 	return kvm_map_ram(kvm, MAP_FIXED, r);
 }
 
-static int kvm_ioeventfd(void *opaque, int fd, u64 gpa, u32 len,
-			 bool datamatch, u32 value, bool on)
+static int kvm_ioeventfd(void *opaque, int fd, u64 addr, u32 len, u32 value,
+			 bool port, bool on)
 {
 	struct kvm *kvm = opaque;
 	struct kvm_ioeventfd io = {
 		.datamatch = value,
-		.addr = gpa,
+		.addr = addr,
 		.len = len,
 		.fd = fd,
-		.flags = (datamatch ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH |
+			 (port ? KVM_IOEVENTFD_FLAG_PIO : 0) |
 			 (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
 

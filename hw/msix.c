@@ -64,7 +64,7 @@ static int check_placement(const struct pci_function *f, unsigned int nr,
 		return -EINVAL;
 	if (table_off % 8 || pba_off % 8)
 		return -EINVAL;
-	if (table_end > f->bar_size || pba_end > f->bar_size)
+	if (table_end > f->bar.size || pba_end > f->bar.size)
 		return -EINVAL;
 	if (table_off < pba_end && pba_off < table_end)
 		return -EINVAL;

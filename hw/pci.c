@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A PCI bus: configuration space, BAR 0 and INTx of its functions.
+ * A PCI bus: configuration space, BARs and INTx of its functions.
  *
  * Theory of operation
  *
@@ -12,26 +12,27 @@
  * byte accesses to it are handed on.
  *
  * A function has a table of bytes and a table of the bits that a guest may
- * change. Its only BAR is 32-bit memory and has an address from the start; it
- * is claimed on the memory bus while the command register enables memory and
- * the address lies inside the bus's window. A guest may put two BARs on one
- * place: the second is not mapped, until a write frees the place.
+ * change. It may have a BAR of 32-bit memory and one of ports, which have an
+ * address from the start; one is claimed on its bus while the command register
+ * enables what it is of and the address lies inside the window for that. A guest
+ * may put two BARs on one place: the second is not mapped, until a write frees
+ * the place.
  *
  * vCPU threads enter, two at a time perhaps. Lock order: bus->move_lock, then
- * a function's lock or the memory bus's. The function's lock is dropped before
+ * a function's lock or one of the two buses'. The function's lock is dropped before
  * anything is moved and before a hook runs; a move is recomputed from the
  * registers under move_lock, so the last of two concurrent ones is right.
- * bar_moved runs under move_lock and thus must not write to configuration
+ * ports_moved runs under move_lock and thus must not write to configuration
  * space. The list of functions changes only while no vCPU runs: that is also
  * what makes it safe to free a function.
  *
  * After pci_bus_finish() some slots are hot: the free ones, up to a number, and
  * those whose only function may go. A function that comes then has function
- * number 0, pin A and no address: to place its BAR is up to the guest, as it is
+ * number 0, pin A and no address: to place its BARs is up to the guest, as it is
  * on a real machine. One that the guest has let go of is hidden at once, so
  * that the guest does not find it again, and unregistered later.
  *
- * Not supported: I/O and 64-bit BARs, expansion ROMs, bridges, PCIe
+ * Not supported: 64-bit BARs, expansion ROMs, bridges, PCIe
  * capabilities, power management, and gating of DMA by bus master enable.
  */
 #include <errno.h>
@@ -61,6 +62,7 @@ struct pci_bus {
 	pthread_mutex_t move_lock;
 	u32 address;
 	u64 next_bar;
+	u64 next_port;
 	bool finished;
 	u32 hot_slots;
 	u32 hidden_slots;
@@ -73,11 +75,11 @@ struct irq_chip *pci_bus_irq(const struct pci_bus *bus)
 	return bus->p.irq;
 }
 
-/* BAR 0 */
+/* BARs */
 
 int pci_bar_read(struct pci_function *f, u64 off, void *d, unsigned int len)
 {
-	if (off > f->bar_size || len > f->bar_size - off)
+	if (off > f->bar.size || len > f->bar.size - off)
 		return -EINVAL;
 	if (msix_covers(f, off))
 		return msix_read(f, off, d, len);
@@ -89,7 +91,7 @@ int pci_bar_read(struct pci_function *f, u64 off, void *d, unsigned int len)
 int pci_bar_write(struct pci_function *f, u64 off, const void *d,
 		  unsigned int len)
 {
-	if (off > f->bar_size || len > f->bar_size - off)
+	if (off > f->bar.size || len > f->bar.size - off)
 		return -EINVAL;
 	if (msix_covers(f, off))
 		return msix_write(f, off, d, len);
@@ -113,63 +115,106 @@ static const struct io_ops pci_bar_ops = {
 	.write = bar_io_write,
 };
 
-/* Where the registers want BAR 0. Return: false for nowhere. */
-static bool bar_wanted(struct pci_function *f, u64 *gpa)
+static int ports_read(void *o, u64 off, void *d, unsigned int len)
+{
+	(void)o;
+	(void)off;
+	memset(d, 0, len);
+	return 0;
+}
+
+static int ports_write(void *o, u64 off, const void *d, unsigned int len)
+{
+	struct pci_function *f = o;
+
+	f->ops->ports_write(f, off, d, len);
+	return 0;
+}
+
+static const struct io_ops pci_ports_ops = {
+	.read = ports_read,
+	.write = ports_write,
+};
+
+/* Where the registers want @b, a BAR of @f. Return: false for nowhere. */
+static bool bar_wanted(struct pci_function *f, const struct pci_bar *b, u64 *at)
 {
 	const struct pci_bus_params *p = &f->bus->p;
-	u64 at;
+	bool io = b == &f->ports;
+	u64 start = io ? p->port : p->mmio_gpa;
+	u64 size = io ? p->nr_ports : p->mmio_size;
+	u64 v;
 	u8 command;
 
 	pthread_mutex_lock(&f->lock);
-	at = io_read_le(f->config + PCI_BASE_ADDRESS_0, 4);
+	v = io_read_le(f->config + (io ? PCI_BASE_ADDRESS_1 : PCI_BASE_ADDRESS_0),
+		       4);
 	command = f->config[PCI_COMMAND];
 	pthread_mutex_unlock(&f->lock);
-	if (!f->bar_size || !(command & PCI_COMMAND_MEMORY))
+	if (!b->size || !(command & (io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
 		return false;
-	at &= PCI_BASE_ADDRESS_MEM_MASK;
-	if (at < p->mmio_gpa || at - p->mmio_gpa > p->mmio_size ||
-	    f->bar_size > p->mmio_size - (at - p->mmio_gpa))
+	v &= io ? PCI_BASE_ADDRESS_IO_MASK : PCI_BASE_ADDRESS_MEM_MASK;
+	if (v < start || v - start > size || b->size > size - (v - start))
 		return false;
-	*gpa = at;
+	*at = v;
 	return true;
 }
 
-static void bar_unmap(struct pci_function *f)
+static void bar_unmap(struct pci_function *f, struct pci_bar *b)
 {
-	io_bus_unregister(f->bus->p.mmio, f->bar_gpa);
-	f->bar_mapped = false;
-	if (f->ops->bar_moved)
-		f->ops->bar_moved(f, f->bar_gpa, false);
+	bool io = b == &f->ports;
+
+	io_bus_unregister(io ? f->bus->p.pio : f->bus->p.mmio, b->at);
+	b->mapped = false;
+	if (io && f->ops->ports_moved)
+		f->ops->ports_moved(f, b->at, false);
 }
 
-static void bar_map(struct pci_function *f, u64 gpa)
+static void bar_map(struct pci_function *f, struct pci_bar *b, u64 at)
 {
+	bool io = b == &f->ports;
+
 	/* Somebody is there already: try again at the next change. */
-	if (io_bus_register(f->bus->p.mmio, gpa, f->bar_size, &pci_bar_ops, f))
+	if (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
+			    io ? &pci_ports_ops : &pci_bar_ops, f))
 		return;
-	f->bar_gpa = gpa;
-	f->bar_mapped = true;
-	if (f->ops->bar_moved)
-		f->ops->bar_moved(f, gpa, true);
+	b->at = at;
+	b->mapped = true;
+	if (io && f->ops->ports_moved)
+		f->ops->ports_moved(f, at, true);
+}
+
+static void bar_leave(struct pci_function *f, struct pci_bar *b)
+{
+	u64 at = 0;
+
+	if (b->mapped && (!bar_wanted(f, b, &at) || at != b->at))
+		bar_unmap(f, b);
+}
+
+static void bar_come(struct pci_function *f, struct pci_bar *b)
+{
+	u64 at = 0;
+
+	if (!b->mapped && bar_wanted(f, b, &at))
+		bar_map(f, b, at);
 }
 
 /* First all that leave, then all that come: they may swap places. */
 static void pci_update_bars(struct pci_bus *bus)
 {
-	struct pci_function *f;
-	u64 gpa = 0;
+	void (*const step[])(struct pci_function *f, struct pci_bar *b) = {
+		bar_leave, bar_come,
+	};
 
 	pthread_mutex_lock(&bus->move_lock);
-	for (unsigned int i = 0; i < PCI_MAX_FUNCTIONS; i++) {
-		f = bus->function[i];
-		if (f && f->bar_mapped &&
-		    (!bar_wanted(f, &gpa) || gpa != f->bar_gpa))
-			bar_unmap(f);
-	}
-	for (unsigned int i = 0; i < PCI_MAX_FUNCTIONS; i++) {
-		f = bus->function[i];
-		if (f && !f->bar_mapped && bar_wanted(f, &gpa))
-			bar_map(f, gpa);
+	for (unsigned int i = 0; i < 2 * PCI_MAX_FUNCTIONS; i++) {
+		struct pci_function *f = bus->function[i % PCI_MAX_FUNCTIONS];
+
+		if (!f)
+			continue;
+		step[i / PCI_MAX_FUNCTIONS](f, &f->bar);
+		step[i / PCI_MAX_FUNCTIONS](f, &f->ports);
 	}
 	pthread_mutex_unlock(&bus->move_lock);
 }
@@ -241,7 +286,7 @@ static void function_write(struct pci_function *f, unsigned int off,
 	pci_intx_update(f);
 	pthread_mutex_unlock(&f->lock);
 	if (overlaps(off, len, PCI_COMMAND, 2) ||
-	    overlaps(off, len, PCI_BASE_ADDRESS_0, 4))
+	    overlaps(off, len, PCI_BASE_ADDRESS_0, 8))
 		pci_update_bars(f->bus);
 	if (f->ops->config_write)
 		f->ops->config_write(f, off, len);
@@ -361,6 +406,7 @@ int pci_bus_create(struct pci_bus **out, const struct pci_bus_params *p)
 		return -ENOMEM;
 	bus->p = *p;
 	bus->next_bar = p->mmio_gpa;
+	bus->next_port = p->port;
 	pthread_mutex_init(&bus->move_lock, NULL);
 	pci_function_init(&bus->bridge, &bridge_ops, bus, 0x1b36, 0x0008,
 			  PCI_CLASS_HOST_BRIDGE);
@@ -498,18 +544,32 @@ static int find_devfn(const struct pci_bus *bus)
 
 static int assign_bar(struct pci_bus *bus, struct pci_function *f)
 {
-	u64 gpa = ALIGN_UP(bus->next_bar, (u64)f->bar_size);
+	u64 gpa = ALIGN_UP(bus->next_bar, (u64)f->bar.size);
 
 	io_write_le(f->writable + PCI_BASE_ADDRESS_0, 4,
-		    ~((u64)f->bar_size - 1));
+		    ~((u64)f->bar.size - 1));
 	if (bus->finished)
 		return 0;
-	if (f->bar_size > bus->p.mmio_size ||
-	    gpa - bus->p.mmio_gpa > bus->p.mmio_size - f->bar_size)
+	if (f->bar.size > bus->p.mmio_size ||
+	    gpa - bus->p.mmio_gpa > bus->p.mmio_size - f->bar.size)
 		return -ENOSPC;
 	io_write_le(f->config + PCI_BASE_ADDRESS_0, 4, gpa);
-	bus->next_bar = gpa + f->bar_size;
+	bus->next_bar = gpa + f->bar.size;
 	return 0;
+}
+
+/* All are of one size, and the window has one for each function. */
+static void assign_ports(struct pci_bus *bus, struct pci_function *f)
+{
+	f->writable[PCI_COMMAND] |= PCI_COMMAND_IO;
+	io_write_le(f->writable + PCI_BASE_ADDRESS_1, 2, ~(f->ports.size - 1));
+	io_write_le(f->config + PCI_BASE_ADDRESS_1, 2,
+		    PCI_BASE_ADDRESS_SPACE_IO);
+	if (bus->finished)
+		return;
+	io_write_le(f->config + PCI_BASE_ADDRESS_1, 2,
+		    bus->next_port | PCI_BASE_ADDRESS_SPACE_IO);
+	bus->next_port += f->ports.size;
 }
 
 /* Function @fn has pin A..D in turn; none when the line has no place left. */
@@ -531,18 +591,20 @@ int pci_register(struct pci_bus *bus, struct pci_function *f)
 
 	if (devfn < 0)
 		return devfn;
-	if (f->bar_size & (f->bar_size - 1) || (f->bar_size && f->bar_size < 16))
+	if (f->bar.size & (f->bar.size - 1) || (f->bar.size && f->bar.size < 16))
 		return -EINVAL;
 	f->bus = bus;
 	f->devfn = (unsigned int)devfn;
 	rc = msix_attach(f);
 	if (rc)
 		goto err_bus;
-	if (f->bar_size) {
+	if (f->bar.size) {
 		rc = assign_bar(bus, f);
 		if (rc)
 			goto err_bus;
 	}
+	if (f->ports.size)
+		assign_ports(bus, f);
 	assign_pin(bus, f);
 	if (devfn & 7)
 		bus->function[devfn & ~7]->config[PCI_HEADER_TYPE] |=
@@ -560,8 +622,10 @@ void pci_unregister(struct pci_function *f)
 {
 	if (f->bus) {
 		pthread_mutex_lock(&f->bus->move_lock);
-		if (f->bar_mapped)
-			bar_unmap(f);
+		if (f->bar.mapped)
+			bar_unmap(f, &f->bar);
+		if (f->ports.mapped)
+			bar_unmap(f, &f->ports);
 		f->bus->function[f->devfn] = NULL;
 		f->bus->hidden_slots &= ~BIT(f->devfn >> 3);
 		pthread_mutex_unlock(&f->bus->move_lock);

@@ -298,8 +298,8 @@ static int set_ioeventfd(struct virtio_device *dev, struct virtio_mmio *m,
 {
 	return m->env.ioeventfd(m->env.ioeventfd_opaque,
 				dev->queue[queue].kick_fd,
-				m->gpa + VIRTIO_MMIO_QUEUE_NOTIFY, 4, true,
-				queue, on);
+				m->gpa + VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue,
+				false, on);
 }
 
 /* The device may signal until it is gone: the transport goes last. */

@@ -4,10 +4,12 @@
  *
  * Theory of operation
  *
- * Modelled is virtio 1.2 s4.1, modern devices only: one 32 KiB memory BAR with
- * a page for each structure, vendor capabilities that point there, a window
- * to the BAR in configuration space (s4.1.4.9), and MSI-X with a vector for
- * each queue and one for the configuration.
+ * Modelled is virtio 1.2 s4.1, modern devices only: a 32 KiB memory BAR with a
+ * page for each structure but notifications, which have a port, vendor
+ * capabilities that point there, a window to the BARs in configuration space
+ * (s4.1.4.9), and MSI-X with a vector for each queue and one for the
+ * configuration. A port: KVM finds what was written to it without reading the
+ * guest's code and page tables, as it has to on most processors for memory.
  *
  * vCPU threads enter through BAR and configuration space; main and device
  * threads through the signal functions; the main thread through device_ops.
@@ -19,7 +21,7 @@
  * so that a signal in between is never lost, at most said twice.
  *
  * Where the class has a thread, a notification is an ioeventfd, that follows
- * the BAR (bar_moved, serialised by the bus); the register remains for widths
+ * the BAR (ports_moved, serialised by the bus); the register remains for widths
  * that the ioeventfd does not match, and for when KVM has none to give.
  *
  * A guest that names a queue, vector or offset that does not exist reads zero
@@ -46,17 +48,15 @@
 #define BAR_COMMON		0x0000
 #define BAR_ISR			0x1000
 #define BAR_DEVICE		0x2000
-#define BAR_NOTIFY		0x3000
 #define BAR_MSIX_TABLE		0x4000
 #define BAR_MSIX_PBA		0x5000
 
-#define NOTIFY_MULTIPLIER	4
+/* All queues have the one register: what is written to it tells which. */
 #define NOTIFY_WIDTH		2
+#define PORTS_SIZE		4
 #define COMMON_SIZE		sizeof(struct virtio_pci_common_cfg)
 #define STATE_VERSION		1
 
-static_assert(VIRTIO_MAX_QUEUES * NOTIFY_MULTIPLIER <= BAR_PAGE,
-	      "notification registers fit their page");
 static_assert(VIRTIO_MAX_QUEUES + 1 <= PCI_MAX_MSIX,
 	      "there is a vector for each queue");
 static_assert(VIRTIO_MAX_QUEUES <= 64, "a bit for each ioeventfd");
@@ -68,7 +68,7 @@ static_assert(VIRTIO_MAX_QUEUES <= 64, "a bit for each ioeventfd");
  * @isr: atomic, virtio 1.2 s4.1.4.5
  * @cfg_cap: offset of the window capability
  * @lent_vector: vectors whose eventfds were lent, by queue
- * @ioeventfds: queues whose ioeventfd is at @ioeventfd_gpa
+ * @ioeventfds: queues whose ioeventfd is at @ioeventfd_port
  */
 struct virtio_pci {
 	struct virtio_device *dev;
@@ -79,7 +79,7 @@ struct virtio_pci {
 	unsigned int cfg_cap;
 	u16 lent_vector[VIRTIO_MAX_QUEUES];
 	u64 ioeventfds;
-	u64 ioeventfd_gpa;
+	u64 ioeventfd_port;
 };
 
 static struct virtio_device *to_virtio(struct device *d)
@@ -428,36 +428,38 @@ static int bar_write(struct pci_function *f, u64 off, const void *d,
 	case BAR_DEVICE:
 		virtio_config_write(vp->dev, off - BAR_DEVICE, d, len);
 		break;
-	case BAR_NOTIFY:
-		if (off % NOTIFY_MULTIPLIER == 0)
-			virtio_notify(vp->dev, (u32)(off - BAR_NOTIFY) /
-				      NOTIFY_MULTIPLIER);
-		break;
 	default:
 		break;
 	}
 	return 0;
 }
 
-static int ioeventfd_set(struct virtio_pci *vp, unsigned int q, u64 bar_gpa,
-			 bool on)
+static void ports_write(struct pci_function *f, u64 off, const void *d,
+			unsigned int len)
+{
+	struct virtio_pci *vp = f->opaque;
+
+	if (!off)
+		virtio_notify(vp->dev, (u32)io_read_le(d, MIN(len, NOTIFY_WIDTH)));
+}
+
+static int ioeventfd_set(struct virtio_pci *vp, unsigned int q, bool on)
 {
 	return vp->env.ioeventfd(vp->env.ioeventfd_opaque,
-				 vp->dev->queue[q].kick_fd,
-				 bar_gpa + BAR_NOTIFY + NOTIFY_MULTIPLIER * q,
-				 NOTIFY_WIDTH, false, 0, on);
+				 vp->dev->queue[q].kick_fd, vp->ioeventfd_port,
+				 NOTIFY_WIDTH, q, true, on);
 }
 
 static void ioeventfds_remove(struct virtio_pci *vp)
 {
 	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++) {
 		if (vp->ioeventfds & BIT_ULL(q))
-			ioeventfd_set(vp, q, vp->ioeventfd_gpa, false);
+			ioeventfd_set(vp, q, false);
 	}
 	vp->ioeventfds = 0;
 }
 
-static void bar_moved(struct pci_function *f, u64 gpa, bool enabled)
+static void ports_moved(struct pci_function *f, u64 port, bool enabled)
 {
 	struct virtio_pci *vp = f->opaque;
 
@@ -465,10 +467,10 @@ static void bar_moved(struct pci_function *f, u64 gpa, bool enabled)
 	if (!enabled || !vp->dev || !vp->dev->class->has_thread ||
 	    !vp->env.ioeventfd)
 		return;
-	vp->ioeventfd_gpa = gpa;
+	vp->ioeventfd_port = port;
 	for (unsigned int q = 0; q < vp->dev->nr_queues; q++) {
-		/* Without one the kick comes through bar_write(). */
-		if (!ioeventfd_set(vp, q, gpa, true))
+		/* Without one the kick comes through ports_write(). */
+		if (!ioeventfd_set(vp, q, true))
 			vp->ioeventfds |= BIT_ULL(q);
 	}
 }
@@ -477,14 +479,14 @@ static void bar_moved(struct pci_function *f, u64 gpa, bool enabled)
 
 /*
  * Whether an access to configuration space at @off means the window, and
- * where the window then is in the BAR.
+ * where the window then is: in BAR 0, or in BAR 1, the ports.
  */
-static bool window_find(struct virtio_pci *vp, unsigned int off,
+static bool window_find(struct virtio_pci *vp, unsigned int off, bool *ports,
 			unsigned int *bar_off, unsigned int *bar_len)
 {
 	struct pci_function *f = &vp->function;
 	const u8 *cap = f->config + vp->cfg_cap;
-	u32 at, len;
+	u32 at, len, size;
 	u8 bar;
 
 	if (off != vp->cfg_cap + sizeof(struct virtio_pci_cap))
@@ -494,9 +496,11 @@ static bool window_find(struct virtio_pci *vp, unsigned int off,
 	at = (u32)io_read_le(cap + VIRTIO_PCI_CAP_OFFSET, 4);
 	len = (u32)io_read_le(cap + VIRTIO_PCI_CAP_LENGTH, 4);
 	pthread_mutex_unlock(&f->lock);
-	if (bar || (len != 1 && len != 2 && len != 4) || at % len ||
-	    at > BAR_SIZE || len > BAR_SIZE - at)
+	size = bar ? PORTS_SIZE : BAR_SIZE;
+	if (bar > 1 || (len != 1 && len != 2 && len != 4) || at % len ||
+	    at > size || len > size - at)
 		return false;
+	*ports = bar;
 	*bar_off = at;
 	*bar_len = len;
 	return true;
@@ -508,10 +512,11 @@ static void config_read(struct pci_function *f, unsigned int off,
 	struct virtio_pci *vp = f->opaque;
 	unsigned int bar_off, bar_len;
 	u8 data[4] = { 0 };
+	bool ports;
 
-	if (!window_find(vp, off, &bar_off, &bar_len) || len < bar_len)
+	if (!window_find(vp, off, &ports, &bar_off, &bar_len) || len < bar_len)
 		return;
-	if (pci_bar_read(f, bar_off, data, bar_len))
+	if (!ports && pci_bar_read(f, bar_off, data, bar_len))
 		memset(data, 0xff, sizeof(data));
 	pthread_mutex_lock(&f->lock);
 	memcpy(f->config + off, data, bar_len);
@@ -524,20 +529,25 @@ static void config_write(struct pci_function *f, unsigned int off,
 	struct virtio_pci *vp = f->opaque;
 	unsigned int bar_off, bar_len;
 	u8 data[4] = { 0 };
+	bool ports;
 
-	if (!window_find(vp, off, &bar_off, &bar_len) || len < bar_len)
+	if (!window_find(vp, off, &ports, &bar_off, &bar_len) || len < bar_len)
 		return;
 	pthread_mutex_lock(&f->lock);
 	memcpy(data, f->config + off, bar_len);
 	pthread_mutex_unlock(&f->lock);
-	/* What the BAR refuses is ignored, as it is by the bus. */
-	pci_bar_write(f, bar_off, data, bar_len);
+	/* What a BAR refuses is ignored, as it is by the bus. */
+	if (ports)
+		ports_write(f, bar_off, data, bar_len);
+	else
+		pci_bar_write(f, bar_off, data, bar_len);
 }
 
 static const struct pci_function_ops virtio_pci_function_ops = {
 	.bar_read = bar_read,
 	.bar_write = bar_write,
-	.bar_moved = bar_moved,
+	.ports_write = ports_write,
+	.ports_moved = ports_moved,
 	.config_write = config_write,
 	.config_read = config_read,
 };
@@ -616,13 +626,14 @@ static const struct device_ops virtio_pci_device_ops = {
 };
 
 /* Return: offset of the capability or -errno; @extra: bytes behind it. */
-static int add_cap(struct virtio_pci *vp, u8 type, u32 off, u32 len,
+static int add_cap(struct virtio_pci *vp, u8 type, u8 bar, u32 off, u32 len,
 		   const u32 *extra)
 {
 	u8 cap[sizeof(struct virtio_pci_notify_cap)] = { 0 };
 	unsigned int size = sizeof(struct virtio_pci_cap);
 
 	cap[VIRTIO_PCI_CAP_CFG_TYPE] = type;
+	cap[VIRTIO_PCI_CAP_BAR] = bar;
 	io_write_le(cap + VIRTIO_PCI_CAP_OFFSET, 4, off);
 	io_write_le(cap + VIRTIO_PCI_CAP_LENGTH, 4, len);
 	if (extra) {
@@ -636,23 +647,22 @@ static int add_cap(struct virtio_pci *vp, u8 type, u32 off, u32 len,
 
 static int add_caps(struct virtio_pci *vp)
 {
-	const u32 multiplier = NOTIFY_MULTIPLIER, data = 0;
+	const u32 multiplier = 0, data = 0;
 	struct pci_function *f = &vp->function;
-	u32 notify_len = vp->dev->nr_queues * NOTIFY_MULTIPLIER;
 	int rc;
 
-	rc = add_cap(vp, VIRTIO_PCI_CAP_COMMON_CFG, BAR_COMMON, COMMON_SIZE,
+	rc = add_cap(vp, VIRTIO_PCI_CAP_COMMON_CFG, 0, BAR_COMMON, COMMON_SIZE,
 		     NULL);
 	if (rc >= 0)
-		rc = add_cap(vp, VIRTIO_PCI_CAP_ISR_CFG, BAR_ISR, 1, NULL);
+		rc = add_cap(vp, VIRTIO_PCI_CAP_ISR_CFG, 0, BAR_ISR, 1, NULL);
 	if (rc >= 0 && vp->dev->class->config_len)
-		rc = add_cap(vp, VIRTIO_PCI_CAP_DEVICE_CFG, BAR_DEVICE,
+		rc = add_cap(vp, VIRTIO_PCI_CAP_DEVICE_CFG, 0, BAR_DEVICE,
 			     vp->dev->class->config_len, NULL);
 	if (rc >= 0)
-		rc = add_cap(vp, VIRTIO_PCI_CAP_NOTIFY_CFG, BAR_NOTIFY,
-			     notify_len, &multiplier);
+		rc = add_cap(vp, VIRTIO_PCI_CAP_NOTIFY_CFG, 1, 0, PORTS_SIZE,
+			     &multiplier);
 	if (rc >= 0)
-		rc = add_cap(vp, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, &data);
+		rc = add_cap(vp, VIRTIO_PCI_CAP_PCI_CFG, 0, 0, 0, &data);
 	if (rc < 0)
 		return rc;
 	vp->cfg_cap = (unsigned int)rc;
@@ -682,7 +692,8 @@ int virtio_pci_attach(struct virtio_device *dev, const struct virtio_env *env)
 	pci_function_set_subsystem(&vp->function, PCI_VENDOR_VIRTIO,
 				   PCI_SUBSYSTEM_LKVM);
 	vp->function.config[PCI_REVISION_ID] = 1;
-	vp->function.bar_size = BAR_SIZE;
+	vp->function.bar.size = BAR_SIZE;
+	vp->function.ports.size = PORTS_SIZE;
 	vp->function.removable = dev->class->removable;
 	dev->config_vector = VIRTIO_NO_VECTOR;
 	for (unsigned int q = 0; q < VIRTIO_MAX_QUEUES; q++)

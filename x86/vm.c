@@ -210,6 +210,8 @@ static int x86_create_pci(struct kvm *kvm, struct device *reset)
 		.ecam_gpa = X86_ECAM_GPA,
 		.mmio_gpa = X86_PCI_MMIO_GPA,
 		.mmio_size = X86_PCI_MMIO_SIZE,
+		.port = X86_PCI_PORT,
+		.nr_ports = X86_PCI_NR_PORTS,
 		.intx_gsi = { X86_GSI_INTX, X86_GSI_INTX + 1,
 			      X86_GSI_INTX + 2, X86_GSI_INTX + 3 },
 		.reset = x86_reset_forward,

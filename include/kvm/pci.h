@@ -17,7 +17,8 @@ struct pci_function;
 /**
  * struct pci_function_ops - what a function adds to the framework
  * @bar_read, @bar_write: accesses to the memory BAR 0
- * @bar_moved: BAR 0 is now at @gpa, or nowhere when @enabled is false; called
+ * @ports_write: a write to the ports of BAR 1, which read as zero
+ * @ports_moved: they now begin at @port, or nowhere when @enabled is false; called
  *	outside of any lock, to move ioeventfds. May be NULL.
  * @config_write: after a write that the framework applied; may be NULL
  * @config_read: before a read of @off, to refresh bytes; may be NULL
@@ -27,7 +28,9 @@ struct pci_function_ops {
 			unsigned int len);
 	int (*bar_write)(struct pci_function *f, u64 off, const void *d,
 			 unsigned int len);
-	void (*bar_moved)(struct pci_function *f, u64 gpa, bool enabled);
+	void (*ports_write)(struct pci_function *f, u64 off, const void *d,
+			    unsigned int len);
+	void (*ports_moved)(struct pci_function *f, u64 port, bool enabled);
 	void (*config_write)(struct pci_function *f, unsigned int off,
 			     unsigned int len);
 	void (*config_read)(struct pci_function *f, unsigned int off,
@@ -48,11 +51,22 @@ struct pci_msix_entry {
 };
 
 /**
+ * struct pci_bar - a stretch of memory or of ports that the guest places
+ * @size: bytes, power of two; 0 for none
+ * @at: where it is mapped, valid while @mapped
+ */
+struct pci_bar {
+	u32 size;
+	u64 at;
+	bool mapped;
+};
+
+/**
  * struct pci_function - one function on the bus
  * @config: configuration space as the guest reads it
  * @writable: which bits the guest may change
- * @bar_size: BAR 0, memory 32 bit, power of two; 0 for none
- * @bar_gpa: where it is mapped, valid while @bar_mapped
+ * @bar: BAR 0, memory 32 bit
+ * @ports: BAR 1
  * @line: INTx, when @config's pin is set
  * @removable: may leave a running guest; set before it is registered
  * @lock: guards all of the registers
@@ -66,9 +80,8 @@ struct pci_function {
 	pthread_mutex_t lock;
 	u8 config[PCI_CONFIG_SIZE];
 	u8 writable[PCI_CONFIG_SIZE];
-	u32 bar_size;
-	u64 bar_gpa;
-	bool bar_mapped;
+	struct pci_bar bar;
+	struct pci_bar ports;
 	struct irq_line line;
 	bool intx_level;
 	unsigned int msix_cap;
@@ -82,10 +95,11 @@ struct pci_function {
 
 /**
  * struct pci_bus_params - where the bus stands
- * @pio: ports 0xcf8..0xcff are claimed there
+ * @pio: ports 0xcf8..0xcff and BARs are claimed there
  * @mmio: ECAM and BARs are claimed there
  * @ecam_gpa: 1 MiB for bus 0
  * @mmio_gpa, @mmio_size: the window that BARs are given out of
+ * @port, @nr_ports: and that for BARs of ports
  * @intx_gsi: the four lines that pins are swizzled over
  * @reset, @reset_read: byte accesses to port 0xcf9, which lies inside the
  *	claimed ports; called with @reset_opaque. May be NULL.
@@ -97,6 +111,8 @@ struct pci_bus_params {
 	u64 ecam_gpa;
 	u64 mmio_gpa;
 	u64 mmio_size;
+	u64 port;
+	u64 nr_ports;
 	unsigned int intx_gsi[4];
 	void (*reset)(void *opaque, u8 value);
 	u8 (*reset_read)(void *opaque);
@@ -138,7 +154,7 @@ int pci_add_msix(struct pci_function *f, unsigned int nr, u32 table_off,
 /**
  * pci_register() - put the function on the next free slot
  *
- * Slots first, then functions. Gives BAR 0 an address, the function a pin.
+ * Slots first, then functions. Gives BARs an address, the function a pin.
  * After pci_bus_finish() only hot slots, and no address.
  * Context: no vCPU runs. Return: 0, -ENOSPC.
  */

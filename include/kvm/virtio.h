@@ -132,15 +132,19 @@ struct virtio_device {
 	struct virtqueue queue[VIRTIO_MAX_QUEUES];
 };
 
-/** struct virtio_env - what a device stands in; the same for all of a VM */
+/**
+ * struct virtio_env - what a device stands in; the same for all of a VM
+ * @ioeventfd: @fd is written to when the guest writes @value to @addr in @len bytes;
+ *	@port: @addr is one. @on is false to undo it. Return: 0 or -errno
+ */
 struct virtio_env {
 	const struct gmem *gmem;
 	const struct vm_log *log;
 	struct io_bus *mmio;
 	struct irq_chip *irq;
 	struct pci_bus *pci;
-	int (*ioeventfd)(void *opaque, int fd, u64 gpa, u32 len, bool datamatch,
-			 u32 value, bool on);
+	int (*ioeventfd)(void *opaque, int fd, u64 addr, u32 len, u32 value,
+			 bool port, bool on);
 	void *ioeventfd_opaque;
 };
 

@@ -197,14 +197,14 @@ static const struct irq_chip_ops fake_ops = {
 	.set_irqfd = fake_irqfd,
 };
 
-static int fake_ioeventfd(void *o, int fd, u64 gpa, u32 len, bool datamatch,
-			  u32 value, bool on)
+static int fake_ioeventfd(void *o, int fd, u64 addr, u32 len, u32 value,
+			  bool port, bool on)
 {
 	(void)fd;
-	(void)gpa;
+	(void)addr;
 	(void)len;
-	(void)datamatch;
 	(void)value;
+	(void)port;
 	((struct vm *)o)->ioeventfds += on ? 1U : -1U;
 	return 0;
 }
@@ -321,6 +321,7 @@ static u32 take_event(struct vm *v, u32 *asked)
 #define RINGS 0x10000U
 #define DATA 0x20000U
 #define QUEUE 16U
+#define KICK 0x4000U
 
 static void reg(struct vm *v, u64 bar, unsigned int off, unsigned int len,
 		u32 value)
@@ -328,11 +329,12 @@ static void reg(struct vm *v, u64 bar, unsigned int off, unsigned int len,
 	out(&v->kvm.mmio, bar + off, value, len);
 }
 
-/* BAR at @bar, queue 0 at RINGS, every entry a read of a sector */
+/* BARs at @bar and KICK, queue 0 at RINGS, every entry a read of a sector */
 static void start_disk(struct vm *v, unsigned int slot, u64 bar)
 {
 	out(&v->kvm.mmio, ecam(slot, 0x10), (u32)bar, 4);
-	out(&v->kvm.mmio, ecam(slot, 4), 6, 2);
+	out(&v->kvm.mmio, ecam(slot, 0x14), KICK, 4);
+	out(&v->kvm.mmio, ecam(slot, 4), 7, 2);
 	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 3);
 	reg(v, bar, VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
 	reg(v, bar, VIRTIO_PCI_COMMON_GF, 4, 1);
@@ -346,7 +348,7 @@ static void start_disk(struct vm *v, unsigned int slot, u64 bar)
 	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 15);
 }
 
-static void read_sectors(struct vm *v, u64 bar, unsigned int nr)
+static void read_sectors(struct vm *v, unsigned int nr)
 {
 	struct vring_desc *desc = (void *)(ram + RINGS);
 	struct vring_avail *avail = (void *)(ram + RINGS + 0x1000);
@@ -366,7 +368,7 @@ static void read_sectors(struct vm *v, u64 bar, unsigned int nr)
 		avail->ring[(avail->idx + i) % QUEUE] = d;
 	}
 	__atomic_store_n(&avail->idx, avail->idx + nr, __ATOMIC_RELEASE);
-	out(&v->kvm.mmio, bar + 0x3000, 0, 2);
+	out(&v->kvm.pio, KICK, 0, 2);
 }
 
 static u16 used_idx(void)
@@ -392,7 +394,7 @@ TEST(plug_is_announced_and_works)
 	start_disk(&v, 3, bar);
 	EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
 	EXPECT(v.ioeventfds == 1);
-	read_sectors(&v, bar, 3);
+	read_sectors(&v, 3);
 	for (int i = 0; i < 5000 && used_idx() < 3; i++)
 		usleep(1000);
 	EXPECT(used_idx() == 3 && !memcmp(ram + DATA + 512, "\177ELF", 4));
@@ -442,7 +444,7 @@ TEST(unplug_by_force_tells_the_bridge)
 
 	EXPECT(!vm_make(&v));
 	start_disk(&v, 1, bar);
-	read_sectors(&v, bar, 5);
+	read_sectors(&v, 5);
 	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
 	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
 	EXPECT(!present(&v, 1));
@@ -468,13 +470,13 @@ TEST(unplug_under_traffic_leaves_nothing)
 		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
 		EXPECT(take_event(&v, &asked) == BIT(3));
 		start_disk(&v, 3, bar);
-		read_sectors(&v, bar, 5);
+		read_sectors(&v, 5);
 		EXPECT(!kvm_unplug_ask(&v.kvm, "disk1", &v.r));
 		if (i % 3)
 			usleep(i * 10);
 		take_event(&v, &asked);
 		EXPECT(asked == BIT(3));
-		read_sectors(&v, bar, 5);
+		read_sectors(&v, 5);
 		out(&v.kvm.pio, EJECT, asked, 4);
 		EXPECT(kvm_reap(&v.kvm, name) && !strcmp(name, "disk1"));
 		EXPECT(in(&v.kvm.mmio, bar, 4) == ~0U);

@@ -14,6 +14,7 @@
 
 #define ECAM 0xc0000000ULL
 #define WINDOW 0xd0000000ULL
+#define PORTS 0x1000
 
 struct world {
 	struct io_bus pio;
@@ -69,13 +70,32 @@ static int bar_read(struct pci_function *f, u64 off, void *d, unsigned int len)
 	return 0;
 }
 
-static const struct pci_function_ops func_ops = { .bar_read = bar_read };
+static u64 ports_at;
+
+static void ports_write(struct pci_function *f, u64 off, const void *d,
+			unsigned int len)
+{
+	*(u64 *)f->opaque = off << 32 | io_read_le(d, len);
+}
+
+static void ports_moved(struct pci_function *f, u64 port, bool enabled)
+{
+	(void)f;
+	ports_at = enabled ? port : 0;
+}
+
+static const struct pci_function_ops func_ops = {
+	.bar_read = bar_read,
+	.ports_write = ports_write,
+	.ports_moved = ports_moved,
+};
 
 static void world_make(struct world *w)
 {
 	struct pci_bus_params p = {
 		.pio = &w->pio, .mmio = &w->mmio,
 		.ecam_gpa = ECAM, .mmio_gpa = WINDOW, .mmio_size = 0x100000,
+		.port = PORTS, .nr_ports = 0x100,
 		.intx_gsi = { 16, 17, 18, 19 },
 		.reset = fake_reset, .reset_opaque = w,
 	};
@@ -120,7 +140,7 @@ static u64 ecam(const struct pci_function *f, unsigned int reg)
 static void func_make(struct world *w, struct pci_function *f)
 {
 	pci_function_init(f, &func_ops, NULL, 0x1234, 0x5678, 0x078000);
-	f->bar_size = 0x8000;
+	f->bar.size = 0x8000;
 	pci_add_msix(f, 2, 0x4000, 0x5000);
 	pci_register(w->bus, f);
 }
@@ -182,17 +202,17 @@ TEST(pci_bar_is_sized_moved_and_refused_on_overlap)
 	wr(&w.mmio, ecam(&a, 0x10), 4, 0xffffffff);
 	EXPECT(rd(&w.mmio, ecam(&a, 0x10), 4) == 0xffff8000);
 	wr(&w.mmio, ecam(&a, 0x10), 4, WINDOW + 0x10000);
-	EXPECT(!a.bar_mapped);
+	EXPECT(!a.bar.mapped);
 	wr(&w.mmio, ecam(&a, 0x04), 2, 2);
-	EXPECT(a.bar_mapped && rd(&w.mmio, WINDOW + 0x10008, 4) == 8);
+	EXPECT(a.bar.mapped && rd(&w.mmio, WINDOW + 0x10008, 4) == 8);
 	wr(&w.mmio, ecam(&b, 0x10), 4, WINDOW + 0x10000);
 	wr(&w.mmio, ecam(&b, 0x04), 2, 0xffff);
-	EXPECT(!b.bar_mapped);
+	EXPECT(!b.bar.mapped);
 	EXPECT(rd(&w.mmio, ecam(&b, 0x04), 2) == 0x406);
 	wr(&w.mmio, ecam(&a, 0x10), 4, 0x1000);
-	EXPECT(!a.bar_mapped && b.bar_mapped);
+	EXPECT(!a.bar.mapped && b.bar.mapped);
 	wr(&w.mmio, ecam(&b, 0x04), 2, 0);
-	EXPECT(!b.bar_mapped);
+	EXPECT(!b.bar.mapped);
 	EXPECT(rd(&w.mmio, WINDOW + 0x10008, 4) == 0xffffffff);
 	wr(&w.mmio, ecam(&b, 0x00), 4, 0);
 	EXPECT(rd(&w.mmio, ecam(&b, 0x00), 4) == 0x56781234);
@@ -206,6 +226,44 @@ static u64 count(const struct pci_function *f, unsigned int n)
 	u64 v = 0;
 
 	return read(f->msix[n].msi.fd, &v, 8) == 8 ? v : 0;
+}
+
+TEST(pci_ports_are_sized_moved_and_refused_on_overlap)
+{
+	struct pci_function f[2];
+	u64 written[2] = { 0 };
+	struct world w;
+
+	world_make(&w);
+	for (unsigned int i = 0; i < 2; i++) {
+		pci_function_init(&f[i], &func_ops, &written[i], 1, 2, 0x078000);
+		f[i].ports.size = 4;
+		EXPECT(!pci_register(w.bus, &f[i]));
+		EXPECT(rd(&w.mmio, ecam(&f[i], 0x14), 4) == PORTS + 4 * i + 1);
+	}
+	wr(&w.mmio, ecam(&f[0], 0x14), 4, 0xffffffff);
+	EXPECT(rd(&w.mmio, ecam(&f[0], 0x14), 4) == 0xfffd);
+	wr(&w.mmio, ecam(&f[0], 0x14), 4, PORTS + 4);
+	wr(&w.mmio, ecam(&f[0], 4), 2, 2);
+	EXPECT(!f[0].ports.mapped && !ports_at);
+	wr(&w.mmio, ecam(&f[0], 4), 2, 1);
+	EXPECT(f[0].ports.mapped && ports_at == PORTS + 4);
+	wr(&w.pio, PORTS + 6, 2, 0x1234);
+	EXPECT(written[0] == (2ULL << 32 | 0x1234));
+	EXPECT(rd(&w.pio, PORTS + 4, 4) == 0);
+	wr(&w.mmio, ecam(&f[1], 4), 2, 0xffff);
+	EXPECT(rd(&w.mmio, ecam(&f[1], 4), 2) == 0x407);
+	EXPECT(!f[1].ports.mapped);
+	wr(&w.mmio, ecam(&f[0], 0x14), 4, PORTS - 4);
+	EXPECT(!f[0].ports.mapped && f[1].ports.mapped);
+	wr(&w.mmio, ecam(&f[0], 0x14), 4, PORTS + 0x100);
+	EXPECT(!f[0].ports.mapped);
+	wr(&w.mmio, ecam(&f[0], 0x14), 4, PORTS + 0xfc);
+	EXPECT(f[0].ports.mapped && ports_at == PORTS + 0xfc);
+	for (unsigned int i = 0; i < 2; i++)
+		pci_unregister(&f[i]);
+	EXPECT(!ports_at && rd(&w.pio, PORTS + 0xfc, 4) == 0xffffffff);
+	world_end(&w);
 }
 
 TEST(pci_msix_masked_vector_is_pending_until_unmasked)
@@ -336,7 +394,7 @@ TEST(pci_msix_and_capabilities_check_placement)
 	u8 body[200] = { 0 };
 
 	pci_function_init(&f, &func_ops, NULL, 1, 2, 0);
-	f.bar_size = 0x1000;
+	f.bar.size = 0x1000;
 	EXPECT(pci_add_msix(&f, 0, 0, 0x800) == -EINVAL);
 	EXPECT(pci_add_msix(&f, 65, 0, 0x800) == -EINVAL);
 	EXPECT(pci_add_msix(&f, 2, 0xff0, 0x800) == -EINVAL);
@@ -362,10 +420,10 @@ TEST(pci_function_state_survives_and_foreign_state_is_refused)
 	pci_function_save(&f, &out);
 	EXPECT(!out.err);
 	wr(&w.mmio, ecam(&f, 4), 2, 0);
-	EXPECT(!f.bar_mapped);
+	EXPECT(!f.bar.mapped);
 	in = (struct state_in){ .buf = out.buf, .len = out.len };
 	EXPECT(!pci_function_restore(&f, &in));
-	EXPECT(f.bar_mapped && f.msix[0].addr == 0xfee01000);
+	EXPECT(f.bar.mapped && f.msix[0].addr == 0xfee01000);
 	in = (struct state_in){ .buf = out.buf, .len = out.len - 1 };
 	EXPECT(pci_function_restore(&f, &in) == -EPROTO);
 	out.buf[8] ^= 1;
@@ -399,7 +457,7 @@ TEST(pci_later_function_takes_hot_slot_and_has_no_address)
 	EXPECT(pci_register(w.bus, &f[2]) == -ENOSPC);
 	/* Enabled as it comes it is nowhere; then it is where the guest says */
 	wr(&w.mmio, ecam(&f[0], 4), 2, 2);
-	EXPECT(!f[0].bar_mapped);
+	EXPECT(!f[0].bar.mapped);
 	wr(&w.mmio, ecam(&f[0], 0x10), 4, WINDOW + 0x10000);
 	EXPECT(rd(&w.mmio, WINDOW + 0x10010, 4) == 0x10);
 
@@ -442,6 +500,7 @@ TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
 	  T(pci_reset_port_is_handed_on),
 	  T(pci_absent_function_reads_ones),
 	  T(pci_bar_is_sized_moved_and_refused_on_overlap),
+	  T(pci_ports_are_sized_moved_and_refused_on_overlap),
 	  T(pci_msix_masked_vector_is_pending_until_unmasked),
 	  T(pci_msix_lent_vector_is_listened_to_while_unmasked),
 	  T(pci_intx_follows_disable_and_swizzle),

@@ -68,12 +68,12 @@ static const struct irq_chip_ops irq_ops = {
 	.set_irqfd = fake_irqfd,
 };
 
-static int fake_ioeventfd(void *opaque, int fd, u64 gpa, u32 len,
-			  bool datamatch, u32 value, bool on)
+static int fake_ioeventfd(void *opaque, int fd, u64 addr, u32 len, u32 value,
+			  bool port, bool on)
 {
 	struct fixture *f = opaque;
 
-	if (fd < 0 || gpa != GPA + 0x50 || len != 4 || !datamatch || value > 1)
+	if (fd < 0 || addr != GPA + 0x50 || len != 4 || value > 1 || port)
 		return -EINVAL;
 	if (on && !f->ioeventfd_budget--)
 		return -ENOSPC;

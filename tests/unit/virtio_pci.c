@@ -6,7 +6,9 @@
  * real core; accesses go through the buses, as a vCPU's would.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <linux/virtio_pci.h>
 
@@ -16,6 +18,7 @@
 
 #define ECAM 0xc0000000ULL
 #define WINDOW 0xd0000000ULL
+#define PORTS 0x1000
 #define FUNC (ECAM + 0x8000)
 
 struct world {
@@ -27,7 +30,7 @@ struct world {
 	struct virtio_device *dev;
 	struct virtio_env env;
 	unsigned int ioeventfds;
-	u64 ioeventfd_gpa;
+	u64 ioeventfd_port;
 	bool level;
 };
 
@@ -62,16 +65,15 @@ static const struct irq_chip_ops fake_ops = {
 	.set_irqfd = fake_irqfd,
 };
 
-static int fake_ioeventfd(void *o, int fd, u64 gpa, u32 len, bool datamatch,
-			  u32 value, bool on)
+static int fake_ioeventfd(void *o, int fd, u64 addr, u32 len, u32 value,
+			  bool port, bool on)
 {
 	struct world *w = o;
 
-	(void)value;
-	if (fd < 0 || len != 2 || datamatch)
+	if (fd < 0 || len != 2 || value > 1 || !port)
 		return -EINVAL;
 	w->ioeventfds += on ? 1U : -1U;
-	w->ioeventfd_gpa = gpa;
+	w->ioeventfd_port = addr;
 	return 0;
 }
 
@@ -110,6 +112,7 @@ static void world_make(struct world *w)
 	struct pci_bus_params p = {
 		.pio = &w->pio, .mmio = &w->mmio,
 		.ecam_gpa = ECAM, .mmio_gpa = WINDOW, .mmio_size = 0x100000,
+		.port = PORTS, .nr_ports = 0x100,
 		.intx_gsi = { 16, 17, 18, 19 },
 	};
 
@@ -128,7 +131,7 @@ static void world_make(struct world *w)
 	virtio_device_create(&w->dev, &fake_class, "fake0", NULL, &w->env,
 			     NULL);
 	virtio_pci_attach(w->dev, &w->env);
-	wr(w, FUNC + 4, 2, 6);
+	wr(w, FUNC + 4, 2, 7);
 }
 
 static void world_end(struct world *w)
@@ -168,7 +171,8 @@ TEST(virtio_pci_identifies_itself)
 	cap = find_cap(&w, VIRTIO_PCI_CAP_COMMON_CFG);
 	EXPECT(cap && rd(&w, cap + 8, 8) == (u64)56 << 32);
 	cap = find_cap(&w, VIRTIO_PCI_CAP_NOTIFY_CFG);
-	EXPECT(cap && rd(&w, cap + 2, 1) == 20 && rd(&w, cap + 16, 4) == 4);
+	EXPECT(cap && rd(&w, cap + 2, 1) == 20 && rd(&w, cap + 16, 4) == 0);
+	EXPECT(rd(&w, cap + 4, 1) == 1 && rd(&w, cap + 8, 8) == 4ULL << 32);
 	EXPECT(find_cap(&w, VIRTIO_PCI_CAP_ISR_CFG));
 	EXPECT(find_cap(&w, VIRTIO_PCI_CAP_DEVICE_CFG));
 	cap = find_cap(&w, 0);
@@ -195,7 +199,6 @@ TEST(virtio_pci_common_fields_at_any_inner_width)
 	wr(&w, WINDOW + 22, 2, 2);
 	EXPECT(rd(&w, WINDOW + 24, 2) == 0 && rd(&w, WINDOW + 32, 4) == 0);
 	wr(&w, WINDOW + 28, 2, 1);
-	wr(&w, WINDOW + 0x3008, 2, 2);
 	EXPECT(rd(&w, WINDOW + 0x2000, 4) == 0xa3a2a1a0);
 	EXPECT(rd(&w, WINDOW + 0x2006, 4) == 0xa7a6);
 	world_end(&w);
@@ -246,14 +249,72 @@ TEST(virtio_pci_ioeventfds_follow_the_bar)
 	struct world w;
 
 	world_make(&w);
-	EXPECT(w.ioeventfds == 2 && w.ioeventfd_gpa == WINDOW + 0x3004);
-	wr(&w, FUNC + 0x10, 4, WINDOW + 0x20000);
-	EXPECT(w.ioeventfds == 2 && w.ioeventfd_gpa == WINDOW + 0x23004);
-	wr(&w, FUNC + 4, 2, 0);
-	EXPECT(w.ioeventfds == 0);
+	EXPECT(w.ioeventfds == 2 && w.ioeventfd_port == PORTS);
+	wr(&w, FUNC + 0x14, 4, PORTS + 0x20);
+	EXPECT(w.ioeventfds == 2 && w.ioeventfd_port == PORTS + 0x20);
 	wr(&w, FUNC + 4, 2, 2);
+	EXPECT(w.ioeventfds == 0);
+	wr(&w, FUNC + 4, 2, 1);
 	world_end(&w);
 	EXPECT(w.ioeventfds == 0);
+}
+
+static u64 kicks(struct world *w, unsigned int queue)
+{
+	u64 v = 0;
+
+	if (read(w->dev->queue[queue].kick_fd, &v, sizeof(v)) < 0)
+		v = 0;
+	return v;
+}
+
+static void out(struct world *w, u64 port, unsigned int len, u64 v)
+{
+	u8 d[4];
+
+	io_write_le(d, len, v);
+	io_bus_write(&w->pio, port, d, len);
+}
+
+TEST(virtio_pci_notifications_by_port_and_by_window)
+{
+	struct world w;
+	u64 cap;
+
+	world_make(&w);
+	cap = find_cap(&w, VIRTIO_PCI_CAP_PCI_CFG);
+	for (unsigned int q = 0; q < 2; q++) {
+		int fd = w.dev->queue[q].kick_fd;
+
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+		w.dev->queue[q].ready = true;
+	}
+	w.dev->active = true;
+	out(&w, PORTS, 2, 1);
+	EXPECT(kicks(&w, 1) == 1 && !kicks(&w, 0));
+	out(&w, PORTS, 1, 0);
+	out(&w, PORTS, 4, 0xffff0000);
+	EXPECT(kicks(&w, 0) == 2 && !kicks(&w, 1));
+	out(&w, PORTS, 2, 2);
+	out(&w, PORTS, 2, 0xffff);
+	out(&w, PORTS + 1, 1, 0);
+	out(&w, PORTS + 2, 2, 1);
+	EXPECT(!kicks(&w, 0) && !kicks(&w, 1));
+
+	wr(&w, cap + 4, 1, 1);
+	wr(&w, cap + 8, 4, 0);
+	wr(&w, cap + 12, 4, 2);
+	wr(&w, cap + 16, 4, 1);
+	EXPECT(kicks(&w, 1) == 1 && !kicks(&w, 0));
+	EXPECT(rd(&w, cap + 16, 2) == 0);
+	wr(&w, cap + 8, 4, 4);
+	wr(&w, cap + 16, 4, 1);
+	wr(&w, cap + 8, 4, 2);
+	wr(&w, cap + 12, 4, 4);
+	wr(&w, cap + 16, 4, 1);
+	EXPECT(!kicks(&w, 0) && !kicks(&w, 1));
+	w.dev->active = false;
+	world_end(&w);
 }
 
 TEST(virtio_pci_window_is_bounds_checked)
@@ -280,7 +341,7 @@ TEST(virtio_pci_window_is_bounds_checked)
 	wr(&w, cap + 16, 4, 0);
 	EXPECT(rd(&w, cap + 16, 4) == 0);
 	wr(&w, cap + 8, 4, 20);
-	wr(&w, cap + 4, 1, 1);
+	wr(&w, cap + 4, 1, 2);
 	wr(&w, cap + 16, 4, 0);
 	EXPECT(rd(&w, WINDOW + 22, 2) == 1);
 	world_end(&w);
@@ -312,5 +373,6 @@ TEST_MAIN(T(virtio_pci_identifies_itself),
 	  T(virtio_pci_vector_out_of_range_reads_none),
 	  T(virtio_pci_interrupts_by_line_and_by_message),
 	  T(virtio_pci_ioeventfds_follow_the_bar),
+	  T(virtio_pci_notifications_by_port_and_by_window),
 	  T(virtio_pci_window_is_bounds_checked),
 	  T(virtio_pci_state_survives))

@@ -2,6 +2,7 @@
 #include "hotplug.h"
 
 #define BAR_SPACE 0x8000U
+#define PORTS 0x8000U
 
 void hotplug_wait(u32 *changed, u32 *asked)
 {
@@ -23,9 +24,11 @@ void hotplug_open(struct hot_disk *d, unsigned int slot)
 	u8 *page = page_alloc(1);
 
 	EXPECT_EQ(pci_read(slot << 3, PCI_BASE_ADDRESS_0, 4), 0);
+	EXPECT_EQ(pci_read(slot << 3, PCI_BASE_ADDRESS_1, 4), 1);
 	EXPECT_EQ(pci_read(slot << 3, PCI_INTERRUPT_PIN, 1), 1);
 	pci_write(slot << 3, PCI_BASE_ADDRESS_0, 4,
 		  (u32)PCI_WINDOW_GPA + PCI_WINDOW_SIZE / 2 + slot * BAR_SPACE);
+	pci_write(slot << 3, PCI_BASE_ADDRESS_1, 4, PORTS + slot * 4);
 	do {
 		EXPECT(vdev_find(&d->v, VIRTIO_ID_BLOCK, nth++));
 	} while (d->v.devfn != slot << 3);

@@ -56,9 +56,14 @@ u64 pci_bar(unsigned int devfn)
 	return pci_read(devfn, PCI_BASE_ADDRESS_0, 4) & ~0xfU;
 }
 
+u16 pci_ports(unsigned int devfn)
+{
+	return pci_read(devfn, PCI_BASE_ADDRESS_1, 4) & 0xfffc;
+}
+
 void pci_enable(unsigned int devfn)
 {
-	pci_write(devfn, PCI_COMMAND, 2, PCI_COMMAND_MEMORY |
+	pci_write(devfn, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY |
 		  PCI_COMMAND_MASTER);
 }
 

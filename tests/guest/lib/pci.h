@@ -26,7 +26,9 @@ int pci_find(u16 vendor, u16 device, unsigned int nth);
 /** pci_capability() - the offset of the next one behind @from; 0 for none */
 unsigned int pci_capability(unsigned int devfn, u8 id, unsigned int from);
 u64 pci_bar(unsigned int devfn);
-/** pci_enable() - memory and bus mastering */
+/** pci_ports() - the first of those of BAR 1 */
+u16 pci_ports(unsigned int devfn);
+/** pci_enable() - memory, ports and bus mastering */
 void pci_enable(unsigned int devfn);
 
 /** msix_enable() - on or off, the function's mask cleared */

@@ -27,8 +27,9 @@ static void pci_structures(struct vdev *v)
 			v->common = at;
 			break;
 		case VIRTIO_PCI_CAP_NOTIFY_CFG:
-			v->notify = at;
-			v->notify_multiplier = pci_read(v->devfn, cap + 16, 4);
+			EXPECT_EQ(pci_read(v->devfn, cap + 4, 1), 1);
+			EXPECT_EQ(pci_read(v->devfn, cap + 16, 4), 0);
+			v->notify = pci_ports(v->devfn);
 			break;
 		case VIRTIO_PCI_CAP_ISR_CFG:
 			v->isr = at;
@@ -178,7 +179,7 @@ void vdev_kick(struct vdev *v, u32 queue)
 {
 	full_barrier();
 	if (v->pci)
-		write16(v->notify + queue * v->notify_multiplier, (u16)queue);
+		outw(v->notify, (u16)queue);
 	else
 		write32(v->regs + VIRTIO_MMIO_QUEUE_NOTIFY, queue);
 }

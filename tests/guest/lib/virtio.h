@@ -24,7 +24,7 @@
 
 /**
  * struct vdev - a device
- * @pci: on PCI at @devfn, its structures at @common, @isr, @notify, @config
+ * @pci: on PCI at @devfn, its structures at @common, @isr, @config and port @notify
  * @regs: its registers, when it is not
  * @gsi: its interrupt line
  */
@@ -34,10 +34,9 @@ struct vdev {
 	unsigned int gsi;
 	u64 common;
 	u64 isr;
-	u64 notify;
 	u64 config;
 	u64 regs;
-	u32 notify_multiplier;
+	u16 notify;
 	bool event_idx;
 };
 

@@ -11,8 +11,18 @@ int main(void)
 	bar = pci_bar(v.devfn);
 	EXPECT(bar >= PCI_WINDOW_GPA);
 	EXPECT_EQ(pci_read(v.devfn, PCI_BASE_ADDRESS_0, 4) & 0xf, 0);
+	/* Ports, of which there are 65536 */
+	pci_write(v.devfn, PCI_BASE_ADDRESS_1, 4, 0xffffffff);
+	EXPECT_EQ(pci_read(v.devfn, PCI_BASE_ADDRESS_1, 4), 0xfffd);
+	pci_write(v.devfn, PCI_BASE_ADDRESS_1, 4, v.notify);
+	EXPECT_EQ(pci_read(v.devfn, PCI_BASE_ADDRESS_1, 4), v.notify | 1);
+	EXPECT_EQ(inl(v.notify), 0);
+	EXPECT_EQ(inl(v.notify + 0x1000), 0xffffffff);
+	pci_write(v.devfn, PCI_BASE_ADDRESS_1, 4, v.notify + 0x1000);
+	EXPECT_EQ(inl(v.notify), 0xffffffff);
+	EXPECT_EQ(inl(v.notify + 0x1000), 0);
 	/* The other BARs do not exist. */
-	for (unsigned int reg = PCI_BASE_ADDRESS_1; reg <= PCI_BASE_ADDRESS_5;
+	for (unsigned int reg = PCI_BASE_ADDRESS_2; reg <= PCI_BASE_ADDRESS_5;
 	     reg += 4) {
 		pci_write(v.devfn, reg, 4, 0xffffffff);
 		EXPECT_EQ(pci_read(v.devfn, reg, 4), 0);
@@ -26,6 +36,7 @@ int main(void)
 	to = PCI_WINDOW_GPA + PCI_WINDOW_SIZE - size;
 	pci_write(v.devfn, PCI_BASE_ADDRESS_0, 4, (u32)to);
 	EXPECT_EQ(read32(to), 0xffffffff);	/* not enabled */
+	EXPECT_EQ(inl(v.notify + 0x1000), 0xffffffff);
 	pci_enable(v.devfn);
 	EXPECT_EQ(read32(bar), 0xffffffff);
 	EXPECT_EQ(read16(to + (v.common - bar) +

@@ -14,6 +14,39 @@ static void put(unsigned int i, u64 gpa)
 	write32(ecam(v[i].devfn, PCI_BASE_ADDRESS_0), (u32)gpa);
 }
 
+/* Over the ports of others, and outside of the window for them */
+static void ports_over_others(void)
+{
+	static const u16 place[] = {
+		0, 0x20, 0x40, 0x60, 0x70, 0xf4, 0x3f8, 0x600, 0xcf8, 0xcfc, 0xffc,
+	};
+	u16 at[] = { v[0].notify, v[1].notify };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(place); i++) {
+		pci_write(v[0].devfn, PCI_BASE_ADDRESS_1, 4, place[i]);
+		vdev_kick(&v[0], 0);
+		EXPECT_EQ(inl(at[0]), 0xffffffff);
+	}
+	EXPECT_EQ(inb(0x64) & 0x80, 0);
+	/* Over each other: kicks go to the one that was there */
+	pci_write(v[0].devfn, PCI_BASE_ADDRESS_1, 4, at[1]);
+	vdev_kick(&v[1], 0);
+	for (unsigned int i = 0; i < 100; i++) {
+		pci_write(v[i & 1].devfn, PCI_BASE_ADDRESS_1, 4, at[i >> 1 & 1]);
+		write16(ecam(v[i & 1].devfn, PCI_COMMAND), i % 3 ? 7 : 0);
+		outw(at[0], 0);
+		outw(at[1], 0);
+	}
+	/* The last one there is */
+	pci_write(v[1].devfn, PCI_BASE_ADDRESS_1, 4, 0xfffc);
+	outw(0xfffc, 0);
+	outl(0xfffe, 0);
+	for (unsigned int i = 0; i < 2; i++)
+		pci_write(v[i].devfn, PCI_BASE_ADDRESS_1, 4, at[i]);
+	for (unsigned int i = 0; i < 2; i++)
+		write16(ecam(v[i].devfn, PCI_COMMAND), 7);
+}
+
 static void over_others(void)
 {
 	static const u64 place[] = {
@@ -46,13 +79,13 @@ static void over_each_other(void)
 	EXPECT_EQ(read16(home[1] + VIRTIO_PCI_COMMON_NUMQ), 1);
 	for (unsigned int i = 0; i < 100; i++) {
 		put(i & 1, home[i >> 1 & 1]);
-		write16(ecam(v[i & 1].devfn, PCI_COMMAND), i % 3 ? 6 : 0);
+		write16(ecam(v[i & 1].devfn, PCI_COMMAND), i % 3 ? 7 : 0);
 		vdev_kick(&v[0], 0);
 	}
 	for (unsigned int i = 0; i < 2; i++)
 		put(i, home[i]);
 	for (unsigned int i = 0; i < 2; i++)
-		write16(ecam(v[i].devfn, PCI_COMMAND), 6);
+		write16(ecam(v[i].devfn, PCI_COMMAND), 7);
 }
 
 int main(void)
@@ -63,6 +96,7 @@ int main(void)
 	}
 	over_others();
 	over_each_other();
+	ports_over_others();
 	blk_works(&v[0]);
 	blk_works(&v[1]);
 	return 0;

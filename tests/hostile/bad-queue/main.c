@@ -13,9 +13,10 @@ static void kick_everywhere(struct vdev *v)
 			vdev_kick(v, ~number[i]);
 			continue;
 		}
-		for (unsigned int width = 1; width <= 8; width *= 2)
-			write_width(v->notify + (4 * number[i] & 0xff8), width,
-				    number[i]);
+		for (unsigned int width = 1; width <= 4; width *= 2) {
+			out_width(v->notify, width, number[i] << 16 | number[i]);
+			out_width(v->notify + width % 4, width, number[i]);
+		}
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "virtio.h"
 
 #define ROUNDS 5000
+#define PORTS 0x1000
 
 static u32 functions, finished;
 static u64 arena;
@@ -66,6 +67,16 @@ static void bar(u64 *s, unsigned int devfn)
 		read_width(gpa + off, width);
 }
 
+static void ports(u64 *s, unsigned int devfn)
+{
+	u16 port = read32(ecam(devfn, PCI_BASE_ADDRESS_1)) & 0xfffc;
+	unsigned int width = 1U << next(s) % 3;
+
+	if (port >= PORTS && port < PORTS + 4 * functions)
+		out_width(port + next(s) % (5 - width), width,
+			  next(s) % 4 ? next(s) % 4 : (u32)value(s));
+}
+
 static void fuzz(u32 id)
 {
 	u64 state = option_number("seed", 1) * 77 + id;
@@ -82,7 +93,12 @@ static void fuzz(u32 id)
 			write32(ecam(devfn, PCI_BASE_ADDRESS_0),
 				(u32)PCI_WINDOW_GPA +
 				next(&state) % functions * 0x8000);
-			write16(ecam(devfn, PCI_COMMAND), 6);
+			write32(ecam(devfn, PCI_BASE_ADDRESS_1),
+				PORTS + next(&state) % functions * 4);
+			write16(ecam(devfn, PCI_COMMAND), 7);
+			break;
+		case 3:
+			ports(&state, devfn);
 			break;
 		default:
 			bar(&state, devfn);
@@ -108,6 +124,7 @@ int main(void)
 		write16(ecam(i << 3, PCI_COMMAND), 0);
 		write32(ecam(i << 3, PCI_BASE_ADDRESS_0),
 			(u32)PCI_WINDOW_GPA + (i - 1) * 0x8000);
+		write32(ecam(i << 3, PCI_BASE_ADDRESS_1), PORTS + (i - 1) * 4);
 	}
 	EXPECT(vdev_find(&v, VIRTIO_ID_BLOCK, 0));
 	msix_enable(v.devfn, false);

@@ -63,8 +63,10 @@ static void move(void)
 	u64 bar = read32(ecam(v.devfn, PCI_BASE_ADDRESS_0)) & ~0xfULL;
 
 	write32(ecam(v.devfn, PCI_BASE_ADDRESS_0), (u32)bar + 0x8000);
+	write32(ecam(v.devfn, PCI_BASE_ADDRESS_1), v.notify + 0x1000);
 	write16(ecam(v.devfn, PCI_COMMAND), 0);
-	write16(ecam(v.devfn, PCI_COMMAND), 6);
+	write16(ecam(v.devfn, PCI_COMMAND), 7);
+	write32(ecam(v.devfn, PCI_BASE_ADDRESS_1), v.notify);
 	write32(ecam(v.devfn, PCI_BASE_ADDRESS_0), (u32)bar);
 }
 
