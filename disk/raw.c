@@ -137,6 +137,8 @@ int disk_req_begin(const struct disk *d, struct disk_req *req)
 
 	req->done = 0;
 	req->bounce = NULL;
+	req->merged = NULL;
+	req->alone = false;
 	if (req->op == DISK_FLUSH)
 		return 0;
 	if (req->off > size || req->len > size - req->off)

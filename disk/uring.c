@@ -15,9 +15,14 @@
  * is spent on it. It is read when the poll has to be armed again (the kernel
  * ends it when the CQ overflows) and when the queue is destroyed.
  *
- * A request has at most one SQE in the kernel. user_data is its address; the
- * low bit is set for what is not a request: polls, with the number of the
- * eventfd, and cancellations. Ring indices pair with the kernel: its CQ tail
+ * Transfers that were submitted one behind the other, in time and on the disk, are
+ * merged: they have one SQE, whose pieces are @iov until the kernel has taken it
+ * (FEAT_SUBMIT_STABLE). If that fails, each is tried alone: an error is the error of
+ * a request.
+ *
+ * A request has at most one SQE in the kernel. user_data is its address, of merged
+ * ones that of the first; the low bit is set for what is not a request: polls, with
+ * the number of the eventfd, and cancellations. Ring indices pair with the kernel: its CQ tail
  * is loaded with acquire before entries are read, our SQ tail stored with
  * release after they were written, our CQ head after they were read.
  *
@@ -45,6 +50,8 @@
 #define MAX_ENTRIES 1024
 /* SQEs that are not requests: a poll and a cancellation for each eventfd */
 #define SPARE_ENTRIES (2 * DISK_MAX_FDS)
+#define MERGE_IOV 512U
+#define MERGE_BYTES 0x100000U
 
 #define TAG_OTHER 1ULL
 #define TAG_POLL(n) ((u64)(n) << 2 | TAG_OTHER)
@@ -85,6 +92,8 @@ struct uring_queue {
 	struct disk_list ready;
 	unsigned int in_flight;
 	unsigned int max_in_flight;
+	unsigned int nr_iov;
+	struct iovec iov[MERGE_IOV];
 	int fds[DISK_MAX_FDS];
 	unsigned int nr_fds;
 	u32 armed;
@@ -185,9 +194,14 @@ static struct io_uring_sqe *next_sqe(struct uring_queue *q)
 /* Submit all SQEs and run what the kernel has for us; maybe wait for one. */
 static void uring_enter(struct uring_queue *q, bool wait)
 {
+	int ret;
+
 	__atomic_store_n(q->sq.tail, q->sq.local_tail, __ATOMIC_RELEASE);
-	if (syscall(__NR_io_uring_enter, q->ring_fd, sq_used(q), wait ? 1 : 0,
-		    IORING_ENTER_GETEVENTS, NULL, 0) >= 0)
+	ret = syscall(__NR_io_uring_enter, q->ring_fd, sq_used(q), wait ? 1 : 0,
+		      IORING_ENTER_GETEVENTS, NULL, 0);
+	if (!sq_used(q))
+		q->nr_iov = 0;
+	if (ret >= 0)
 		return;
 	/*
 	 * The SQEs stay in the ring for the next call. Other than a signal,
@@ -247,6 +261,46 @@ static void uring_finish(struct uring_queue *q, struct disk_req *req,
 	disk_list_add(&q->ready, req);
 }
 
+static bool can_merge(const struct uring_queue *q, const struct disk_req *a,
+		      u64 len, const struct disk_req *b)
+{
+	return b && b->op == a->op && b->off == a->off + len && !a->bounce &&
+	       !b->bounce && !a->done && !b->done && !a->alone && !b->alone &&
+	       b->len <= MERGE_BYTES - len && b->nr_iov <= MERGE_IOV - q->nr_iov;
+}
+
+static void merge_iov(struct uring_queue *q, const struct disk_req *req)
+{
+	memcpy(q->iov + q->nr_iov, req->iov, req->nr_iov * sizeof(*req->iov));
+	q->nr_iov += req->nr_iov;
+}
+
+/* @req is off the pending list: those at its head that continue it join it. */
+static void merge(struct uring_queue *q, struct io_uring_sqe *sqe,
+		  struct disk_req *req)
+{
+	unsigned int first = q->nr_iov;
+	struct disk_list l = { 0 };
+	u64 len = req->len;
+
+	if ((req->op != DISK_READ && req->op != DISK_WRITE) ||
+	    len > MERGE_BYTES || req->nr_iov > MERGE_IOV - first ||
+	    !can_merge(q, req, len, q->pending.head))
+		return;
+	merge_iov(q, req);
+	while (can_merge(q, req, len, q->pending.head)) {
+		struct disk_req *b = disk_list_pop(&q->pending);
+
+		merge_iov(q, b);
+		len += b->len;
+		disk_list_add(&l, b);
+	}
+	req->merged = l.head;
+	sqe->opcode = req->op == DISK_WRITE ? IORING_OP_WRITEV : IORING_OP_READV;
+	sqe->addr = (uintptr_t)(q->iov + first);
+	sqe->len = q->nr_iov - first;
+}
+
 static void fill_requests(struct uring_queue *q)
 {
 	const struct disk *d = q->base.disk;
@@ -265,6 +319,7 @@ static void fill_requests(struct uring_queue *q)
 			break;
 		req = disk_list_pop(&q->pending);
 		prep_request(q, sqe, req);
+		merge(q, sqe, req);
 		q->in_flight++;
 	}
 }
@@ -319,12 +374,35 @@ static void complete_other(struct uring_queue *q,
 		q->armed &= ~BIT(i);
 }
 
+/* @res is that of @req and of those merged with it; what is left is tried alone. */
+static void complete_merged(struct uring_queue *q, struct disk_req *req, int res)
+{
+	struct disk_req *next = req->merged;
+	u64 left = MAX(res, 0);
+
+	req->merged = NULL;
+	for (; req; req = next, next = next ? next->next : NULL) {
+		u64 n = MIN(left, req->len);
+
+		left -= n;
+		req->alone = true;
+		if (n && !disk_req_advance(req, n))
+			uring_finish(q, req, 0);
+		else
+			disk_list_add(&q->pending, req);
+	}
+}
+
 static void complete_request(struct uring_queue *q, struct disk_req *req,
 			     int res)
 {
 	bool transfer = req->op == DISK_READ || req->op == DISK_WRITE;
 
 	q->in_flight--;
+	if (req->merged) {
+		complete_merged(q, req, res);
+		return;
+	}
 	/* The kernel has no more to try: again at once would go on for ever. */
 	if (res == -EINTR || res == -EAGAIN) {
 		uring_finish(q, req, disk_raw_run(q->base.disk, req));

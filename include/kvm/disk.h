@@ -64,6 +64,8 @@ struct disk_info {
  * @iov: modified by the engine while it runs
  * @bounce: the engine's: an aligned copy for direct I/O, with what is left of
  *	it in @bounce_iov; undefined outside of the engine
+ * @merged: the engine's: those that are done together with this one, by @next
+ * @alone: the engine's: is merged no more
  */
 struct disk_req {
 	enum disk_op op;
@@ -77,6 +79,8 @@ struct disk_req {
 	struct disk_req *next;
 	void *bounce;
 	struct iovec bounce_iov;
+	struct disk_req *merged;
+	bool alone;
 };
 
 /**

@@ -57,6 +57,8 @@ int ioctl(int fd, unsigned long request, ...)
 /* Whether all that the kernel says of requests is "try again" */
 static bool all_again;
 static struct io_uring_params ring;
+/* How many SQEs the kernel took */
+static unsigned int submitted;
 
 static u8 *find_ring(void)
 {
@@ -106,6 +108,8 @@ long syscall(long nr, ...)
 	ret = next(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (nr == SYS_io_uring_setup && ret >= 0)
 		ring = *(struct io_uring_params *)a[1];
+	if (nr == SYS_io_uring_enter && ret > 0)
+		submitted += ret;
 	if (nr == SYS_io_uring_enter && all_again)
 		say_again();
 	return ret;
@@ -623,6 +627,100 @@ TEST(uring_request_that_cannot_be_done_there_is_done_here)
 	teardown(&f);
 }
 
+#define BATCH 32U
+#define PIECE 1024U
+
+struct batch {
+	struct disk_req req[BATCH];
+	struct iovec iov[BATCH][2];
+};
+
+/* All of them at once, in two pieces each, as @order says. Return: how many SQEs */
+static unsigned int run_batch(struct fixture *f, struct batch *b, enum disk_op op,
+			      u8 *data, const u8 *order)
+{
+	unsigned int before = submitted, done = 0;
+	struct disk_req *req;
+	u32 fired;
+
+	for (unsigned int n = 0; n < BATCH; n++) {
+		unsigned int i = order ? order[n] : n;
+		u8 *p = data + i * PIECE;
+
+		b->iov[i][0] = (struct iovec){ p, 100 };
+		b->iov[i][1] = (struct iovec){ p + 100, PIECE - 100 };
+		b->req[i] = (struct disk_req){
+			.op = op, .off = 512 + i * PIECE, .len = PIECE,
+			.iov = b->iov[i], .nr_iov = 2, .result = 1,
+		};
+		disk_submit(f->q, &b->req[i]);
+	}
+	while (done < BATCH) {
+		req = disk_wait(f->q, NULL, 0, &fired, true);
+		for (; req; req = req->next)
+			done++;
+	}
+	return submitted - before;
+}
+
+static unsigned int nr_results(const struct batch *b, int result)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < BATCH; i++)
+		n += b->req[i].result == result;
+	return n;
+}
+
+TEST(uring_merges_what_is_one_behind_the_other)
+{
+	static u8 data[BATCH * PIECE], back[BATCH * PIECE];
+	static struct batch b;
+	u8 order[BATCH];
+	struct fixture f;
+
+	if (!setup(&f, DISK_ENGINE_URING, false))
+		return;
+	for (unsigned int i = 0; i < sizeof(data); i++)
+		data[i] = (u8)(i * 7 + i / PIECE);
+	EXPECT(run_batch(&f, &b, DISK_WRITE, data, NULL) == 1);
+	EXPECT(nr_results(&b, 0) == BATCH);
+	EXPECT(run_batch(&f, &b, DISK_READ, back, NULL) == 1);
+	EXPECT(nr_results(&b, 0) == BATCH && !memcmp(data, back, sizeof(data)));
+	/* Backwards but for the last two */
+	for (unsigned int i = 0; i < BATCH; i++)
+		order[i] = (u8)(BATCH - 1 - i);
+	order[BATCH - 2] = 0;
+	order[BATCH - 1] = 1;
+	memset(back, 0, sizeof(back));
+	EXPECT(run_batch(&f, &b, DISK_READ, back, order) == BATCH - 1);
+	EXPECT(nr_results(&b, 0) == BATCH && !memcmp(data, back, sizeof(data)));
+	all_again = true;
+	memset(back, 0, sizeof(back));
+	run_batch(&f, &b, DISK_READ, back, NULL);
+	all_again = false;
+	EXPECT(nr_results(&b, 0) == BATCH && !memcmp(data, back, sizeof(data)));
+	teardown(&f);
+}
+
+TEST(uring_merged_requests_have_errors_of_their_own)
+{
+	static u8 back[BATCH * PIECE];
+	static struct batch b;
+	struct fixture f;
+
+	if (!setup(&f, DISK_ENGINE_URING, false))
+		return;
+	EXPECT(!truncate(f.path, 512 + 10 * PIECE + 700));
+	run_batch(&f, &b, DISK_READ, back, NULL);
+	EXPECT(nr_results(&b, 0) == 10 && nr_results(&b, -EIO) == BATCH - 10);
+	EXPECT(!b.req[9].result && b.req[10].result);
+	EXPECT(!truncate(f.path, 512));
+	run_batch(&f, &b, DISK_READ, back, NULL);
+	EXPECT(nr_results(&b, -EIO) == BATCH);
+	teardown(&f);
+}
+
 TEST(disk_is_not_interrupted_for_ever)
 {
 	struct fixture f;
@@ -663,4 +761,6 @@ TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(threads_read_past_a_shrunk_end_is_eio),
 	  T(disk_open_asks_a_block_device_whether_it_can_discard),
 	  T(uring_request_that_cannot_be_done_there_is_done_here),
+	  T(uring_merges_what_is_one_behind_the_other),
+	  T(uring_merged_requests_have_errors_of_their_own),
 	  T(disk_is_not_interrupted_for_ever))
