@@ -17,9 +17,11 @@ struct pci_function;
 /**
  * struct pci_function_ops - what a function adds to the framework
  * @bar_read, @bar_write: accesses to the memory BAR 0
- * @ports_write: a write to the ports of BAR 1, which read as zero
- * @ports_moved: they now begin at @port, or nowhere when @enabled is false; called
- *	outside of any lock, to move ioeventfds. May be NULL.
+ * @ports_write: a write to the ports of BAR 1, which read as zero; not NULL if it
+ *	has a size
+ * @ports_moved: they now begin at @port, or nowhere when @enabled is false: move
+ *	ioeventfds. Called while BARs move: not to write to configuration space. May
+ *	be NULL.
  * @config_write: after a write that the framework applied; may be NULL
  * @config_read: before a read of @off, to refresh bytes; may be NULL
  */
