@@ -13,13 +13,14 @@
  * keeps both open, to load them once more when it is reset.
  * Of a vmlinux whole pages are mapped privately over guest RAM where that is of
  * small pages and file offset and address agree modulo their size; edges, and all
- * of it where RAM is of huge pages or mapping is refused, are read. A bzImage is read: it unpacks itself over its
- * own place, so that each mapped page would fault twice, to be read and to be
- * replaced, and would keep a large page from being there. So is an initrd,
- * which people rewrite in place: a page that is mapped and no longer in the
- * file ends the VM when the guest touches it. Nothing is ever written to a
- * file. Who shrinks or rewrites a vmlinux that is mapped changes the memory of the
- * VM that runs it; the loader itself never reads through such a mapping.
+ * of it where RAM is of huge pages or mapping is refused, are read. A bzImage is
+ * read: it unpacks itself over its own place, so that each mapped page would fault
+ * twice, to be read and to be replaced, and would keep a large page from being
+ * there. So is an initrd, which people rewrite in place: a page that is mapped and
+ * no longer in the file ends the VM when the guest touches it. Nothing is ever
+ * written to a file. Who shrinks or rewrites a vmlinux that is mapped changes the
+ * memory of the VM that runs it; the loader itself never reads through such a
+ * mapping.
  *
  * Only called while a VM is set up, on the main thread, before vCPUs run; no
  * locks. A guest can do nothing here, but the files are foreign: see the
