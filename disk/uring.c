@@ -22,9 +22,9 @@
  *
  * A request has at most one SQE in the kernel. user_data is its address, of merged
  * ones that of the first; the low bit is set for what is not a request: polls, with
- * the number of the eventfd, and cancellations. Ring indices pair with the kernel: its CQ tail
- * is loaded with acquire before entries are read, our SQ tail stored with
- * release after they were written, our CQ head after they were read.
+ * the number of the eventfd, and cancellations. Ring indices pair with the kernel:
+ * its CQ tail is loaded with acquire before entries are read, our SQ tail stored
+ * with release after they were written, our CQ head after they were read.
  *
  * Done synchronously on the owner's thread: BLKDISCARD on block devices (it
  * has no opcode everywhere), writing zeroes where the file system cannot, and

@@ -200,22 +200,25 @@ static void bar_come(struct pci_function *f, struct pci_bar *b)
 		bar_map(f, b, at);
 }
 
-/* First all that leave, then all that come: they may swap places. */
-static void pci_update_bars(struct pci_bus *bus)
+static void each_bar(struct pci_bus *bus,
+		     void (*step)(struct pci_function *f, struct pci_bar *b))
 {
-	void (*const step[])(struct pci_function *f, struct pci_bar *b) = {
-		bar_leave, bar_come,
-	};
-
-	pthread_mutex_lock(&bus->move_lock);
-	for (unsigned int i = 0; i < 2 * PCI_MAX_FUNCTIONS; i++) {
-		struct pci_function *f = bus->function[i % PCI_MAX_FUNCTIONS];
+	for (unsigned int i = 0; i < PCI_MAX_FUNCTIONS; i++) {
+		struct pci_function *f = bus->function[i];
 
 		if (!f)
 			continue;
-		step[i / PCI_MAX_FUNCTIONS](f, &f->bar);
-		step[i / PCI_MAX_FUNCTIONS](f, &f->ports);
+		step(f, &f->bar);
+		step(f, &f->ports);
 	}
+}
+
+/* First all that leave, then all that come: they may swap places. */
+static void pci_update_bars(struct pci_bus *bus)
+{
+	pthread_mutex_lock(&bus->move_lock);
+	each_bar(bus, bar_leave);
+	each_bar(bus, bar_come);
 	pthread_mutex_unlock(&bus->move_lock);
 }
 
