@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Block requests that make no sense: each is completed with an error, or the
- * device needs a reset. Lengths and sectors that look negative are not.
+ * device needs a reset. Lengths and sectors that look negative are not. One between
+ * neighbours that are done together spoils none of them.
  */
 #include "virtio.h"
 
@@ -145,6 +146,50 @@ static void segments(u32 type)
 	EXPECT_EQ(complete(type, 0, L(16, 4096, 0, 1)), 1);
 }
 
+/* Five at once, of a sector each, from @sector on; the one at @odd is @type */
+static void five(u32 type, u64 sector, unsigned int odd, u32 odd_type, u8 odd_status)
+{
+	bool in = type == VIRTIO_BLK_T_IN;
+
+	for (unsigned int i = 0; i < 5; i++) {
+		const struct buf b[] = {
+			{ &hdr[i], sizeof(*hdr), false },
+			{ page + i * 512, 512, in },
+			{ &status[i], 1, true },
+		};
+
+		hdr[i].type = i == odd ? odd_type : type;
+		hdr[i].sector = sector + i;
+		status[i] = 0xff;
+		vq_add(&q, b, ARRAY_SIZE(b));
+	}
+	vq_kick(&q);
+	for (unsigned int i = 0; i < 5; i++)
+		vq_take(&q);
+	for (unsigned int i = 0; i < 5; i++)
+		EXPECT_EQ(status[i], i == odd ? odd_status : 0);
+}
+
+static void neighbours(void)
+{
+	for (unsigned int i = 0; i < 5 * 512; i++)
+		page[i] = (u8)(i / 512 + 1);
+	five(VIRTIO_BLK_T_OUT, 8, 5, 0, 0);
+	for (unsigned int odd = 0; odd < 5; odd++) {
+		memset(page, 0, 5 * 512);
+		five(VIRTIO_BLK_T_IN, 8, odd, 99, 2);
+		for (unsigned int i = 0; i < 5; i++)
+			EXPECT_EQ(page[i * 512 + 511], i == odd ? 0 : i + 1);
+		memset(page, 0, 5 * 512);
+		five(VIRTIO_BLK_T_IN, 8, odd, VIRTIO_BLK_T_FLUSH, 0);
+		for (unsigned int i = 0; i < 5; i++)
+			EXPECT_EQ(page[i * 512 + 511], i == odd ? 0 : i + 1);
+	}
+	/* The last of them is past the end. */
+	five(VIRTIO_BLK_T_IN, 2044, 4, VIRTIO_BLK_T_IN, 1);
+	five(VIRTIO_BLK_T_OUT, 2044, 4, VIRTIO_BLK_T_OUT, 1);
+}
+
 int main(void)
 {
 	u64 offered;
@@ -157,6 +202,7 @@ int main(void)
 	types();
 	ranges();
 	identities();
+	neighbours();
 	if (offered >> VIRTIO_BLK_F_DISCARD & 1)
 		segments(VIRTIO_BLK_T_DISCARD);
 	if (offered >> VIRTIO_BLK_F_WRITE_ZEROES & 1)
