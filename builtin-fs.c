@@ -22,7 +22,6 @@
 #include "builtin.h"
 #include "kvm/fs.h"
 
-#define TAG_MAX 36
 /* What all else of lkvm needs */
 #define FDS_RESERVED 512U
 #define SHARE_QUEUES_MAX 4U
@@ -143,10 +142,10 @@ int shares_resolve(struct machine *m, const struct run_options *o,
 		size_t len = strlen(s->tag);
 
 		m->share[i] = *s;
-		if (!len || len > TAG_MAX)
+		if (!len || len > VIRTIO_SHARE_TAG_MAX)
 			return report_error(r, 0,
 					    "share %s: tag is not 1 to %d bytes",
-					    s->path, TAG_MAX);
+					    s->path, VIRTIO_SHARE_TAG_MAX);
 		for (unsigned int n = 0; n < i; n++)
 			if (!strcmp(s->tag, o->share[n].tag))
 				return report_error(r, 0,

@@ -127,7 +127,7 @@ void plug_network(struct control_call *call)
 /* Two directories by one name: Linux refuses the second. */
 static bool tag_is_taken(struct kvm *kvm, const char *tag)
 {
-	char name[36 + 1] = "";
+	char name[VIRTIO_SHARE_TAG_MAX + 1] = "";
 
 	for (struct device *d = kvm->devices; d; d = d->next) {
 		struct virtio_device *dev;

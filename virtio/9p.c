@@ -30,7 +30,7 @@
 /** struct p9_config - struct virtio_9p_config, with the longest tag there is */
 struct p9_config {
 	__le16 tag_len;
-	u8 tag[VIRTIO_9P_TAG_MAX];
+	u8 tag[VIRTIO_SHARE_TAG_MAX];
 };
 
 /** struct p9 - an instance */
@@ -105,9 +105,9 @@ static int p9_create_device(struct virtio_device *dev, const void *opts,
 	struct p9 *p;
 	int err;
 
-	if (!len || len > VIRTIO_9P_TAG_MAX)
+	if (!len || len > VIRTIO_SHARE_TAG_MAX)
 		return report_error(r, 0, "%s: tag is not 1 to %d bytes",
-				    dev->dev.name, VIRTIO_9P_TAG_MAX);
+				    dev->dev.name, VIRTIO_SHARE_TAG_MAX);
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return report_error(r, ENOMEM, "%s", dev->dev.name);

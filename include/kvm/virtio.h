@@ -324,6 +324,8 @@ struct virtio_vsock_opts {
 void virtio_vsock_flush(struct virtio_device *dev, unsigned int patience_ms,
 			unsigned int total_ms);
 
+/* virtio 1.2 s5.11.4, and as good for 9P */
+#define VIRTIO_SHARE_TAG_MAX 36
 #define VIRTIO_FS_MAX_QUEUES 8
 
 struct fs_host;
@@ -331,7 +333,7 @@ struct fs_host;
 /**
  * struct virtio_fs_opts - a directory that is shared
  * @host: ownership passes on success of create
- * @tag: what the guest mounts it by, 1 to 36 bytes; copied
+ * @tag: what the guest mounts it by, 1 to VIRTIO_SHARE_TAG_MAX bytes; copied
  * @nr_queues: of requests, 1 when it is 0
  */
 struct virtio_fs_opts {
@@ -340,12 +342,10 @@ struct virtio_fs_opts {
 	unsigned int nr_queues;
 };
 
-#define VIRTIO_9P_TAG_MAX 36
-
 /**
  * struct virtio_9p_opts - a directory that is shared by 9P
  * @host: ownership passes on success of create
- * @tag: what the guest mounts it by, 1 to VIRTIO_9P_TAG_MAX bytes; copied
+ * @tag: what the guest mounts it by, 1 to VIRTIO_SHARE_TAG_MAX bytes; copied
  */
 struct virtio_9p_opts {
 	struct fs_host *host;
