@@ -16,10 +16,9 @@
  * guards the queues and the counts, and is never held over a request.
  *
  * A request may have to be answered after another (struct fs_order), which is
- * decided once, when it is popped. One that waits has no key, so that nobody
- * waits for who waits; all others come to their end by themselves. What it waits
- * for was popped before it, which a count tells, and has a thread, so threads
- * cannot run out for that.
+ * decided once, when it is popped. A request that waits has no key, so no request
+ * waits for a waiting one. It waits only for requests popped before it (@count), each
+ * of which already has a thread: waiting cannot use up all threads.
  *
  * stop() ends and joins them. What was popped is finished by then, so nothing in
  * flight is to be saved. It takes as long as the host does: a request of a file
