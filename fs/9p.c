@@ -35,7 +35,7 @@
  *
  * Threads: any, see fs/host.c; the size of messages is one atomic word. A second
  * version forgets all of the session before. A flush is answered after what it
- * is about (p9_order(), virtio/fs-threads.c); nothing is aborted.
+ * is about (order(), virtio/fs-threads.c); nothing is aborted.
  *
  * Not supported: 9P2000 and .u, authentication, trees by name (aname), remove
  * and rename of a file that has several names: which one is meant is not known;
@@ -69,6 +69,7 @@
 
 /** struct p9_server - @msize: 0 before a version is agreed on */
 struct p9_server {
+	struct fs_server base;
 	struct fs_host *host;
 	struct p9_fids fids;
 	u32 msize;
@@ -1168,7 +1169,7 @@ static int answer_put(const struct p9_ctx *x, int err)
 	return size;
 }
 
-struct fs_order p9_order(const struct vq_chain *c)
+static struct fs_order order(const struct vq_chain *c)
 {
 	struct fs_order o = { 0 };
 	__le16 old;
@@ -1186,9 +1187,15 @@ struct fs_order p9_order(const struct vq_chain *c)
 	return o;
 }
 
-int p9_serve(struct p9_server *s, struct fs_buffers *b,
-	     const struct vq_chain *c)
+static struct p9_server *server_of(struct fs_server *base)
 {
+	return container_of(base, struct p9_server, base);
+}
+
+static int serve(struct fs_server *base, struct fs_buffers *b,
+		 const struct vq_chain *c)
+{
+	struct p9_server *s = server_of(base);
 	struct p9_ctx x = {
 		.s = s, .host = s->host, .c = c, .iov = b->iov, .out = b->out,
 	};
@@ -1199,48 +1206,37 @@ int p9_serve(struct p9_server *s, struct fs_buffers *b,
 	return answer_put(&x, request_serve(&x, b->in));
 }
 
-int p9_server_create(struct p9_server **out, struct fs_host *host)
+static void server_free(struct fs_server *base)
 {
-	struct p9_server *s = calloc(1, sizeof(*s));
+	struct p9_server *s = server_of(base);
 
-	if (!s)
-		return -ENOMEM;
-	if (p9_fids_init(&s->fids)) {
-		p9_fids_free(&s->fids);
-		free(s);
-		return -ENOMEM;
-	}
-	s->host = host;
-	*out = s;
-	return 0;
-}
-
-void p9_server_free(struct p9_server *s)
-{
-	if (!s)
-		return;
 	p9_fids_free(&s->fids);
 	fs_close(s->host);
 	free(s);
 }
 
-void p9_server_reset(struct p9_server *s)
+static void reset(struct fs_server *base)
 {
+	struct p9_server *s = server_of(base);
+
 	__atomic_store_n(&s->msize, 0, __ATOMIC_RELEASE);
 	p9_fids_clear(&s->fids);
 	fs_reset(s->host);
 }
 
-void p9_server_save(struct p9_server *s, struct state_out *out)
+static void save(struct fs_server *base, struct state_out *out)
 {
+	struct p9_server *s = server_of(base);
+
 	state_put_u32(out, P9_STATE_VERSION);
 	state_put_u32(out, s->msize);
 	fs_save(s->host, out);
 	p9_fids_save(&s->fids, out);
 }
 
-int p9_server_restore(struct p9_server *s, struct state_in *in)
+static int restore(struct fs_server *base, struct state_in *in)
 {
+	struct p9_server *s = server_of(base);
 	u32 msize;
 	int err;
 
@@ -1252,8 +1248,35 @@ int p9_server_restore(struct p9_server *s, struct state_in *in)
 	if (!err)
 		err = p9_fids_restore(&s->fids, in);
 	if (err)
-		p9_server_reset(s);
+		reset(base);
 	else
 		s->msize = msize;
 	return err;
+}
+
+static const struct fs_service service = {
+	.serve = serve,
+	.order = order,
+	.reset = reset,
+	.free = server_free,
+	.save = save,
+	.restore = restore,
+	.broken = "no 9P message, or no room for an answer",
+};
+
+int p9_server_create(struct fs_server **out, struct fs_host *host)
+{
+	struct p9_server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	if (p9_fids_init(&s->fids)) {
+		p9_fids_free(&s->fids);
+		free(s);
+		return -ENOMEM;
+	}
+	s->base.service = &service;
+	s->host = host;
+	*out = &s->base;
+	return 0;
 }

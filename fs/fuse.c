@@ -87,6 +87,7 @@
  *	in ms, 32 bits each, at the number's place; atomic
  */
 struct fuse_server {
+	struct fs_server base;
 	struct fs_host *host;
 	u32 state;
 	u64 listed[LISTED];
@@ -878,9 +879,15 @@ static int answer_put(const struct fuse_ctx *x, int n)
 	return o.len;
 }
 
-int fuse_serve(struct fuse_server *s, struct fs_buffers *b,
-	       const struct vq_chain *c)
+static struct fuse_server *server_of(struct fs_server *base)
 {
+	return container_of(base, struct fuse_server, base);
+}
+
+static int serve(struct fs_server *base, struct fs_buffers *b,
+		 const struct vq_chain *c)
+{
+	struct fuse_server *s = server_of(base);
 	struct fuse_ctx x = {
 		.s = s, .host = s->host, .c = c, .iov = b->iov, .in = b->in,
 		.out = b->out,
@@ -903,40 +910,34 @@ int fuse_serve(struct fuse_server *s, struct fs_buffers *b,
 	return answer_put(&x, n);
 }
 
-int fuse_server_create(struct fuse_server **out, struct fs_host *host)
+static void server_free(struct fs_server *base)
 {
-	struct fuse_server *s = calloc(1, sizeof(*s));
+	struct fuse_server *s = server_of(base);
 
-	if (!s)
-		return -ENOMEM;
-	s->host = host;
-	*out = s;
-	return 0;
-}
-
-void fuse_server_free(struct fuse_server *s)
-{
-	if (!s)
-		return;
 	fs_close(s->host);
 	free(s);
 }
 
-void fuse_server_reset(struct fuse_server *s)
+static void reset(struct fs_server *base)
 {
+	struct fuse_server *s = server_of(base);
+
 	__atomic_store_n(&s->state, 0, __ATOMIC_RELEASE);
 	fs_reset(s->host);
 }
 
-void fuse_server_save(struct fuse_server *s, struct state_out *out)
+static void save(struct fs_server *base, struct state_out *out)
 {
+	struct fuse_server *s = server_of(base);
+
 	state_put_u32(out, FUSE_STATE_VERSION);
 	state_put_u32(out, s->state);
 	fs_save(s->host, out);
 }
 
-int fuse_server_restore(struct fuse_server *s, struct state_in *in)
+static int restore(struct fs_server *base, struct state_in *in)
 {
+	struct fuse_server *s = server_of(base);
 	u32 state;
 	int err;
 
@@ -947,4 +948,25 @@ int fuse_server_restore(struct fuse_server *s, struct state_in *in)
 	err = fs_restore(s->host, in);
 	s->state = err ? 0 : state;
 	return err;
+}
+
+static const struct fs_service service = {
+	.serve = serve,
+	.reset = reset,
+	.free = server_free,
+	.save = save,
+	.restore = restore,
+	.broken = "no FUSE request, or no room for an answer",
+};
+
+int fuse_server_create(struct fs_server **out, struct fs_host *host)
+{
+	struct fuse_server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->base.service = &service;
+	s->host = host;
+	*out = &s->base;
+	return 0;
 }

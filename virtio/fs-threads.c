@@ -24,6 +24,10 @@
  * flight is to be saved. It takes as long as the host does: a request of a file
  * system that does not answer, on a network perhaps, holds it up.
  *
+ * What such devices are beside their threads is here as well (struct fs_share): an
+ * instance, its configuration, and what is saved of it. The protocol is a table
+ * (struct fs_service).
+ *
  * What a guest can do wrong: a chain that is no request makes the device need a
  * reset. Every chain that was popped is pushed.
  */
@@ -38,6 +42,7 @@
 #include "kvm/fs-threads.h"
 #include "kvm/thread.h"
 
+#define SHARE_STATE_VERSION 1
 #define THREADS_MAX 16
 #define STAND_IN_NS (10 * 1000000ULL)
 #define PARALLEL_NS (200 * 1000000ULL)
@@ -67,8 +72,7 @@ struct fs_worker {
  */
 struct fs_threads {
 	struct virtio_device *dev;
-	const struct fs_service *service;
-	void *server;
+	struct fs_server *server;
 	int epoll_fd;
 	int stop_fd;
 	int work_fd;
@@ -145,8 +149,8 @@ static bool pop(struct fs_threads *t, struct fs_worker *w)
 			continue;
 		w->vq = vq;
 		w->count = t->popped++;
-		if (t->service->order)
-			w->order = t->service->order(&w->chain);
+		if (t->server->service->order)
+			w->order = t->server->service->order(&w->chain);
 		if (virtqueue_set_notify(vq, true))
 			call_one(t);
 		else if (t->following && !t->standing_in)
@@ -171,16 +175,17 @@ static bool is_out(const struct fs_threads *t, const struct fs_worker *w)
 /* With the lock held, which is dropped meanwhile. */
 static void serve(struct fs_threads *t, struct fs_worker *w)
 {
+	const struct fs_service *service = t->server->service;
 	bool due;
 	int n;
 
 	while (w->order.after && is_out(t, w))
 		pthread_cond_wait(&t->pushed, &t->lock);
 	pthread_mutex_unlock(&t->lock);
-	n = t->service->serve(t->server, &w->buffers, &w->chain);
+	n = service->serve(t->server, &w->buffers, &w->chain);
 	pthread_mutex_lock(&t->lock);
 	if (n < 0) {
-		virtio_needs_reset(t->dev, t->service->broken);
+		virtio_needs_reset(t->dev, service->broken);
 		w->vq->broken = true;
 		n = 0;
 	}
@@ -311,13 +316,14 @@ void fs_threads_stop(struct fs_threads *t)
 	t->nr = 0;
 }
 
-int fs_threads_start(struct fs_threads *t)
+int fs_threads_start(struct fs_threads *t, struct fs_server *server)
 {
 	struct virtio_device *dev = t->dev;
 	int err = 0;
 
 	for (unsigned int i = 0; i < dev->nr_queues && !err; i++)
 		err = watch(t, dev->queue[i].kick_fd, EPOLLIN | EPOLLET);
+	t->server = server;
 	t->stopping = false;
 	t->idle = 0;
 	pthread_mutex_lock(&t->lock);
@@ -340,8 +346,7 @@ static int open_fds(struct fs_threads *t)
 	return err ? err : watch(t, t->work_fd, EPOLLIN | EPOLLET);
 }
 
-int fs_threads_create(struct fs_threads **out, struct virtio_device *dev,
-		      const struct fs_service *service, void *server)
+int fs_threads_create(struct fs_threads **out, struct virtio_device *dev)
 {
 	struct fs_threads *t = calloc(1, sizeof(*t));
 	int err;
@@ -349,8 +354,6 @@ int fs_threads_create(struct fs_threads **out, struct virtio_device *dev,
 	if (!t)
 		return -ENOMEM;
 	t->dev = dev;
-	t->service = service;
-	t->server = server;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->pushed, NULL);
 	cond_create(&t->call);
@@ -376,4 +379,102 @@ void fs_threads_free(struct fs_threads *t)
 	pthread_cond_destroy(&t->call);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
+}
+
+/* The devices */
+
+static void share_free(struct fs_share *s)
+{
+	fs_threads_free(s->threads);
+	if (s->server)
+		s->server->service->free(s->server);
+	free(s);
+}
+
+int fs_share_create(struct virtio_device *dev, const struct fs_share_opts *o,
+		    struct report *r)
+{
+	size_t len = strlen(o->tag);
+	struct fs_share *s;
+	int err;
+
+	if (!len || len > VIRTIO_SHARE_TAG_MAX)
+		return report_error(r, 0, "%s: tag is not 1 to %d bytes",
+				    dev->dev.name, VIRTIO_SHARE_TAG_MAX);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return report_error(r, ENOMEM, "%s", dev->dev.name);
+	memcpy(s->config, o->config, dev->class->config_len);
+	memcpy(s->config + o->tag_off, o->tag, len);
+	s->saved = o->tag_off + VIRTIO_SHARE_TAG_MAX;
+	err = fs_threads_create(&s->threads, dev);
+	if (!err)
+		err = o->server_create(&s->server, o->host);
+	if (err) {
+		share_free(s);
+		return report_error(r, -err, "%s", dev->dev.name);
+	}
+	dev->priv = s;
+	return 0;
+}
+
+int fs_share_activate(struct virtio_device *dev)
+{
+	struct fs_share *s = dev->priv;
+
+	return fs_threads_start(s->threads, s->server);
+}
+
+void fs_share_deactivate(struct virtio_device *dev)
+{
+	struct fs_share *s = dev->priv;
+
+	fs_threads_stop(s->threads);
+}
+
+void fs_share_reset(struct virtio_device *dev)
+{
+	struct fs_share *s = dev->priv;
+
+	s->server->service->reset(s->server);
+}
+
+void fs_share_config_read(struct virtio_device *dev, u32 off, void *d, u32 len)
+{
+	const struct fs_share *s = dev->priv;
+
+	memcpy(d, s->config + off, len);
+}
+
+/* That it is the same directory cannot be known; names in it are looked up. */
+void fs_share_save(struct virtio_device *dev, struct state_out *out)
+{
+	struct fs_share *s = dev->priv;
+
+	state_put_u32(out, SHARE_STATE_VERSION);
+	state_put(out, s->config, s->saved);
+	s->server->service->save(s->server, out);
+}
+
+int fs_share_restore(struct virtio_device *dev, struct state_in *in)
+{
+	struct fs_share *s = dev->priv;
+	u8 config[FS_CONFIG_MAX];
+
+	state_get_version(in, SHARE_STATE_VERSION);
+	state_get(in, config, s->saved);
+	if (in->err || memcmp(config, s->config, s->saved))
+		return -EPROTO;
+	return s->server->service->restore(s->server, in);
+}
+
+void fs_share_destroy(struct virtio_device *dev)
+{
+	struct fs_share *s = dev->priv;
+
+	if (!s)
+		return;
+	fs_threads_stop(s->threads);
+	share_free(s);
+	dev->priv = NULL;
 }

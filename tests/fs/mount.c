@@ -25,7 +25,7 @@
 #define THREADS 4
 
 static int fuse_fd;
-static struct fuse_server *server;
+static struct fs_server *server;
 
 static void *serve(void *opaque)
 {
@@ -49,7 +49,7 @@ static void *serve(void *opaque)
 		c->in_len = BUF;
 		c->iov[0] = (struct iovec){ in, n };
 		c->iov[1] = (struct iovec){ out, BUF };
-		len = fuse_serve(server, b, c);
+		len = server->service->serve(server, b, c);
 		/* The request may have been given up meanwhile. */
 		if (len > 0 && write(fuse_fd, out, len) < 0 && errno != ENOENT)
 			perror("answer");
@@ -92,6 +92,6 @@ int main(int argc, char **argv)
 		pthread_create(&thread[i], NULL, serve, NULL);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
-	fuse_server_free(server);
+	server->service->free(server);
 	return 0;
 }

@@ -17,13 +17,13 @@
 #define MESSAGES_MAX 64
 #define BUF 8192
 
-static struct p9_server *server;
+static struct fs_server *server;
 static struct fs_buffers buffers;
 static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
 {
-	p9_server_free(server);
+	server->service->free(server);
 	share_remove();
 }
 
@@ -53,8 +53,8 @@ static void serve(size_t len, size_t cut, u32 room)
 	c.iov[c.nr_out] = (struct iovec){ out, room };
 	if (!room)
 		c.nr_in = 0;
-	p9_order(&c);
-	n = p9_serve(server, &buffers, &c);
+	server->service->order(&c);
+	n = server->service->serve(server, &buffers, &c);
 	if (n > (int)room)
 		abort();
 }
@@ -127,15 +127,15 @@ int fuzz_one(const u8 *data, size_t len)
 	for (unsigned int i = 0; i < MESSAGES_MAX && !s.err; i++)
 		message(&s);
 	/* What it came to can be saved, and the input is no such thing. */
-	p9_server_save(server, &saved);
-	p9_server_reset(server);
+	server->service->save(server, &saved);
+	server->service->reset(server);
 	back = (struct state_in){ .buf = saved.buf, .len = saved.len };
-	if (p9_server_restore(server, &back))
+	if (server->service->restore(server, &back))
 		abort();
 	state_out_free(&saved);
 	back = (struct state_in){ .buf = data, .len = len };
-	p9_server_restore(server, &back);
-	p9_server_reset(server);
+	server->service->restore(server, &back);
+	server->service->reset(server);
 	share_check();
 	return 0;
 }

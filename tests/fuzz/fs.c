@@ -18,13 +18,13 @@
 #define REQUESTS_MAX 64
 #define BUF 8192
 
-static struct fuse_server *server;
+static struct fs_server *server;
 static struct fs_buffers buffers;
 static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
 {
-	fuse_server_free(server);
+	server->service->free(server);
 	share_remove();
 }
 
@@ -65,7 +65,7 @@ static void request(struct state_in *s)
 	c.iov[c.nr_out] = (struct iovec){ out, room };
 	if (!room)
 		c.nr_in = 0;
-	if (fuse_serve(server, &buffers, &c) > (int)room)
+	if (server->service->serve(server, &buffers, &c) > (int)room)
 		abort();
 }
 
@@ -81,7 +81,7 @@ static void begin(void)
 		.iov = { { &r, sizeof(r) }, { out, BUF } },
 	};
 
-	if (fuse_serve(server, &buffers, &c) <= 0 ||
+	if (server->service->serve(server, &buffers, &c) <= 0 ||
 	    ((struct fuse_out_header *)out)->error)
 		abort();
 }
@@ -99,15 +99,15 @@ int fuzz_one(const u8 *data, size_t len)
 	for (unsigned int i = 0; i < REQUESTS_MAX && !s.err; i++)
 		request(&s);
 	/* What it came to can be saved, and the input is no such thing. */
-	fuse_server_save(server, &saved);
-	fuse_server_reset(server);
+	server->service->save(server, &saved);
+	server->service->reset(server);
 	back = (struct state_in){ .buf = saved.buf, .len = saved.len };
-	if (fuse_server_restore(server, &back))
+	if (server->service->restore(server, &back))
 		abort();
 	state_out_free(&saved);
 	back = (struct state_in){ .buf = data, .len = len };
-	fuse_server_restore(server, &back);
-	fuse_server_reset(server);
+	server->service->restore(server, &back);
+	server->service->reset(server);
 	share_check();
 	return 0;
 }

@@ -943,7 +943,7 @@ TEST(p9_fids_are_bounded)
 	struct fs_opts f = { .path = "/", .readonly = true, .max_fds = 64 };
 	struct fs_buffers *b = malloc(sizeof(*b));
 	struct vq_chain c = { .nr_out = 1, .nr_in = 1, .in_len = 64 };
-	struct p9_server *s;
+	struct fs_server *s;
 	struct fs_host *host;
 	struct rig r = { .msg = { 0 } };
 	u8 out[64];
@@ -962,12 +962,12 @@ TEST(p9_fids_are_bounded)
 		r.msg.buf[0] = r.msg.len;
 		c.out_len = r.msg.len;
 		c.iov[0] = (struct iovec){ r.msg.buf, r.msg.len };
-		EXPECT(p9_serve(s, b, &c) > 0);
+		EXPECT(s->service->serve(s, b, &c) > 0);
 		if (out[4] == P9_RLERROR)
 			break;
 	}
 	EXPECT(n == FIDS + 1 && out[7] == ENFILE);
-	p9_server_free(s);
+	s->service->free(s);
 	state_out_free(&r.msg);
 	free(b);
 }

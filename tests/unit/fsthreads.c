@@ -35,11 +35,12 @@ struct rig {
 
 static struct rig rig;
 
-static int serve(void *opaque, struct fs_buffers *b, const struct vq_chain *c)
+static int serve(struct fs_server *s, struct fs_buffers *b, const struct vq_chain *c)
 {
-	struct rig *r = opaque;
+	struct rig *r = &rig;
 	u8 kind = 0;
 
+	(void)s;
 	(void)b;
 	iov_read(c->iov, c->nr_out, 0, &kind, 1);
 	pthread_mutex_lock(&r->lock);
@@ -58,11 +59,12 @@ static int serve(void *opaque, struct fs_buffers *b, const struct vq_chain *c)
 }
 
 static const struct fs_service service = { .serve = serve, .broken = "broken" };
+static struct fs_server server = { .service = &service };
 
 static int activate(struct virtio_device *dev)
 {
 	(void)dev;
-	return fs_threads_start(rig.threads);
+	return fs_threads_start(rig.threads, &server);
 }
 
 static void deactivate(struct virtio_device *dev)
@@ -75,7 +77,7 @@ static int create(struct virtio_device *dev, const void *opts, struct report *r)
 {
 	(void)opts;
 	(void)r;
-	return fs_threads_create(&rig.threads, dev, &service, &rig);
+	return fs_threads_create(&rig.threads, dev);
 }
 
 static void destroy(struct virtio_device *dev)
