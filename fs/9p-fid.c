@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/limits.h>
-#include "kvm/9p-fid.h"
 #include "kvm/9p-proto.h"
+#include "fs/9p-fid.h"
 
 #define FIDS_STATE_VERSION 1
 #define FIDS_MAX 0x40000U

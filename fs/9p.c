@@ -57,8 +57,8 @@
 #include <linux/magic.h>
 #include <linux/xattr.h>
 #include "kvm/9p.h"
-#include "kvm/9p-fid.h"
 #include "kvm/9p-proto.h"
+#include "fs/9p-fid.h"
 
 #define P9_STATE_VERSION 1
 #define MSIZE_MIN 4096U

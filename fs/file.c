@@ -31,8 +31,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include "kvm/fs-file.h"
-#include "kvm/fs-inode.h"
+#include "fs/file.h"
+#include "fs/inode.h"
 
 #define FILES_STATE_VERSION 1
 #define DIR_BUF 16384U

@@ -34,8 +34,8 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-#include "kvm/fs-file.h"
-#include "kvm/fs-inode.h"
+#include "fs/file.h"
+#include "fs/inode.h"
 
 #define FDS_MIN 64U
 /* What struct fs_inode can count. */

@@ -53,7 +53,7 @@
 #include <unistd.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
-#include "kvm/fs-inode.h"
+#include "fs/inode.h"
 
 #define BUCKETS_MIN 256U
 #define PREFETCH_MAX 6144U

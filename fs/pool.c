@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "kvm/fs-inode.h"
+#include "fs/inode.h"
 
 #define NODES_MAX 0x400000U
 #define CHUNK_NODES 4096U

@@ -11,7 +11,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include "kvm/fs-inode.h"
+#include "fs/inode.h"
 
 #define TABLE_MAX 0x400000U
 

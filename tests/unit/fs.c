@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <linux/magic.h>
 #include "kvm/fs.h"
-#include "kvm/fs-inode.h"
+#include "fs/inode.h"
 #include "dir.h"
 #include "fds.h"
 #include "test.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What host.c and file.c of fs/ have of each other. Nobody else includes this. */
-#ifndef KVM__FS_FILE_H
-#define KVM__FS_FILE_H
+#ifndef FS__FILE_H
+#define FS__FILE_H
 
 #include "kvm/fs.h"
 

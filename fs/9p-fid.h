@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The fids of a 9P session: what 9p.c and 9p-fid.c of fs/ have of each other. */
-#ifndef KVM__9P_FID_H
-#define KVM__9P_FID_H
+#ifndef FS__9P_FID_H
+#define FS__9P_FID_H
 
 #include <pthread.h>
 #include "kvm/state.h"

@@ -3,8 +3,8 @@
  * What fs/ knows of a share: inode.c keeps it, host.c and file.c work with it.
  * Nobody else includes this.
  */
-#ifndef KVM__FS_INODE_H
-#define KVM__FS_INODE_H
+#ifndef FS__INODE_H
+#define FS__INODE_H
 
 #include <dirent.h>
 #include <pthread.h>
