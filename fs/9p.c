@@ -10,7 +10,7 @@
  *
  * A fid (fs/9p-fid.c) has a number of the share for its file, given out once for
  * it, and perhaps one of an open file. Names are looked up one component at a
- * time, see fs/inode.c for why nothing outside is found; "." and ".." are
+ * time, see fs/step.c for why nothing outside is found; "." and ".." are
  * refused, which a Linux client resolves by itself.
  *
  * What a guest may keep is its own decision here (cache= of its mount): the

@@ -33,6 +33,7 @@
 #include <unistd.h>
 #include "fs/file.h"
 #include "fs/inode.h"
+#include "fs/step.h"
 
 #define FILES_STATE_VERSION 1
 #define DIR_BUF 16384U

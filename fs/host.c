@@ -3,8 +3,8 @@
  * Theory of operation
  *
  * What can be done with files of a share by their numbers, but for open files
- * (fs/file.c). How they are found, and why nothing outside is, is explained in
- * fs/inode.c.
+ * (fs/file.c). How they are found is explained in fs/inode.c, and in fs/step.c
+ * why nothing outside is.
  *
  * A share that is readonly is so in one place: fs_begin() is the only way
  * to the descriptor of something that is to be changed, or opened for that.
@@ -36,6 +36,7 @@
 #include <unistd.h>
 #include "fs/file.h"
 #include "fs/inode.h"
+#include "fs/step.h"
 
 #define FDS_MIN 64U
 /* What struct fs_inode can count. */

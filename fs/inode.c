@@ -7,8 +7,9 @@
  * used again, by its time of birth; a server that uses it all the same says that the
  * descriptor is stale, and directories of an overlay are born again whenever they are
  * copied up. It is found by where it was seen last, its
- * directory and its name there, and O_PATH descriptors are opened when they are
- * needed and kept while there is room. So a share takes a bounded number of
+ * directory and its name there (fs/step.c says why nothing outside of the share is),
+ * and O_PATH descriptors are opened when they are needed and kept while there is
+ * room. So a share takes a bounded number of
  * descriptors whatever the guest looks at, needs no right to open files by
  * handles, and most files of a directory that is listed never get one at all.
  * What is opened again is checked to be the same file; one that the host moved
@@ -18,15 +19,6 @@
  * away while it has a number for them: they get a descriptor first, which is kept
  * as long as such ones have no more than half of what there may be.
  *
- * Confinement. The only ways to get at a file are fs_step() and fs_stat_step(),
- * one component at a time from a descriptor that came the same way, the first
- * one being the root's. Components with a slash, "." and ".." are refused, no
- * link of any kind is followed, and openat2() sees to it again with
- * RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS. Mounts below
- * the root are part of the share, with inode numbers made unique, but those of
- * the kernel's own file systems (proc, sysfs and their like) are empty: their
- * links lead anywhere, their files block, and they are about the host.
- *
  * Threads: any. The lock guards table, hash, LRU and all inodes, and is dropped
  * for system calls that look at a disk. An inode that was made for a child
  * stays as long as the child does, so that a path can be walked from the root.
@@ -34,11 +26,7 @@
  * Not supported: finding a file that the host moved without being told, but for
  * a new look-up. A directory that is mounted at several places has one number, and is
  * where it was seen last: mounts have numbers as well, but other ones wherever what was
- * saved is restored. A directory whose descriptor is open and that somebody on the
- * host moves out of the share is still what it was; Landlock keeps a sealed
- * process from opening, making and removing anything there, not from looking at
- * it and changing its mode, owner and times. A single file of the kernel's own
- * that is mounted on a file is shared.
+ * saved is restored.
  *
  * What a guest can take: 4M numbers a share at most, of 64 bytes and 4 of the hash
  * each, and a name if it is a long one (fs/pool.c); directories up to DEPTH_MAX deep have a place.
@@ -48,71 +36,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-#include <linux/magic.h>
-#include <linux/openat2.h>
 #include "fs/inode.h"
+#include "fs/step.h"
 
 #define BUCKETS_MIN 256U
 #define PREFETCH_MAX 6144U
 /* Deeper than any path a program can name, and soon walked. */
 #define DEPTH_MAX 4096U
-#define INODES_STATE_VERSION 2
-#define STATE_CLOSED 1
-#define STATE_UNHASHED 2
-#define STATE_OVERLAY 4
-
-/* Not in every <linux/magic.h> */
-#define MAGIC_CONFIGFS 0x62656570
-#define MAGIC_MQUEUE 0x19800202
-
-int fs_name_check(const char *name)
-{
-	size_t len = strnlen(name, FS_NAME_MAX + 1);
-
-	if (len > FS_NAME_MAX)
-		return -ENAMETOOLONG;
-	if (!len || memchr(name, '/', len) || !strcmp(name, ".") ||
-	    !strcmp(name, ".."))
-		return -EINVAL;
-	return 0;
-}
-
-int fs_step(int dirfd, const char *name, int flags, u32 mode)
-{
-	struct open_how how = {
-		.flags = (u32)(flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-			   RESOLVE_NO_MAGICLINKS,
-	};
-	long fd;
-
-	/* O_PATH is refused along with what it has no use for. */
-	if (flags & O_PATH)
-		how.flags &= ~(u64)O_NOCTTY;
-	do {
-		fd = syscall(__NR_openat2, dirfd, name, &how, sizeof(how));
-	} while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : (int)fd;
-}
-
-int fs_stat_step(int dirfd, const char *name, struct statx *st)
-{
-	return statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-		     STATX_BASIC_STATS | STATX_BTIME, st) < 0 ? -errno : 0;
-}
-
-int fs_stat_fd(int fd, struct statx *st)
-{
-	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME,
-		     st) < 0 ? -errno : 0;
-}
 
 /* The lock is taken. Who shares no number with another file system has none. */
-static u16 device_index(struct fs_host *h, u64 dev)
+u16 fs_device_index(struct fs_host *h, u64 dev)
 {
 	unsigned int i;
 	u64 *more;
@@ -142,8 +76,8 @@ static struct fs_id id_of(struct fs_host *h, const struct statx *st)
 		id.btime = (u64)st->stx_btime.tv_sec * 1000000000ULL +
 			   st->stx_btime.tv_nsec;
 	pthread_mutex_lock(&h->lock);
-	id.dev = device_index(h, (u64)st->stx_dev_major << 32 |
-			      st->stx_dev_minor);
+	id.dev = fs_device_index(h, (u64)st->stx_dev_major << 32 |
+				 st->stx_dev_minor);
 	pthread_mutex_unlock(&h->lock);
 	return id;
 }
@@ -161,8 +95,7 @@ static bool inode_is(const struct fs_inode *in, const struct fs_id *id)
 	       in->type == id->type && (in->path || in->overlay || in->btime == id->btime);
 }
 
-static struct fs_inode *parent_of(const struct fs_host *h,
-				  const struct fs_inode *in)
+struct fs_inode *fs_parent(const struct fs_host *h, const struct fs_inode *in)
 {
 	return fs_pool_at(&h->nodes, in->parent);
 }
@@ -175,30 +108,6 @@ u32 fs_type(const struct fs_inode *in)
 int fs_path_fd(const struct fs_host *h, const struct fs_inode *in)
 {
 	return in->path ? h->path[in->path].fd : -1;
-}
-
-/*
- * What the kernel makes up as one reads it is not shared. Return: STATE_CLOSED for that,
- * STATE_OVERLAY for an overlay
- */
-static u8 file_system(int fd)
-{
-	static const u32 magic[] = {
-		PROC_SUPER_MAGIC, SYSFS_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,
-		SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
-		BPF_FS_MAGIC, PSTOREFS_MAGIC, EFIVARFS_MAGIC, SELINUX_MAGIC,
-		SMACK_MAGIC, DEVPTS_SUPER_MAGIC, BINFMTFS_MAGIC, NSFS_MAGIC,
-		MAGIC_CONFIGFS, MAGIC_MQUEUE,
-	};
-	struct statfs st;
-
-	if (fstatfs(fd, &st) < 0)
-		return STATE_CLOSED;
-	for (unsigned int i = 0; i < ARRAY_SIZE(magic); i++) {
-		if ((u32)st.f_type == magic[i])
-			return STATE_CLOSED;
-	}
-	return st.f_type == OVERLAYFS_SUPER_MAGIC ? STATE_OVERLAY : 0;
 }
 
 /* The hash; all with the lock held. */
@@ -263,7 +172,7 @@ static void hash_del(struct fs_host *h, struct fs_inode *in)
 }
 
 /* What had the number before is not looked for any more: chains stay short. */
-static void hash_add(struct fs_host *h, struct fs_inode *in)
+void fs_hash_add(struct fs_host *h, struct fs_inode *in)
 {
 	struct fs_inode *was;
 	u32 i;
@@ -390,7 +299,7 @@ static int fd_install(struct fs_host *h, struct fs_inode *in, int fd)
 
 /* References; all with the lock held. */
 
-static const char *inode_name(const struct fs_inode *in)
+const char *fs_inode_name(const struct fs_inode *in)
 {
 	return in->far ? in->name.far : in->name.near;
 }
@@ -402,7 +311,7 @@ static void name_free(struct fs_inode *in)
 	in->far = false;
 }
 
-static bool name_set(struct fs_inode *in, const char *name)
+bool fs_name_set(struct fs_inode *in, const char *name)
 {
 	size_t size = strlen(name) + 1;
 	char *far = NULL;
@@ -427,7 +336,7 @@ static void inode_put(struct fs_host *h, struct fs_inode *in)
 	struct fs_inode *parent;
 
 	for (; in && !--in->refs; in = parent) {
-		parent = parent_of(h, in);
+		parent = fs_parent(h, in);
 		fd_close(h, in);
 		hash_del(h, in);
 		name_free(in);
@@ -495,7 +404,7 @@ static int find_below(struct fs_host *h, struct fs_inode *dir,
 {
 	u32 i = fs_pool_index(in), up = 0;
 
-	for (; dir && dir->parent != i; dir = parent_of(h, dir)) {
+	for (; dir && dir->parent != i; dir = fs_parent(h, dir)) {
 		if (++up > DEPTH_MAX)
 			return -ELOOP;
 	}
@@ -505,7 +414,7 @@ static int find_below(struct fs_host *h, struct fs_inode *dir,
 
 static bool is_at(const struct fs_inode *in, const struct fs_inode *dir, const char *name)
 {
-	return in->parent == fs_pool_index(dir) && !strcmp(inode_name(in), name);
+	return in->parent == fs_pool_index(dir) && !strcmp(fs_inode_name(in), name);
 }
 
 static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
@@ -525,7 +434,7 @@ static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
 static void set_place(struct fs_host *h, struct fs_inode *in,
 		      struct fs_inode *dir, const char *name)
 {
-	struct fs_inode *old = parent_of(h, in), *below = NULL;
+	struct fs_inode *old = fs_parent(h, in), *below = NULL;
 
 	if (in == h->root || in == dir)
 		return;
@@ -535,7 +444,7 @@ static void set_place(struct fs_host *h, struct fs_inode *in,
 		return;
 	if (old != dir && find_below(h, dir, in, &below))
 		return;
-	if (!name_set(in, name))
+	if (!fs_name_set(in, name))
 		return;
 	dir->refs++;
 	in->parent = fs_pool_index(dir);
@@ -559,13 +468,13 @@ static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id, u8 
 	in->btime = id->btime;
 	in->dev = id->dev;
 	in->type = id->type;
-	in->closed = !!(fs & STATE_CLOSED);
-	in->overlay = !!(fs & STATE_OVERLAY);
-	hash_add(h, in);
+	in->closed = !!(fs & FS_KIND_CLOSED);
+	in->overlay = !!(fs & FS_KIND_OVERLAY);
+	fs_hash_add(h, in);
 	return in;
 }
 
-/* file_system() of a directory, which may begin one. */
+/* fs_kind_of() of a directory, which may begin one. */
 static u8 entry_file_system(const struct fs_host *h, const struct fs_inode *dir,
 			    const char *name, const struct fs_id *id)
 {
@@ -575,11 +484,11 @@ static u8 entry_file_system(const struct fs_host *h, const struct fs_inode *dir,
 	if (!dir || id->type != S_IFDIR >> 12)
 		return 0;
 	if (id->dev == dir->dev)
-		return dir->overlay ? STATE_OVERLAY : 0;
+		return dir->overlay ? FS_KIND_OVERLAY : 0;
 	fd = fs_step(fs_path_fd(h, dir), name, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
-		return STATE_CLOSED;
-	fs = file_system(fd);
+		return FS_KIND_CLOSED;
+	fs = fs_kind_of(fd);
 	close(fd);
 	return fs;
 }
@@ -662,8 +571,8 @@ int fs_whereis(struct fs_host *h, u64 node, u64 *dir, char *name)
 	else if (!in->parent)
 		err = -ENOENT;
 	if (!err) {
-		*dir = fs_pool_number(parent_of(h, in));
-		memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
+		*dir = fs_pool_number(fs_parent(h, in));
+		memcpy(name, fs_inode_name(in), strlen(fs_inode_name(in)) + 1);
 	}
 	fs_unlock(h);
 	return err;
@@ -709,21 +618,21 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	u32 up = 0;
 	int fd;
 
-	while ((parent = parent_of(h, in)) && !parent->path) {
+	while ((parent = fs_parent(h, in)) && !parent->path) {
 		in = parent;
 		if (++up > DEPTH_MAX)
 			return -ESTALE;
 	}
 	if (!parent || parent->closed)
 		return -ESTALE;
-	memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
+	memcpy(name, fs_inode_name(in), strlen(fs_inode_name(in)) + 1);
 	fs_hold(h, in);
 	fs_hold(h, parent);
 	fs_unlock(h);
 	fd = open_same(h, fs_path_fd(h, parent), name, in);
 	/* Looked at here as well: state that was restored may say anything. */
 	if (fd >= 0 && S_ISDIR(fs_type(in)) && in->dev != parent->dev)
-		closed = file_system(fd) == STATE_CLOSED;
+		closed = fs_kind_of(fd) == FS_KIND_CLOSED;
 	pthread_mutex_lock(&h->lock);
 	if (closed)
 		in->closed = true;
@@ -833,13 +742,13 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	int fd, err;
 
 	pthread_mutex_lock(&h->lock);
-	parent = parent_of(h, in);
+	parent = fs_parent(h, in);
 	if (in->path || !parent) {
 		fd = fd_locked(h, in);
 		fs_unlock(h);
 		return fd < 0 ? fd : fs_stale(h, in, fs_stat_fd(fd, st));
 	}
-	memcpy(name, inode_name(in), strlen(inode_name(in)) + 1);
+	memcpy(name, fs_inode_name(in), strlen(fs_inode_name(in)) + 1);
 	fs_hold(h, parent);
 	fd = fd_locked(h, parent);
 	if (parent->closed)
@@ -877,8 +786,8 @@ int fs_inodes_init(struct fs_host *h, int root_fd)
 	h->path[FS_PATH_GONE].next = FS_PATH_GONE;
 	h->path[FS_PATH_GONE].prev = FS_PATH_GONE;
 	h->nr_paths = FS_PATHS;
-	fs = file_system(root_fd);
-	if (fs == STATE_CLOSED)
+	fs = fs_kind_of(root_fd);
+	if (fs == FS_KIND_CLOSED)
 		return -EINVAL;
 	id = id_of(h, &st);
 	h->root = inode_new(h, &id, fs);
@@ -902,153 +811,6 @@ void fs_inodes_forget_all(struct fs_host *h)
 	fs_unlock(h);
 }
 
-/* Whoever still refers to whom, none of them is left. */
-void fs_inodes_free(struct fs_host *h)
-{
-	struct fs_inode *in;
-	u32 i = 0;
-
-	while ((in = fs_pool_next(&h->nodes, &i))) {
-		if (in->path)
-			close(fs_path_fd(h, in));
-		name_free(in);
-	}
-	fs_pool_free(&h->nodes);
-	free(h->bucket);
-	free(h->path);
-	free(h->device);
-}
-
-static void inode_save(const struct fs_host *h, const struct fs_inode *in,
-		       struct state_out *out)
-{
-	size_t len = in->parent ? strlen(inode_name(in)) : 0;
-
-	state_put_u64(out, fs_pool_number(in));
-	state_put_u64(out, in->nlookup);
-	state_put_u64(out, fs_pool_number(parent_of(h, in)));
-	state_put_u64(out, h->device[in->dev]);
-	state_put_u64(out, in->ino);
-	state_put_u64(out, in->btime);
-	state_put_u16(out, fs_type(in));
-	state_put_u8(out, (in->closed ? STATE_CLOSED : 0) |
-			  (in->hashed ? 0 : STATE_UNHASHED) |
-			  (in->overlay ? STATE_OVERLAY : 0));
-	state_put_u8(out, len);
-	state_put(out, inode_name(in), len);
-}
-
-/* The root is what the share is opened with, and is not saved. */
-void fs_inodes_save(struct fs_host *h, struct state_out *out)
-{
-	struct fs_inode *in;
-	u32 i = 1;
-
-	pthread_mutex_lock(&h->lock);
-	state_put_u32(out, INODES_STATE_VERSION);
-	state_put_u32(out, h->nodes.generation);
-	state_put_u32(out, h->nodes.used - 1);
-	while ((in = fs_pool_next(&h->nodes, &i)))
-		inode_save(h, in, out);
-	fs_unlock(h);
-}
-
-/*
- * Parents may come behind their children: @parent is where they are noted, in
- * the order of indices, of which @last was the one before.
- */
-static int inode_restore(struct fs_host *h, struct state_in *in, u64 *parent,
-			 u32 *last)
-{
-	u64 number = state_get_u64(in), nlookup = state_get_u64(in);
-	char name[FS_NAME_MAX + 1] = "";
-	struct fs_inode tmp = { .nlookup = MIN(nlookup, UINT32_MAX) }, *n;
-	u16 type;
-	u8 flags, len;
-	int err;
-
-	*parent = state_get_u64(in);
-	tmp.dev = device_index(h, state_get_u64(in));
-	tmp.ino = state_get_u64(in);
-	tmp.btime = state_get_u64(in);
-	type = state_get_u16(in);
-	flags = state_get_u8(in);
-	len = state_get_u8(in);
-	state_get(in, name, len);
-	if (in->err || flags > (STATE_CLOSED | STATE_UNHASHED | STATE_OVERLAY) ||
-	    !len != !*parent || (len && fs_name_check(name)) ||
-	    (u32)number <= *last || tmp.dev == FS_NO_DEVICE || type & ~S_IFMT)
-		return -EPROTO;
-	err = fs_pool_put(&h->nodes, number, &n);
-	if (err)
-		return err;
-	tmp.generation = n->generation;
-	tmp.live = true;
-	tmp.type = type >> 12;
-	tmp.closed = flags & STATE_CLOSED;
-	tmp.overlay = !!(flags & STATE_OVERLAY);
-	tmp.refs = !!tmp.nlookup;
-	*n = tmp;
-	*last = number;
-	if (len && !name_set(n, name))
-		return -ENOMEM;
-	if (!(flags & STATE_UNHASHED))
-		hash_add(h, n);
-	return 0;
-}
-
-static int inodes_link(struct fs_host *h, const u64 *parent)
-{
-	struct fs_inode *n, *p;
-	u32 i = 1;
-
-	while ((n = fs_pool_next(&h->nodes, &i))) {
-		p = fs_pool_get(&h->nodes, *parent);
-		if (*parent++ && !p)
-			return -EPROTO;
-		if (!p)
-			continue;
-		n->parent = fs_pool_index(p);
-		p->refs++;
-	}
-	return 0;
-}
-
-/*
- * That nobody would ever forget it, or a ring of parents: no state of ours.
- * @ends: by index, what is known to be in no ring
- */
-static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n,
-			     bool *ends)
-{
-	const struct fs_inode *p;
-	u32 up = 0;
-
-	for (p = n; p && !ends[fs_pool_index(p)]; p = parent_of(h, p)) {
-		if (++up > h->nodes.used)
-			return false;
-	}
-	for (p = n; p && !ends[fs_pool_index(p)]; p = parent_of(h, p))
-		ends[fs_pool_index(p)] = true;
-	return n->refs;
-}
-
-bool fs_inodes_sane(struct fs_host *h)
-{
-	struct fs_inode *in;
-	bool *ends, sane;
-	u32 i = 0;
-
-	pthread_mutex_lock(&h->lock);
-	ends = calloc(h->nodes.nr, sizeof(*ends));
-	sane = ends;
-	while (sane && (in = fs_pool_next(&h->nodes, &i)))
-		sane = inode_has_reason(h, in, ends);
-	fs_unlock(h);
-	free(ends);
-	return sane;
-}
-
 void fs_inodes_drop(struct fs_host *h)
 {
 	struct fs_inode *in;
@@ -1066,27 +828,19 @@ void fs_inodes_drop(struct fs_host *h)
 	fs_unlock(h);
 }
 
-int fs_inodes_restore(struct fs_host *h, struct state_in *in)
+/* Whoever still refers to whom, none of them is left. */
+void fs_inodes_free(struct fs_host *h)
 {
-	u32 generation, nr, last = fs_pool_index(h->root);
-	u64 *parent;
-	int err = 0;
+	struct fs_inode *in;
+	u32 i = 0;
 
-	state_get_version(in, INODES_STATE_VERSION);
-	generation = state_get_u32(in);
-	nr = state_get_u32(in);
-	if (in->err || nr > (in->len - in->pos) / 40)
-		return -EPROTO;
-	parent = calloc(nr + 1, sizeof(*parent));
-	if (!parent)
-		return -ENOMEM;
-	pthread_mutex_lock(&h->lock);
-	for (u32 i = 0; i < nr && !err; i++)
-		err = inode_restore(h, in, &parent[i], &last);
-	if (!err)
-		err = inodes_link(h, parent);
-	fs_pool_settle(&h->nodes, generation);
-	fs_unlock(h);
-	free(parent);
-	return err;
+	while ((in = fs_pool_next(&h->nodes, &i))) {
+		if (in->path)
+			close(fs_path_fd(h, in));
+		name_free(in);
+	}
+	fs_pool_free(&h->nodes);
+	free(h->bucket);
+	free(h->path);
+	free(h->device);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What fs/ knows of a share: inode.c keeps it, host.c and file.c work with it.
- * Nobody else includes this.
+ * What fs/ knows of a share: inode.c keeps it, inode-state.c saves it, host.c and
+ * file.c work with it. Nobody else includes this.
  */
 #ifndef FS__INODE_H
 #define FS__INODE_H
@@ -175,15 +175,6 @@ struct fs_host {
 	struct fs_inode *root;
 };
 
-/** fs_name_check() - 0 for one component of a path; -EINVAL, -ENAMETOOLONG */
-int fs_name_check(const char *name);
-/** fs_step() - open @name in @dirfd, and nothing else: no link, no parent */
-int fs_step(int dirfd, const char *name, int flags, u32 mode);
-/** fs_stat_step() - look at @name in @dirfd, not at what it points to */
-int fs_stat_step(int dirfd, const char *name, struct statx *st);
-/** fs_stat_fd() - look at what is open */
-int fs_stat_fd(int fd, struct statx *st);
-
 /** fs_table_add() - Return: a number, never 0; 0 when there is no room */
 u64 fs_table_add(struct fs_table *t, void *object);
 /** fs_table_put() - at this very number; fs_table_settle() follows the last */
@@ -215,6 +206,19 @@ void fs_pool_free(struct fs_pool *p);
 void fs_unlock(struct fs_host *h);
 /** fs_close_later() - with h->lock held: @fd is closed when it is not any more */
 void fs_close_later(struct fs_host *h, int fd);
+
+/* For inode-state.c, with h->lock held */
+
+/** fs_device_index() - Return: place in h->device; FS_NO_DEVICE when there is none left */
+u16 fs_device_index(struct fs_host *h, u64 dev);
+/** fs_parent() - where it was seen last; NULL if nowhere, and of the root */
+struct fs_inode *fs_parent(const struct fs_host *h, const struct fs_inode *in);
+/** fs_inode_name() - its name there */
+const char *fs_inode_name(const struct fs_inode *in);
+/** fs_name_set() - Return: false without memory, and it keeps the one it has */
+bool fs_name_set(struct fs_inode *in, const char *name);
+/** fs_hash_add() - it is found by device and inode number from here on */
+void fs_hash_add(struct fs_host *h, struct fs_inode *in);
 
 /* All below take h->lock unless they say that it is held. */
 

@@ -11,6 +11,7 @@
 #include <linux/magic.h>
 #include "kvm/fs.h"
 #include "fs/inode.h"
+#include "fs/step.h"
 #include "dir.h"
 #include "fds.h"
 #include "test.h"
