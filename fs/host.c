@@ -150,8 +150,9 @@ int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
 }
 
 /*
- * Two threads may do it at once: it is the same watch. One outlives what is known of
- * its directory, and is found again: they are numbered upwards, so that new ones show.
+ * Two threads may add a watch for one directory: inotify gives both the same
+ * descriptor. A watch can outlive its inode and is then found again. Descriptors only
+ * grow, so one above @last_watch is new and is counted.
  */
 static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 {
@@ -206,7 +207,10 @@ int fs_lookup(struct fs_host *h, u64 dir, const char *name,
 		watch(h, d, fd);
 	if (!err)
 		err = fs_entered(h, d, name, e);
-	/* Either the directory is, or what is in it: a look at the former tells. */
+	/*
+	 * It is the entry's or the directory's: if it is the directory that is stale,
+	 * fs_stat() takes it out of the hash.
+	 */
 	if (err == -ESTALE)
 		fs_stat(h, d, &e->st);
 	fs_done(h, d);
@@ -607,7 +611,7 @@ static int open_root(const struct fs_opts *o, struct fs_host *h,
 	if (!err)
 		return 0;
 	if (err == -EINVAL)
-		report_error(r, 0, "share %s: not a file system of files",
+		report_error(r, 0, "share %s: is on a pseudo file system",
 			     o->path);
 	else
 		report_error(r, -err, "share %s", o->path);

@@ -119,8 +119,8 @@ static int inodes_link(struct fs_host *h, const u64 *parent)
 }
 
 /*
- * That nobody would ever forget it, or a ring of parents: no state of ours.
- * @ends: by index, what is known to be in no ring
+ * Whether we could have saved this inode: something still refers to it, and its
+ * parents end. @ends: by index, inodes known not to be on a cycle
  */
 static bool inode_has_reason(const struct fs_host *h, const struct fs_inode *n,
 			     bool *ends)

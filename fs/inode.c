@@ -344,7 +344,10 @@ static void inode_put(struct fs_host *h, struct fs_inode *in)
 	}
 }
 
-/* One more of @in->nlookup; so many that they cannot be counted are for ever. */
+/*
+ * Count one more look-up. A counter that is full stays full: such an inode is only
+ * forgotten with all others.
+ */
 static void inode_give(struct fs_host *h, struct fs_inode *in)
 {
 	if (in == h->root || in->nlookup == UINT32_MAX)
@@ -426,10 +429,10 @@ static void set_gone(struct fs_host *h, struct fs_inode *in, bool gone)
 }
 
 /*
- * What is not placed, for want of memory or because it is too deep, is where it
- * was, which is then found out. Who looks up, in what is below it, a directory
- * that was moved there has seen an old place of something on the way: that one
- * has none until it is looked up again, and places never make a ring.
+ * Without memory for the name, or if the chain of parents is too deep to check, the
+ * recorded place stays; it is found wrong when it is used. If @dir is below @in, the
+ * host moved directories since their places were recorded: the place just below @in
+ * is cleared, so that parent links never form a cycle.
  */
 static void set_place(struct fs_host *h, struct fs_inode *in,
 		      struct fs_inode *dir, const char *name)

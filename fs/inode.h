@@ -54,7 +54,7 @@ struct fs_id {
  * @ino, @btime, @dev, @type: as in struct fs_id
  * @hash_next, @hash_prev: in the hash, while @hashed; of a free place the next one
  * @parent: where it was seen last, 0 for the root, and for what never had a name
- * @nlookup: how often the number was given out; one that is full stays
+ * @nlookup: how often the number was given out; at UINT32_MAX it is not counted any more
  * @refs: why this exists: children, users, and one for all of @nlookup
  * @users: the descriptor, if it is open, stays open
  * @path: its descriptor among fs_host.path, 0 for none
