@@ -3,9 +3,10 @@
  * Saved state.
  *
  * Theory of operation: a byte stream of fixed-width little-endian values. The
- * writer grows a buffer, the reader never leaves the one it was given; an
- * error sticks and is looked at once. One thread at a time. The bytes that a
- * reader gets are untrusted: what they mean is checked by whoever reads them.
+ * writer grows a buffer, or fills one of a fixed size; the reader never leaves the
+ * one it was given; an error sticks and is looked at once. One thread at a time. The
+ * bytes that a reader gets are untrusted: what they mean is checked by whoever reads
+ * them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,21 +14,27 @@
 
 #include "kvm/state.h"
 
+static int grow(struct state_out *s, size_t len)
+{
+	size_t capacity = MAX(s->capacity * 2, s->len + len + 256);
+	u8 *buf;
+
+	if (s->fixed)
+		return -ENOSPC;
+	buf = realloc(s->buf, capacity);
+	if (!buf)
+		return -ENOMEM;
+	s->buf = buf;
+	s->capacity = capacity;
+	return 0;
+}
+
 void state_put(struct state_out *s, const void *p, size_t len)
 {
+	if (!s->err && len > s->capacity - s->len)
+		s->err = grow(s, len);
 	if (s->err)
 		return;
-	if (len > s->capacity - s->len) {
-		size_t capacity = MAX(s->capacity * 2, s->len + len + 256);
-		u8 *buf = realloc(s->buf, capacity);
-
-		if (!buf) {
-			s->err = -ENOMEM;
-			return;
-		}
-		s->buf = buf;
-		s->capacity = capacity;
-	}
 	if (len)
 		memcpy(s->buf + s->len, p, len);
 	s->len += len;

@@ -80,9 +80,7 @@ struct p9_server {
  * @msize: what was agreed on when it began
  * @in: its body, a copy; of a write only what is in front of the data
  * @err: of an argument: too long, or no string
- * @out, @len, @room: the answer's body
- * @full: it did not fit
- * @data: bytes of it that are in place already
+ * @out: the answer's body; @data: bytes of it that are in place already
  */
 struct p9_ctx {
 	struct p9_server *s;
@@ -95,10 +93,7 @@ struct p9_ctx {
 	u16 tag;
 	struct state_in in;
 	int err;
-	u8 *out;
-	size_t len;
-	size_t room;
-	bool full;
+	struct state_out out;
 	size_t data;
 };
 
@@ -169,53 +164,17 @@ static int get_open_fid(struct p9_ctx *x, struct p9_fid *f)
 
 /* The answer */
 
-static void put(struct p9_ctx *x, const void *p, size_t len)
-{
-	if (len > x->room - x->len) {
-		x->full = true;
-		return;
-	}
-	memcpy(x->out + x->len, p, len);
-	x->len += len;
-}
-
-static void put_u8(struct p9_ctx *x, u8 v)
-{
-	put(x, &v, sizeof(v));
-}
-
-static void put_u16(struct p9_ctx *x, u16 v)
-{
-	__le16 le = htole16(v);
-
-	put(x, &le, sizeof(le));
-}
-
-static void put_u32(struct p9_ctx *x, u32 v)
-{
-	__le32 le = htole32(v);
-
-	put(x, &le, sizeof(le));
-}
-
-static void put_u64(struct p9_ctx *x, u64 v)
-{
-	__le64 le = htole64(v);
-
-	put(x, &le, sizeof(le));
-}
-
 static void put_string(struct p9_ctx *x, const char *s)
 {
-	put_u16(x, strlen(s));
-	put(x, s, strlen(s));
+	state_put_u16(&x->out, strlen(s));
+	state_put(&x->out, s, strlen(s));
 }
 
 static void put_qid_raw(struct p9_ctx *x, u8 type, u32 version, u64 path)
 {
-	put_u8(x, type);
-	put_u32(x, version);
-	put_u64(x, path);
+	state_put_u8(&x->out, type);
+	state_put_u32(&x->out, version);
+	state_put_u64(&x->out, path);
 }
 
 static u8 qid_type(u32 mode)
@@ -273,7 +232,7 @@ static int op_version(struct p9_ctx *x)
 	forget_all(x->s);
 	if (known)
 		__atomic_store_n(&x->s->msize, msize, __ATOMIC_RELEASE);
-	put_u32(x, msize);
+	state_put_u32(&x->out, msize);
 	put_string(x, known ? P9_VERSION : "unknown");
 	return 0;
 }
@@ -378,11 +337,11 @@ static int op_walk(struct p9_ctx *x)
 	to = (struct p9_fid){
 		.number = number, .uid = from.uid, .node = from.node,
 	};
-	put_u16(x, nr);
+	state_put_u16(&x->out, nr);
 	done = walk_names(x, nr, &to.node, &err);
 	/* Some were found: so many, and no new fid. */
 	if (err && done && !args_end(x)) {
-		x->out[0] = done;
+		x->out.buf[0] = done;
 		return 0;
 	}
 	return err ? err : walk_end(x, &from, &to);
@@ -454,7 +413,7 @@ static int answer_open(struct p9_ctx *x, const struct p9_fid *from,
 		return err;
 	}
 	put_qid(x, e);
-	put_u32(x, 0);
+	state_put_u32(&x->out, 0);
 	return 0;
 }
 
@@ -533,15 +492,15 @@ static int op_read(struct p9_ctx *x)
 	if (err)
 		return err;
 	if (f.kind != P9_FID_FILE) {
-		if (x->room < sizeof(u32))
+		if (x->out.capacity < sizeof(u32))
 			return -EINVAL;
 		n = p9_xattr_read(&x->s->fids, f.number, off,
-				  x->out + sizeof(u32),
-				  MIN(count, x->room - sizeof(u32)));
+				  x->out.buf + sizeof(u32),
+				  MIN(count, x->out.capacity - sizeof(u32)));
 		if (n < 0)
 			return n;
-		put_u32(x, n);
-		x->len += n;
+		state_put_u32(&x->out, n);
+		x->out.len += n;
 		return 0;
 	}
 	if (!f.file)
@@ -552,7 +511,7 @@ static int op_read(struct p9_ctx *x)
 			      MIN(count, room), x->iov), off);
 	if (n < 0)
 		return n;
-	put_u32(x, n);
+	state_put_u32(&x->out, n);
 	x->data = n;
 	return 0;
 }
@@ -564,11 +523,11 @@ static int write_xattr(struct p9_ctx *x, const struct p9_fid *f, u64 off,
 
 	if (count > FS_OUT_MAX)
 		return -EINVAL;
-	iov_read(x->c->iov, x->c->nr_out, P9_WRITE_HDR, x->out, count);
-	n = p9_xattr_write(&x->s->fids, f->number, off, x->out, count);
+	iov_read(x->c->iov, x->c->nr_out, P9_WRITE_HDR, x->out.buf, count);
+	n = p9_xattr_write(&x->s->fids, f->number, off, x->out.buf, count);
 	if (n < 0)
 		return n;
-	put_u32(x, n);
+	state_put_u32(&x->out, n);
 	return 0;
 }
 
@@ -600,7 +559,7 @@ static int op_write(struct p9_ctx *x)
 		     off, f.flags == (O_WRONLY | O_APPEND), f.uid);
 	if (n < 0)
 		return n;
-	put_u32(x, n);
+	state_put_u32(&x->out, n);
 	return 0;
 }
 
@@ -632,7 +591,7 @@ static int op_lock(struct p9_ctx *x)
 		err = -EINVAL;
 	if (err)
 		return err;
-	put_u8(x, P9_LOCK_SUCCESS);
+	state_put_u8(&x->out, P9_LOCK_SUCCESS);
 	return 0;
 }
 
@@ -652,10 +611,10 @@ static int op_getlock(struct p9_ctx *x)
 		err = -EINVAL;
 	if (err)
 		return err;
-	put_u8(x, P9_LOCK_UNLCK);
-	put_u64(x, start);
-	put_u64(x, len);
-	put_u32(x, process);
+	state_put_u8(&x->out, P9_LOCK_UNLCK);
+	state_put_u64(&x->out, start);
+	state_put_u64(&x->out, len);
+	state_put_u32(&x->out, process);
 	put_string(x, client);
 	return 0;
 }
@@ -679,8 +638,8 @@ static bool list_emit(void *opaque, const struct fs_dirent *d)
 	}
 	l->max -= size;
 	put_qid_raw(x, qid_type(DTTOIF(d->type)), 0, d->ino);
-	put_u64(x, d->next);
-	put_u8(x, d->type);
+	state_put_u64(&x->out, d->next);
+	state_put_u8(&x->out, d->type);
 	put_string(x, d->name);
 	return true;
 }
@@ -698,13 +657,13 @@ static int op_readdir(struct p9_ctx *x)
 		err = args_end(x);
 	if (err)
 		return err;
-	if (x->room < sizeof(count))
+	if (x->out.capacity < sizeof(count))
 		return -EINVAL;
-	l.max = MIN(l.max, x->room - sizeof(count));
-	put_u32(x, 0);
+	l.max = MIN(l.max, x->out.capacity - sizeof(count));
+	state_put_u32(&x->out, 0);
 	err = fs_readdir(x->host, f.file, off, list_emit, &l);
-	count = htole32(x->len - sizeof(count));
-	memcpy(x->out, &count, sizeof(count));
+	count = htole32(x->out.len - sizeof(count));
+	memcpy(x->out.buf, &count, sizeof(count));
 	if (count)
 		return 0;
 	/* That would be the end. */
@@ -727,27 +686,27 @@ static int op_getattr(struct p9_ctx *x)
 		err = fs_getattr(x->host, f.node, &e);
 	if (err)
 		return err;
-	put_u64(x, P9_GETATTR_BASIC |
-		(st->stx_mask & STATX_BTIME ? P9_GETATTR_BTIME : 0));
+	state_put_u64(&x->out, P9_GETATTR_BASIC |
+		      (st->stx_mask & STATX_BTIME ? P9_GETATTR_BTIME : 0));
 	put_qid(x, &e);
-	put_u32(x, st->stx_mode);
-	put_u32(x, st->stx_uid);
-	put_u32(x, st->stx_gid);
-	put_u64(x, st->stx_nlink);
-	put_u64(x, makedev(st->stx_rdev_major, st->stx_rdev_minor));
-	put_u64(x, st->stx_size);
-	put_u64(x, st->stx_blksize);
-	put_u64(x, st->stx_blocks);
-	put_u64(x, st->stx_atime.tv_sec);
-	put_u64(x, st->stx_atime.tv_nsec);
-	put_u64(x, st->stx_mtime.tv_sec);
-	put_u64(x, st->stx_mtime.tv_nsec);
-	put_u64(x, st->stx_ctime.tv_sec);
-	put_u64(x, st->stx_ctime.tv_nsec);
-	put_u64(x, st->stx_btime.tv_sec);
-	put_u64(x, st->stx_btime.tv_nsec);
-	put_u64(x, 0);
-	put_u64(x, 0);
+	state_put_u32(&x->out, st->stx_mode);
+	state_put_u32(&x->out, st->stx_uid);
+	state_put_u32(&x->out, st->stx_gid);
+	state_put_u64(&x->out, st->stx_nlink);
+	state_put_u64(&x->out, makedev(st->stx_rdev_major, st->stx_rdev_minor));
+	state_put_u64(&x->out, st->stx_size);
+	state_put_u64(&x->out, st->stx_blksize);
+	state_put_u64(&x->out, st->stx_blocks);
+	state_put_u64(&x->out, st->stx_atime.tv_sec);
+	state_put_u64(&x->out, st->stx_atime.tv_nsec);
+	state_put_u64(&x->out, st->stx_mtime.tv_sec);
+	state_put_u64(&x->out, st->stx_mtime.tv_nsec);
+	state_put_u64(&x->out, st->stx_ctime.tv_sec);
+	state_put_u64(&x->out, st->stx_ctime.tv_nsec);
+	state_put_u64(&x->out, st->stx_btime.tv_sec);
+	state_put_u64(&x->out, st->stx_btime.tv_nsec);
+	state_put_u64(&x->out, 0);
+	state_put_u64(&x->out, 0);
 	return 0;
 }
 
@@ -809,15 +768,15 @@ static int op_statfs(struct p9_ctx *x)
 	if (err)
 		return err;
 	/* Not the host's: programs ask it whether others may change files. */
-	put_u32(x, V9FS_MAGIC);
-	put_u32(x, st.f_bsize);
-	put_u64(x, st.f_blocks);
-	put_u64(x, st.f_bfree);
-	put_u64(x, st.f_bavail);
-	put_u64(x, st.f_files);
-	put_u64(x, st.f_ffree);
-	put_u64(x, (u32)st.f_fsid.__val[0] | (u64)st.f_fsid.__val[1] << 32);
-	put_u32(x, st.f_namelen);
+	state_put_u32(&x->out, V9FS_MAGIC);
+	state_put_u32(&x->out, st.f_bsize);
+	state_put_u64(&x->out, st.f_blocks);
+	state_put_u64(&x->out, st.f_bfree);
+	state_put_u64(&x->out, st.f_bavail);
+	state_put_u64(&x->out, st.f_files);
+	state_put_u64(&x->out, st.f_ffree);
+	state_put_u64(&x->out, (u32)st.f_fsid.__val[0] | (u64)st.f_fsid.__val[1] << 32);
+	state_put_u32(&x->out, st.f_namelen);
 	return 0;
 }
 
@@ -833,14 +792,14 @@ static int op_xattrwalk(struct p9_ctx *x)
 		err = args_end(x);
 	if (err)
 		return err;
-	n = *name ? fs_getxattr(x->host, f.node, name, x->out, FS_OUT_MAX) :
-	    fs_listxattr(x->host, f.node, (char *)x->out, FS_OUT_MAX);
+	n = *name ? fs_getxattr(x->host, f.node, name, x->out.buf, FS_OUT_MAX) :
+	    fs_listxattr(x->host, f.node, (char *)x->out.buf, FS_OUT_MAX);
 	if (n < 0)
 		return n;
 	to.xattr = p9_xattr_new(n);
 	if (!to.xattr)
 		return -ENOMEM;
-	memcpy(to.xattr->data, x->out, n);
+	memcpy(to.xattr->data, x->out.buf, n);
 	to.uid = f.uid;
 	to.node = f.node;
 	err = fs_again(x->host, f.node);
@@ -852,7 +811,7 @@ static int op_xattrwalk(struct p9_ctx *x)
 	if (err)
 		free(to.xattr);
 	else
-		put_u64(x, n);
+		state_put_u64(&x->out, n);
 	return err;
 }
 
@@ -900,17 +859,17 @@ static int op_readlink(struct p9_ctx *x)
 
 	if (err)
 		return err;
-	if (x->room <= sizeof(u16))
+	if (x->out.capacity <= sizeof(u16))
 		return -EINVAL;
-	room = MIN(x->room - sizeof(u16), (size_t)PATH_MAX);
-	n = fs_readlink(x->host, f.node, (char *)x->out + sizeof(u16), room);
+	room = MIN(x->out.capacity - sizeof(u16), (size_t)PATH_MAX);
+	n = fs_readlink(x->host, f.node, (char *)x->out.buf + sizeof(u16), room);
 	if (n < 0)
 		return n;
 	/* Cut off, perhaps */
 	if ((size_t)n == room)
 		return -ENAMETOOLONG;
-	put_u16(x, n);
-	x->len += n;
+	state_put_u16(&x->out, n);
+	x->out.len += n;
 	return 0;
 }
 
@@ -1134,7 +1093,7 @@ static int request_serve(struct p9_ctx *x, u8 *buf)
 	if (!x->msize && x->type != P9_TVERSION)
 		return -EIO;
 	if (x->msize)
-		x->room = MIN(x->room, x->msize - P9_HDR);
+		x->out.capacity = MIN(x->out.capacity, x->msize - P9_HDR);
 	/* Of a write the data stays where it is. */
 	if (x->type == P9_TWRITE)
 		len = MIN(len, P9_WRITE_HDR - P9_HDR);
@@ -1150,21 +1109,21 @@ static int answer_put(const struct p9_ctx *x, int err)
 {
 	const struct iovec *iov = x->c->iov + x->c->nr_out;
 	u8 h[ERROR_SIZE];
-	struct p9_ctx a = { .out = h, .room = sizeof(h) };
+	struct state_out a = { .buf = h, .capacity = sizeof(h), .fixed = true };
 	u32 size;
 
-	if (!err && x->full)
+	if (!err && x->out.err)
 		err = -EIO;
 	if (err == -ESTALE && x->type != P9_TLOPEN && x->type != P9_TLCREATE)
 		err = -ENOENT;
-	size = err ? ERROR_SIZE : P9_HDR + x->len + x->data;
-	put_u32(&a, size);
-	put_u8(&a, err ? P9_RLERROR : x->type + 1);
-	put_u16(&a, x->tag);
+	size = err ? ERROR_SIZE : P9_HDR + x->out.len + x->data;
+	state_put_u32(&a, size);
+	state_put_u8(&a, err ? P9_RLERROR : x->type + 1);
+	state_put_u16(&a, x->tag);
 	if (err)
-		put_u32(&a, -err);
+		state_put_u32(&a, -err);
 	else
-		iov_write(iov, x->c->nr_in, P9_HDR, x->out, x->len);
+		iov_write(iov, x->c->nr_in, P9_HDR, x->out.buf, x->out.len);
 	iov_write(iov, x->c->nr_in, 0, h, a.len);
 	return size;
 }
@@ -1197,12 +1156,13 @@ static int serve(struct fs_server *base, struct fs_buffers *b,
 {
 	struct p9_server *s = server_of(base);
 	struct p9_ctx x = {
-		.s = s, .host = s->host, .c = c, .iov = b->iov, .out = b->out,
+		.s = s, .host = s->host, .c = c, .iov = b->iov,
+		.out = { .buf = b->out, .fixed = true },
 	};
 
 	if (!header_read(c, &x.size, &x.type, &x.tag) || c->in_len < ERROR_SIZE)
 		return -EPROTO;
-	x.room = MIN(c->in_len - P9_HDR, FS_OUT_MAX);
+	x.out.capacity = MIN(c->in_len - P9_HDR, FS_OUT_MAX);
 	return answer_put(&x, request_serve(&x, b->in));
 }
 

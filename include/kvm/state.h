@@ -9,12 +9,16 @@
 
 #include "kvm/types.h"
 
-/** struct state_out - a growing buffer; zero-initialise, state_out_free() */
+/**
+ * struct state_out - a growing buffer; zero-initialise, state_out_free()
+ * @fixed: or a caller's own, of @capacity bytes: what does not fit in sets @err to -ENOSPC
+ */
 struct state_out {
 	u8 *buf;
 	size_t len;
 	size_t capacity;
 	int err;
+	bool fixed;
 };
 
 /**

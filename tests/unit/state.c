@@ -43,6 +43,21 @@ TEST(state_grows_and_reads_back)
 	state_out_free(&out);
 }
 
+TEST(state_keeps_to_a_fixed_buffer)
+{
+	u8 bytes[6] = { 0, 0, 0, 0, 0, 0xaa };
+	struct state_out out = { .buf = bytes, .capacity = 5, .fixed = true };
+
+	state_put_u32(&out, 0x04030201);
+	EXPECT(!out.err && out.len == 4);
+	state_put_u16(&out, 0xffff);
+	EXPECT(out.err == -ENOSPC && out.len == 4 && !bytes[4]);
+	/* there is room for one more, but the error stays */
+	state_put_u8(&out, 5);
+	EXPECT(out.err == -ENOSPC && out.len == 4 && out.buf == bytes);
+	EXPECT(!memcmp(bytes, "\1\2\3\4\0\xaa", sizeof(bytes)));
+}
+
 TEST(state_past_the_end_is_zero_and_sticks)
 {
 	static const u8 bytes[] = { 1, 2, 3, 4, 5 };
@@ -67,5 +82,6 @@ TEST(state_version_has_to_match)
 
 TEST_MAIN(T(state_is_little_endian_and_fixed_width),
 	  T(state_grows_and_reads_back),
+	  T(state_keeps_to_a_fixed_buffer),
 	  T(state_past_the_end_is_zero_and_sticks),
 	  T(state_version_has_to_match))
