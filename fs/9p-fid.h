@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The fids of a 9P session: what 9p.c and 9p-fid.c of fs/ have of each other. */
+/* The fids of a 9P session. For fs/9p*.c only. */
 #ifndef FS__9P_FID_H
 #define FS__9P_FID_H
 

@@ -53,6 +53,7 @@ enum p9_type {
 	P9_TWRITE = 118,
 	P9_TCLUNK = 120,
 	P9_TREMOVE = 122,
+	P9_TYPES
 };
 
 #define P9_QT_DIR 0x80
