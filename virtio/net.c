@@ -3,8 +3,8 @@
  * Theory of operation
  *
  * The network device of virtio 1.2 s5.1 over a struct net_backend: creation,
- * features, configuration, and when its threads run. net-path.c moves frames,
- * net-ctrl.c answers commands.
+ * features, configuration, and when its threads run. net-path.c has those,
+ * net-tx.c and net-rx.c move frames, net-ctrl.c answers commands.
  *
  * Queues are in pairs, receive and transmit, with a thread for each that the
  * driver can use; the control queue is behind the last pair, or behind the

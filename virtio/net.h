@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The network device in three files: net.c is the device, net-path.c moves
- * frames, net-ctrl.c answers control commands.
+ * The network device: net.c is the device, net-path.c has its threads, net-tx.c and
+ * net-rx.c move frames in them, net-ctrl.c answers control commands.
  */
 #ifndef VIRTIO__NET_H
 #define VIRTIO__NET_H
@@ -12,6 +12,8 @@
 #include "kvm/vhost.h"
 #include "kvm/virtio.h"
 
+/* Bytes of a frame at least: addresses and type */
+#define NET_MIN_FRAME 14
 #define NET_RX_BUFS 256
 #define NET_TX_BATCH 64
 #define NET_MAX_MACS 64
@@ -153,6 +155,18 @@ void net_update_link(struct net *n);
 
 /** net_ctrl_run() - answer commands. Return: true when there may be more */
 bool net_ctrl_run(struct net *n, struct virtqueue *vq, struct vq_chain *c);
+
+/** net_count_dropped() - a frame was. @why: said of the first, NULL to say nothing */
+void net_count_dropped(struct net *n, const char *why);
+
+/* A pair's thread: */
+
+/** net_tx_run() - send a batch. Return: true when there may be more */
+bool net_tx_run(struct net_pair *p);
+/** net_rx_run() - receive some frames. Return: true when there may be more */
+bool net_rx_run(struct net_pair *p);
+/** net_rx_release() - nothing is held any more: what was not used was not popped */
+void net_rx_release(struct net_pair *p);
 
 int net_pair_create(struct net_pair **out, struct net *n, unsigned int index);
 void net_pair_destroy(struct net_pair *p);
