@@ -149,16 +149,17 @@ static int op_lopen(struct p9_ctx *x)
 static int op_lcreate(struct p9_ctx *x)
 {
 	char name[FS_NAME_MAX + 1];
-	struct fs_caller who;
 	struct p9_fid f, to;
 	struct fs_entry e;
-	u32 flags, mode;
 	int err = p9_get_file_fid(x, &f);
+	struct fs_new n = { .dir = f.node, .name = name };
+	u32 flags;
 
 	p9_get_string(x, name, sizeof(name));
 	flags = open_flags(state_get_u32(&x->in));
-	mode = state_get_u32(&x->in);
-	who = caller(&f, state_get_u32(&x->in));
+	n.flags = flags & ~O_APPEND;
+	n.mode = state_get_u32(&x->in);
+	n.who = caller(&f, state_get_u32(&x->in));
 	if (!err)
 		err = p9_args_end(x);
 	if (!err && f.file)
@@ -166,8 +167,7 @@ static int op_lcreate(struct p9_ctx *x)
 	if (err)
 		return err;
 	to = f;
-	err = fs_create(x->host, f.node, name, flags & ~O_APPEND, mode, &who,
-			&e, &to.file);
+	err = fs_create(x->host, &n, &e, &to.file);
 	/* As FUSE_CREATE; a directory that is gone is found nowhere. */
 	if (err == -EEXIST && !(flags & O_EXCL))
 		err = -ESTALE;
@@ -247,6 +247,7 @@ static int op_write(struct p9_ctx *x)
 	u64 off = state_get_u64(&x->in);
 	size_t count = state_get_u32(&x->in);
 	ssize_t n;
+	u32 how;
 
 	if (!err)
 		err = p9_args_end(x);
@@ -258,9 +259,11 @@ static int op_write(struct p9_ctx *x)
 		return write_xattr(x, &f, off, count);
 	if (!f.file)
 		return -EBADF;
+	how = (f.flags == (O_WRONLY | O_APPEND) ? FS_APPEND : 0) |
+	      (f.uid ? FS_KILL_PRIV : 0);
 	n = fs_write(x->host, f.file, x->iov,
 		     iov_slice(c->iov, c->nr_out, P9_WRITE_HDR, count, x->iov),
-		     off, f.flags == (O_WRONLY | O_APPEND), f.uid);
+		     off, how);
 	if (n < 0)
 		return n;
 	state_put_u32(&x->out, n);
@@ -580,48 +583,47 @@ static int op_readlink(struct p9_ctx *x)
 static int op_symlink(struct p9_ctx *x)
 {
 	char name[FS_NAME_MAX + 1], target[PATH_MAX];
-	struct fs_caller who;
 	struct fs_entry e;
 	struct p9_fid f;
 	int err = p9_get_file_fid(x, &f);
+	struct fs_new n = { .dir = f.node, .name = name };
 
 	p9_get_string(x, name, sizeof(name));
 	p9_get_string(x, target, sizeof(target));
-	who = caller(&f, state_get_u32(&x->in));
+	n.who = caller(&f, state_get_u32(&x->in));
 	if (!err)
 		err = p9_args_end(x);
 	if (err)
 		return err;
-	return answer_made(x, fs_symlink(x->host, f.node, name, target, &who,
-					 &e), &e);
+	return answer_made(x, fs_symlink(x->host, &n, target, &e), &e);
 }
 
 static int op_mknod(struct p9_ctx *x)
 {
 	char name[FS_NAME_MAX + 1];
-	u32 mode, maj = 0, min = 0;
-	struct fs_caller who;
 	struct fs_entry e;
 	struct p9_fid f;
 	int err = p9_get_file_fid(x, &f);
+	struct fs_new n = { .dir = f.node, .name = name };
+	u32 maj, min;
 
 	p9_get_string(x, name, sizeof(name));
-	mode = state_get_u32(&x->in);
+	n.mode = state_get_u32(&x->in);
 	if (x->type == P9_TMKNOD) {
 		maj = state_get_u32(&x->in);
 		min = state_get_u32(&x->in);
-		if (S_ISDIR(mode) || S_ISLNK(mode))
+		n.rdev = makedev(maj, min);
+		if (S_ISDIR(n.mode) || S_ISLNK(n.mode))
 			x->err = -EINVAL;
 	} else {
-		mode = (mode & 07777) | S_IFDIR;
+		n.mode = (n.mode & 07777) | S_IFDIR;
 	}
-	who = caller(&f, state_get_u32(&x->in));
+	n.who = caller(&f, state_get_u32(&x->in));
 	if (!err)
 		err = p9_args_end(x);
 	if (err)
 		return err;
-	return answer_made(x, fs_mknod(x->host, f.node, name, mode,
-				       makedev(maj, min), &who, &e), &e);
+	return answer_made(x, fs_mknod(x->host, &n, &e), &e);
 }
 
 static int op_link(struct p9_ctx *x)

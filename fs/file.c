@@ -243,17 +243,17 @@ static int enter_open(struct fs_host *h, struct fs_inode *dir,
 }
 
 static int finish_create(struct fs_host *h, struct fs_inode *dir,
-			 const char *name, int fd, u32 flags,
-			 struct fs_entry *e, u64 *file)
+			 const struct fs_new *n, int fd, struct fs_entry *e,
+			 u64 *file)
 {
 	struct fs_inode *in;
-	int err = enter_open(h, dir, name, fd, e, &in);
+	int err = enter_open(h, dir, n->name, fd, e, &in);
 
 	if (err) {
 		close(fd);
 		return err;
 	}
-	err = file_add(h, in, fd, flags & O_ACCMODE, file);
+	err = file_add(h, in, fd, n->flags & O_ACCMODE, file);
 	fs_done(h, in);
 	if (err)
 		fs_forget(h, e->node, 1);
@@ -271,56 +271,55 @@ static int files_room(struct fs_host *h)
 }
 
 /* What cannot be open is not made, or is not there any more: it can be made later. */
-int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
-	      u32 mode, const struct fs_caller *who, struct fs_entry *e,
+int fs_create(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
 	      u64 *file)
 {
 	struct fs_inode *d;
 	int fd, err;
+	u32 mode;
 
-	if ((flags & O_ACCMODE) == O_ACCMODE)
+	if ((n->flags & O_ACCMODE) == O_ACCMODE)
 		return -EINVAL;
-	fd = fs_begin_dir(h, dir, name, &d);
+	fd = fs_begin_dir(h, n->dir, n->name, &d);
 	if (fd < 0)
 		return fd;
-	mode = fs_caller_mode(fs_path_fd(h, d), mode & 07777, who->umask);
+	mode = fs_caller_mode(fs_path_fd(h, d), n->mode & 07777, n->who.umask);
 	err = files_room(h);
 	if (!err)
-		err = fs_caller_enter(h, who);
+		err = fs_caller_enter(h, &n->who);
 	if (!err) {
-		fd = fs_step(fs_path_fd(h, d), name, (flags & OPEN_FLAGS) | O_CREAT |
-			     O_EXCL, mode);
-		fs_caller_leave(h, who);
-		err = fd < 0 ? fd : finish_create(h, d, name, fd, flags, e,
-						  file);
+		fd = fs_step(fs_path_fd(h, d), n->name,
+			     (n->flags & OPEN_FLAGS) | O_CREAT | O_EXCL, mode);
+		fs_caller_leave(h, &n->who);
+		err = fd < 0 ? fd : finish_create(h, d, n, fd, e, file);
 		if (err && fd >= 0)
-			unlinkat(fs_path_fd(h, d), name, 0);
+			unlinkat(fs_path_fd(h, d), n->name, 0);
 	}
 	fs_done(h, d);
 	return err;
 }
 
-int fs_tmpfile(struct fs_host *h, u64 dir, u32 flags, u32 mode,
-	       const struct fs_caller *who, struct fs_entry *e, u64 *file)
+int fs_tmpfile(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
+	       u64 *file)
 {
 	struct fs_inode *d;
 	int fd, err;
+	u32 mode;
 
-	if ((flags & O_ACCMODE) == O_ACCMODE ||
-	    (flags & O_ACCMODE) == O_RDONLY)
+	if ((n->flags & O_ACCMODE) == O_ACCMODE ||
+	    (n->flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;
 	/* Any name will do: none is made. */
-	fd = fs_begin_dir(h, dir, "tmpfile", &d);
+	fd = fs_begin_dir(h, n->dir, "tmpfile", &d);
 	if (fd < 0)
 		return fd;
-	mode = fs_caller_mode(fs_path_fd(h, d), mode & 07777, who->umask);
-	err = fs_caller_enter(h, who);
+	mode = fs_caller_mode(fs_path_fd(h, d), n->mode & 07777, n->who.umask);
+	err = fs_caller_enter(h, &n->who);
 	if (!err) {
-		fd = fs_step(fs_path_fd(h, d), ".", (flags & (O_ACCMODE | O_EXCL)) |
-			     O_TMPFILE, mode);
-		fs_caller_leave(h, who);
-		err = fd < 0 ? fd : finish_create(h, NULL, NULL, fd, flags, e,
-						  file);
+		fd = fs_step(fs_path_fd(h, d), ".",
+			     (n->flags & (O_ACCMODE | O_EXCL)) | O_TMPFILE, mode);
+		fs_caller_leave(h, &n->who);
+		err = fd < 0 ? fd : finish_create(h, NULL, n, fd, e, file);
 	}
 	fs_done(h, d);
 	return err;
@@ -410,7 +409,7 @@ static int file_changes(struct fs_host *h, const struct fs_file *f, bool kill_pr
 }
 
 ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
-		 u64 off, bool append, bool kill_priv)
+		 u64 off, u32 how)
 {
 	struct fs_file *f;
 	int fd = file_begin(h, file, &f);
@@ -418,9 +417,9 @@ ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 
 	if (fd < 0)
 		return fd;
-	n = off > INT64_MAX ? -EINVAL : file_changes(h, f, kill_priv);
+	n = off > INT64_MAX ? -EINVAL : file_changes(h, f, how & FS_KILL_PRIV);
 	if (!n)
-		n = write_all(fd, iov, nr, off, append ? RWF_APPEND : 0);
+		n = write_all(fd, iov, nr, off, how & FS_APPEND ? RWF_APPEND : 0);
 	file_done(h, f);
 	return n;
 }
@@ -486,25 +485,25 @@ s64 fs_lseek(struct fs_host *h, u64 file, u64 off, u32 whence)
 	return ret;
 }
 
-ssize_t fs_copy_range(struct fs_host *h, u64 in, u64 off_in, u64 out,
-		      u64 off_out, u64 len, bool kill_priv)
+ssize_t fs_copy_range(struct fs_host *h, const struct fs_at *from,
+		      const struct fs_at *to, u64 len, bool kill_priv)
 {
-	loff_t from = off_in, to = off_out;
+	loff_t off = from->off, off2 = to->off;
 	struct fs_file *f, *g;
-	int fd = file_begin(h, in, &f), fd2;
+	int fd = file_begin(h, from->file, &f), fd2;
 	ssize_t n = -EINVAL;
 
 	if (fd < 0)
 		return fd;
-	fd2 = file_begin(h, out, &g);
+	fd2 = file_begin(h, to->file, &g);
 	if (fd2 < 0) {
 		file_done(h, f);
 		return fd2;
 	}
-	if (from >= 0 && to >= 0)
+	if (off >= 0 && off2 >= 0)
 		n = file_changes(h, g, kill_priv);
 	if (!n) {
-		n = copy_file_range(fd, &from, fd2, &to, MIN(len, COPY_MAX), 0);
+		n = copy_file_range(fd, &off, fd2, &off2, MIN(len, COPY_MAX), 0);
 		if (n < 0)
 			n = -errno;
 	}

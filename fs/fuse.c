@@ -340,40 +340,44 @@ static int op_symlink(struct fuse_ctx *x)
 	size_t next;
 	const char *name = arg_string(x, 0, &next);
 	const char *target = name ? arg_string(x, next, NULL) : NULL;
-	struct fs_caller who = caller(x, 0);
+	const struct fs_new n = {
+		.dir = x->hdr.nodeid, .name = name, .who = caller(x, 0),
+	};
 	struct fs_entry e;
 
 	if (!target)
 		return -EINVAL;
-	return answer_entry(x, fs_symlink(x->host, x->hdr.nodeid, name, target,
-					  &who, &e), &e);
+	return answer_entry(x, fs_symlink(x->host, &n, target, &e), &e);
 }
 
 static int op_mknod(struct fuse_ctx *x)
 {
 	const struct fuse_mknod_in *in = (const struct fuse_mknod_in *)x->in;
-	const char *name = arg_string(x, sizeof(*in), NULL);
-	struct fs_caller who = caller(x, in->umask);
+	const struct fs_new n = {
+		.dir = x->hdr.nodeid, .name = arg_string(x, sizeof(*in), NULL),
+		.mode = in->mode, .rdev = rdev_decode(in->rdev),
+		.who = caller(x, in->umask),
+	};
 	struct fs_entry e;
 
-	if (!name || S_ISDIR(in->mode) || S_ISLNK(in->mode))
+	if (!n.name || S_ISDIR(in->mode) || S_ISLNK(in->mode))
 		return -EINVAL;
-	return answer_entry(x, fs_mknod(x->host, x->hdr.nodeid, name, in->mode,
-					rdev_decode(in->rdev), &who, &e), &e);
+	return answer_entry(x, fs_mknod(x->host, &n, &e), &e);
 }
 
 static int op_mkdir(struct fuse_ctx *x)
 {
 	const struct fuse_mkdir_in *in = (const struct fuse_mkdir_in *)x->in;
-	const char *name = arg_string(x, sizeof(*in), NULL);
-	struct fs_caller who = caller(x, in->umask);
+	const struct fs_new n = {
+		.dir = x->hdr.nodeid, .name = arg_string(x, sizeof(*in), NULL),
+		.mode = (in->mode & 07777) | S_IFDIR,
+		.who = caller(x, in->umask),
+	};
 	struct fs_entry e;
 
-	if (!name)
+	if (!n.name)
 		return -EINVAL;
-	return answer_entry(x, fs_mknod(x->host, x->hdr.nodeid, name,
-					(in->mode & 07777) | S_IFDIR, 0, &who,
-					&e), &e);
+	return answer_entry(x, fs_mknod(x->host, &n, &e), &e);
 }
 
 static int op_unlink(struct fuse_ctx *x)
@@ -478,21 +482,22 @@ static int op_open(struct fuse_ctx *x)
 static int op_create(struct fuse_ctx *x)
 {
 	const struct fuse_create_in *in = (const struct fuse_create_in *)x->in;
-	const char *name = arg_string(x, sizeof(*in), NULL);
 	struct fuse_entry_out *entry = (struct fuse_entry_out *)x->out;
-	struct fs_caller who = caller(x, in->umask);
+	const struct fs_new n = {
+		.dir = x->hdr.nodeid, .name = arg_string(x, sizeof(*in), NULL),
+		.flags = in->flags, .mode = in->mode,
+		.who = caller(x, in->umask),
+	};
 	struct fs_entry e;
 	u64 fh;
 	int err;
 
-	if (!name)
+	if (!n.name)
 		return -EINVAL;
 	if (x->hdr.opcode == FUSE_TMPFILE)
-		err = fs_tmpfile(x->host, x->hdr.nodeid, in->flags, in->mode,
-				 &who, &e, &fh);
+		err = fs_tmpfile(x->host, &n, &e, &fh);
 	else
-		err = fs_create(x->host, x->hdr.nodeid, name, in->flags,
-				in->mode, &who, &e, &fh);
+		err = fs_create(x->host, &n, &e, &fh);
 	/*
 	 * Somebody was faster. The guest has checked nothing, as for what it makes;
 	 * so it looks again, finds it, and opens it like any other.
@@ -538,9 +543,11 @@ static ssize_t write_from(struct fuse_ctx *x, u32 done)
 	int nr = iov_slice(x->c->iov, x->c->nr_out,
 			   sizeof(x->hdr) + sizeof(*in) + done, in->size - done,
 			   x->iov);
+	u32 how = append ? FS_APPEND : 0;
 
-	return fs_write(x->host, in->fh, x->iov, nr, in->offset + done, append,
-			in->write_flags & FUSE_WRITE_KILL_SUIDGID);
+	if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
+		how |= FS_KILL_PRIV;
+	return fs_write(x->host, in->fh, x->iov, nr, in->offset + done, how);
 }
 
 static int op_write(struct fuse_ctx *x)
@@ -689,13 +696,14 @@ static int op_copy_file_range(struct fuse_ctx *x)
 {
 	const struct fuse_copy_file_range_in *in =
 		(const struct fuse_copy_file_range_in *)x->in;
+	const struct fs_at from = { in->fh_in, in->off_in };
+	const struct fs_at to = { in->fh_out, in->off_out };
 	struct fuse_write_out *o = (struct fuse_write_out *)x->out;
 	ssize_t n;
 
 	if (in->flags)
 		return -EINVAL;
-	n = fs_copy_range(x->host, in->fh_in, in->off_in, in->fh_out,
-			  in->off_out, in->len, x->hdr.uid);
+	n = fs_copy_range(x->host, &from, &to, in->len, x->hdr.uid);
 	if (n < 0)
 		return n;
 	*o = (struct fuse_write_out){ .size = n };

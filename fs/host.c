@@ -335,53 +335,52 @@ int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size)
 	return n;
 }
 
-int fs_symlink(struct fs_host *h, u64 dir, const char *name,
-	       const char *target, const struct fs_caller *who,
+int fs_symlink(struct fs_host *h, const struct fs_new *n, const char *target,
 	       struct fs_entry *e)
 {
 	struct fs_inode *d;
-	int fd = fs_begin_dir(h, dir, name, &d), err;
+	int fd = fs_begin_dir(h, n->dir, n->name, &d), err;
 
 	if (fd < 0)
 		return fd;
-	err = fs_caller_enter(h, who);
+	err = fs_caller_enter(h, &n->who);
 	if (!err) {
-		err = symlinkat(target, fd, name) < 0 ? -errno : 0;
-		fs_caller_leave(h, who);
+		err = symlinkat(target, fd, n->name) < 0 ? -errno : 0;
+		fs_caller_leave(h, &n->who);
 	}
 	if (!err)
-		err = fs_entered(h, d, name, e);
+		err = fs_entered(h, d, n->name, e);
 	fs_done(h, d);
 	return err;
 }
 
-static int make_node(int fd, const char *name, u32 mode, dev_t rdev)
+static int make_node(int fd, const struct fs_new *n, u32 mode)
 {
 	int ret;
 
 	if (S_ISDIR(mode))
-		ret = mkdirat(fd, name, mode & 07777);
+		ret = mkdirat(fd, n->name, mode & 07777);
 	else
-		ret = mknodat(fd, name, mode, rdev);
+		ret = mknodat(fd, n->name, mode, n->rdev);
 	return ret < 0 ? -errno : 0;
 }
 
-int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
-	     dev_t rdev, const struct fs_caller *who, struct fs_entry *e)
+int fs_mknod(struct fs_host *h, const struct fs_new *n, struct fs_entry *e)
 {
 	struct fs_inode *d;
-	int fd = fs_begin_dir(h, dir, name, &d), err;
+	int fd = fs_begin_dir(h, n->dir, n->name, &d), err;
+	u32 mode;
 
 	if (fd < 0)
 		return fd;
-	mode = fs_caller_mode(fd, mode, who->umask);
-	err = fs_caller_enter(h, who);
+	mode = fs_caller_mode(fd, n->mode, n->who.umask);
+	err = fs_caller_enter(h, &n->who);
 	if (!err) {
-		err = make_node(fd, name, mode, rdev);
-		fs_caller_leave(h, who);
+		err = make_node(fd, n, mode);
+		fs_caller_leave(h, &n->who);
 	}
 	if (!err)
-		err = fs_entered(h, d, name, e);
+		err = fs_entered(h, d, n->name, e);
 	fs_done(h, d);
 	return err;
 }

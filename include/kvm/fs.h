@@ -17,6 +17,8 @@
 #define FS_NAME_MAX 255
 /* Of struct fs_setattr, beyond STATX_MODE, _UID, _GID, _SIZE, _ATIME, _MTIME */
 #define FS_KILL_PRIV 0x40000000U
+/* Of fs_write(), beyond FS_KILL_PRIV */
+#define FS_APPEND 0x20000000U
 
 struct fs_host;
 
@@ -49,6 +51,21 @@ struct fs_caller {
 	u32 uid;
 	u32 gid;
 	u32 umask;
+};
+
+/**
+ * struct fs_new - what is to be made
+ * @dir: in which directory
+ * @name: one component; none for fs_tmpfile()
+ * @flags: of open(2), where it is opened as well; those about creation are ignored
+ */
+struct fs_new {
+	u64 dir;
+	const char *name;
+	u32 flags;
+	u32 mode;
+	dev_t rdev;
+	struct fs_caller who;
 };
 
 /**
@@ -131,12 +148,10 @@ int fs_setattr(struct fs_host *h, u64 node, u64 file,
 	       const struct fs_setattr *s, struct fs_entry *e);
 /** fs_readlink() - Return: bytes put into @buf, which gets no NUL */
 int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size);
-int fs_symlink(struct fs_host *h, u64 dir, const char *name,
-	       const char *target, const struct fs_caller *who,
+int fs_symlink(struct fs_host *h, const struct fs_new *n, const char *target,
 	       struct fs_entry *e);
-/** fs_mknod() - anything but a link, by the type in @mode; also directories */
-int fs_mknod(struct fs_host *h, u64 dir, const char *name, u32 mode,
-	     dev_t rdev, const struct fs_caller *who, struct fs_entry *e);
+/** fs_mknod() - anything but a link, by the type in @n->mode; also directories */
+int fs_mknod(struct fs_host *h, const struct fs_new *n, struct fs_entry *e);
 /** fs_unlink() - @flags: 0 or AT_REMOVEDIR */
 int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags);
 /** fs_rename() - @flags: as for renameat2() */
@@ -167,32 +182,37 @@ int fs_removexattr(struct fs_host *h, u64 node, const char *name);
  */
 int fs_open_file(struct fs_host *h, u64 node, u32 flags, u64 *file,
 		 bool *settled);
-/** fs_create() - make @name, which must not be there, and open it */
-int fs_create(struct fs_host *h, u64 dir, const char *name, u32 flags,
-	      u32 mode, const struct fs_caller *who, struct fs_entry *e,
+/** fs_create() - make a file, which must not be there, and open it */
+int fs_create(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
 	      u64 *file);
-/** fs_tmpfile() - a file in @dir without a name, open */
-int fs_tmpfile(struct fs_host *h, u64 dir, u32 flags, u32 mode,
-	       const struct fs_caller *who, struct fs_entry *e, u64 *file);
+/** fs_tmpfile() - a file in @n->dir without a name, open */
+int fs_tmpfile(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
+	       u64 *file);
 int fs_release(struct fs_host *h, u64 file);
 /** fs_read() - Return: bytes, fewer only at the end; @iov may be changed */
 ssize_t fs_read(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 		u64 off);
 /**
  * fs_write() - Return: bytes; @iov may be changed
- * @append: at the end, wherever that is by now
- * @kill_priv: set-user-ID and set-group-ID are taken off first
+ * @how: FS_APPEND, at the end, wherever that is by now; FS_KILL_PRIV, set-user-ID and
+ *	set-group-ID are taken off first
  */
 ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
-		 u64 off, bool append, bool kill_priv);
+		 u64 off, u32 how);
 int fs_fsync(struct fs_host *h, u64 file, bool data_only);
 int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len,
 		 bool kill_priv);
 /** fs_lseek() - SEEK_DATA or SEEK_HOLE. Return: the offset */
 s64 fs_lseek(struct fs_host *h, u64 file, u64 off, u32 whence);
+/** struct fs_at - a place in an open file */
+struct fs_at {
+	u64 file;
+	u64 off;
+};
+
 /** fs_copy_range() - Return: bytes, perhaps fewer than @len */
-ssize_t fs_copy_range(struct fs_host *h, u64 in, u64 off_in, u64 out,
-		      u64 off_out, u64 len, bool kill_priv);
+ssize_t fs_copy_range(struct fs_host *h, const struct fs_at *from,
+		      const struct fs_at *to, u64 len, bool kill_priv);
 
 /**
  * typedef fs_emit_fn - one entry of a directory

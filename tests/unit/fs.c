@@ -16,7 +16,10 @@
 #include "fds.h"
 #include "test.h"
 
-static const struct fs_caller me;
+#define NEW(d, n, ...) (&(struct fs_new){ .dir = (d), .name = (n), __VA_ARGS__ })
+#define OPENED(d, n, f, m) NEW(d, n, .flags = (f), .mode = (m))
+#define NODE(d, n, m) NEW(d, n, .mode = (m))
+#define AT(f, o) (&(struct fs_at){ .file = (f), .off = (o) })
 
 /** struct rig - a share, and what is beside it; tests are in the share */
 struct rig {
@@ -97,12 +100,9 @@ TEST(fs_name_is_one_component)
 	setup(&r);
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		EXPECT(fs_lookup(r.h, FS_ROOT, bad[i], &e) == -EINVAL);
-		EXPECT(fs_create(r.h, FS_ROOT, bad[i], O_RDWR, 0644, &me, &e,
-				 &file) == -EINVAL);
-		EXPECT(fs_mknod(r.h, FS_ROOT, bad[i], S_IFDIR, 0, &me, &e) ==
-		       -EINVAL);
-		EXPECT(fs_symlink(r.h, FS_ROOT, bad[i], "x", &me, &e) ==
-		       -EINVAL);
+		EXPECT(fs_create(r.h, OPENED(FS_ROOT, bad[i], O_RDWR, 0644), &e, &file) == -EINVAL);
+		EXPECT(fs_mknod(r.h, NODE(FS_ROOT, bad[i], S_IFDIR), &e) == -EINVAL);
+		EXPECT(fs_symlink(r.h, NEW(FS_ROOT, bad[i]), "x", &e) == -EINVAL);
 		EXPECT(fs_unlink(r.h, FS_ROOT, bad[i], 0) == -EINVAL);
 		EXPECT(fs_rename(r.h, FS_ROOT, bad[i], FS_ROOT, "x", 0) ==
 		       -EINVAL);
@@ -131,13 +131,11 @@ TEST(fs_links_are_not_followed)
 	node = find(&r, FS_ROOT, "out");
 	EXPECT(node && fs_readlink(r.h, node, buf, sizeof(buf)) == 9);
 	EXPECT(fs_open_file(r.h, node, O_RDONLY, &file, NULL) == -ELOOP);
-	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR, 0644, &me, &e, &file) ==
-	       -EEXIST);
-	EXPECT(fs_create(r.h, FS_ROOT, "out", O_RDWR | O_EXCL, 0644, &me, &e,
-			 &file) == -EEXIST);
+	EXPECT(fs_create(r.h, OPENED(FS_ROOT, "out", O_RDWR, 0644), &e, &file) == -EEXIST);
+	EXPECT(fs_create(r.h, OPENED(FS_ROOT, "out", O_RDWR | O_EXCL, 0644), &e, &file) == -EEXIST);
 	dir = find(&r, FS_ROOT, "root");
 	EXPECT(fs_lookup(r.h, dir, "etc", &e) == -ENOTDIR);
-	EXPECT(fs_mknod(r.h, dir, "x", S_IFDIR, 0, &me, &e) == -ENOTDIR);
+	EXPECT(fs_mknod(r.h, NODE(dir, "x", S_IFDIR), &e) == -ENOTDIR);
 	EXPECT(fs_open_file(r.h, dir, O_RDONLY, &file, NULL) == -ELOOP);
 	dir = find(&r, FS_ROOT, "magic");
 	EXPECT(fs_lookup(r.h, dir, "etc", &e) == -ENOTDIR);
@@ -198,8 +196,8 @@ TEST(fs_races_do_not_lead_outside)
 			inside++;
 			EXPECT(!fs_release(r.h, file));
 		}
-		EXPECT(fs_create(r.h, FS_ROOT, "link", O_RDWR | O_TRUNC, 0644,
-				 &me, &e, &file) == -EEXIST);
+		EXPECT(fs_create(r.h, OPENED(FS_ROOT, "link", O_RDWR | O_TRUNC, 0644), &e, &file) ==
+		       -EEXIST);
 		fs_forget(r.h, node, 1);
 	}
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
@@ -229,12 +227,11 @@ TEST(fs_readonly_changes_nothing)
 	EXPECT(fs_open_file(r.h, node, O_RDWR, &file, NULL) == -EROFS);
 	EXPECT(fs_open_file(r.h, node, O_WRONLY, &file, NULL) == -EROFS);
 	EXPECT(fs_open_file(r.h, node, O_TRUNC, &file, NULL) == -EROFS);
-	EXPECT(fs_create(r.h, FS_ROOT, "f", O_RDONLY, 0, &me, &e, &file) ==
-	       -EROFS);
-	EXPECT(fs_tmpfile(r.h, FS_ROOT, O_RDWR, 0, &me, &e, &file) == -EROFS);
+	EXPECT(fs_create(r.h, NEW(FS_ROOT, "f", .flags = O_RDONLY), &e, &file) == -EROFS);
+	EXPECT(fs_tmpfile(r.h, NEW(FS_ROOT, NULL, .flags = O_RDWR), &e, &file) == -EROFS);
 	EXPECT(fs_setattr(r.h, node, 0, &set, &e) == -EROFS);
-	EXPECT(fs_symlink(r.h, FS_ROOT, "s", "x", &me, &e) == -EROFS);
-	EXPECT(fs_mknod(r.h, FS_ROOT, "n", S_IFIFO, 0, &me, &e) == -EROFS);
+	EXPECT(fs_symlink(r.h, NEW(FS_ROOT, "s"), "x", &e) == -EROFS);
+	EXPECT(fs_mknod(r.h, NODE(FS_ROOT, "n", S_IFIFO), &e) == -EROFS);
 	EXPECT(fs_unlink(r.h, FS_ROOT, "f", 0) == -EROFS);
 	EXPECT(fs_unlink(r.h, FS_ROOT, "d", AT_REMOVEDIR) == -EROFS);
 	EXPECT(fs_rename(r.h, FS_ROOT, "f", FS_ROOT, "g", 0) == -EROFS);
@@ -244,13 +241,13 @@ TEST(fs_readonly_changes_nothing)
 	EXPECT(fs_access(r.h, node, W_OK) == -EROFS);
 	EXPECT(!fs_access(r.h, node, R_OK));
 	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &file, NULL));
-	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == -EBADF);
-	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == -EBADF);
-	EXPECT(fs_write(r.h, file, &v, 1, 0, false, true) == -EBADF);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, 0) == -EBADF);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, FS_APPEND) == -EBADF);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, FS_KILL_PRIV) == -EBADF);
 	EXPECT(fs_fallocate(r.h, file, 0, 0, 99, false) == -EBADF);
 	EXPECT(fs_setattr(r.h, node, file, &(struct fs_setattr){
 		.mask = STATX_SIZE }, &e) == -EROFS);
-	EXPECT(fs_copy_range(r.h, file, 0, file, 2, 1, false) < 0);
+	EXPECT(fs_copy_range(r.h, AT(file, 0), AT(file, 2), 1, false) < 0);
 	EXPECT(!fs_release(r.h, file));
 	EXPECT(!fs_getattr(r.h, node, &e) && e.st.stx_mode == (S_IFREG | 04755));
 	teardown(&r);
@@ -276,10 +273,10 @@ TEST(fs_numbers_are_checked)
 		EXPECT(fs_open_file(r.h, bad[i], 0, &file, NULL) == -ESTALE);
 		EXPECT(fs_link(r.h, bad[i], FS_ROOT, "x", &e) == -ESTALE);
 		EXPECT(fs_read(r.h, bad[i], &v, 1, 0) == -EBADF);
-		EXPECT(fs_write(r.h, bad[i], &v, 1, 0, 0, 0) == -EBADF);
+		EXPECT(fs_write(r.h, bad[i], &v, 1, 0, 0) == -EBADF);
 		EXPECT(fs_release(r.h, bad[i]) == -EBADF);
 		EXPECT(fs_fsync(r.h, bad[i], false) == -EBADF);
-		EXPECT(fs_copy_range(r.h, bad[i], 0, bad[i], 0, 1, false) == -EBADF);
+		EXPECT(fs_copy_range(r.h, AT(bad[i], 0), AT(bad[i], 0), 1, false) == -EBADF);
 		EXPECT(fs_lseek(r.h, bad[i], 0, SEEK_DATA) == -EBADF);
 		fs_forget(r.h, bad[i], ~0ULL);
 	}
@@ -300,7 +297,7 @@ TEST(fs_numbers_are_checked)
 	EXPECT(fs_lookup(r.h, node, "x", &e) == -ENOTDIR);
 	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDWR, &file, NULL));
 	EXPECT(fs_read(r.h, file, &v, 1, 0) == -EISDIR);
-	EXPECT(fs_write(r.h, file, &v, 1, 0, 0, 0) == -EISDIR);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, 0) == -EISDIR);
 	teardown(&r);
 }
 
@@ -348,17 +345,17 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
 	EXPECT(!fs_unlink(r.h, FS_ROOT, "f", 0));
 	EXPECT(!fs_getattr(r.h, f, &e) && e.st.stx_nlink == 0);
-	EXPECT(fs_write(r.h, file, &v, 1, 4, false, false) == 4);
+	EXPECT(fs_write(r.h, file, &v, 1, 4, 0) == 4);
 	EXPECT(get(&r, file, buf, 8) == 8 && !memcmp(buf, "textmore", 8));
 	EXPECT(!fs_release(r.h, file));
 	fs_forget(r.h, f, 1);
 	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
 	/* One that was made, and one without a name */
-	EXPECT(!fs_create(r.h, FS_ROOT, "n", O_RDWR, 0600, &me, &e, &file));
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "n", O_RDWR, 0600), &e, &file));
 	EXPECT(!fs_unlink(r.h, FS_ROOT, "n", 0));
 	EXPECT(!fs_getattr(r.h, e.node, &e) && e.st.stx_nlink == 0);
 	EXPECT(!fs_release(r.h, file));
-	EXPECT(!fs_tmpfile(r.h, FS_ROOT, O_RDWR, 0600, &me, &e, &file));
+	EXPECT(!fs_tmpfile(r.h, OPENED(FS_ROOT, NULL, O_RDWR, 0600), &e, &file));
 	EXPECT(!fs_link(r.h, e.node, FS_ROOT, "named", &e));
 	EXPECT(!access("named", F_OK) && find(&r, FS_ROOT, "named") == e.node);
 	teardown(&r);
@@ -396,7 +393,7 @@ TEST(fs_unlinked_file_is_there_while_it_has_a_number)
 	EXPECT(get(&r, file, buf, 8) == 4 && !fs_release(r.h, file));
 	EXPECT(!fs_getattr(r.h, d, &e) && e.st.stx_nlink == 0);
 	EXPECT(fs_lookup(r.h, d, "x", &e) == -ENOENT);
-	EXPECT(fs_mknod(r.h, d, "x", S_IFDIR, 0, &me, &e) == -ENOENT);
+	EXPECT(fs_mknod(r.h, NODE(d, "x", S_IFDIR), &e) == -ENOENT);
 	EXPECT(fs_readlink(r.h, s, buf, 8) == 6);
 	EXPECT(!fs_getattr(r.h, over, &e) && e.st.stx_size == 8);
 	EXPECT(!fs_getattr(r.h, dir, &e) && e.st.stx_nlink == 0);
@@ -480,7 +477,7 @@ TEST(fs_files_that_lost_another_name_are_found_by_their_own)
 		if (i & 2)
 			EXPECT(!fs_unlink(r.h, FS_ROOT, "tmp", 0));
 		else
-			EXPECT(!fs_mknod(r.h, FS_ROOT, "by", S_IFREG | 0644, 0, &me, &e) &&
+			EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, "by", S_IFREG | 0644), &e) &&
 			       !fs_rename(r.h, FS_ROOT, "by", FS_ROOT, "tmp", 0));
 	}
 	EXPECT(r.h->nr_gone == 0);
@@ -501,8 +498,8 @@ static void expect_not_made(struct test *t, struct rig *r)
 	u64 file;
 
 	for (int i = 0; i < 2; i++)
-		EXPECT(fs_create(r->h, FS_ROOT, "new", O_RDWR | O_EXCL, 0644, &me, &e,
-				 &file) == -ENFILE);
+		EXPECT(fs_create(r->h, OPENED(FS_ROOT, "new", O_RDWR | O_EXCL, 0644), &e, &file) ==
+		       -ENFILE);
 	EXPECT(access("new", F_OK) && errno == ENOENT);
 	EXPECT(r->h->nodes.used == used && r->h->files.used == files);
 }
@@ -523,12 +520,10 @@ TEST(fs_descriptors_are_bounded)
 		for (int k = 0; k < DEEP; k++) {
 			u64 at = k ? dir[i][k - 1] : FS_ROOT;
 
-			EXPECT(!fs_mknod(r.h, at, name, S_IFDIR | 0755, 0, &me,
-					 &e));
+			EXPECT(!fs_mknod(r.h, NODE(at, name, S_IFDIR | 0755), &e));
 			dir[i][k] = e.node;
 		}
-		EXPECT(!fs_create(r.h, dir[i][DEEP - 1], "f", O_RDWR, 0644,
-				  &me, &e, &file));
+		EXPECT(!fs_create(r.h, OPENED(dir[i][DEEP - 1], "f", O_RDWR, 0644), &e, &file));
 		EXPECT(!fs_release(r.h, file));
 	}
 	for (int n = 0; n < 2000; n++) {
@@ -556,7 +551,7 @@ TEST(fs_descriptors_are_bounded)
 	expect_not_made(t, &r);
 	fs_forget_all(r.h);
 	EXPECT(find(&r, FS_ROOT, "d0"));
-	EXPECT(!fs_create(r.h, FS_ROOT, "new", O_RDWR, 0644, &me, &e, &file));
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "new", O_RDWR, 0644), &e, &file));
 	teardown(&r);
 }
 
@@ -620,7 +615,7 @@ TEST(fs_depth_costs_nobody_time)
 	fs_close(r.h);
 	rig_open(&r, false, 64);
 	for (int i = 0; i < 20000; i++) {
-		if (fs_mknod(r.h, at, "d", S_IFDIR | 0755, 0, &me, &e))
+		if (fs_mknod(r.h, NODE(at, "d", S_IFDIR | 0755), &e))
 			break;
 		at = e.node;
 		seen++;
@@ -631,7 +626,7 @@ TEST(fs_depth_costs_nobody_time)
 		char name[16];
 
 		snprintf(name, sizeof(name), "f%d", i);
-		EXPECT(!fs_mknod(r.h, FS_ROOT, name, S_IFDIR | 0755, 0, &me, &e));
+		EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, name, S_IFDIR | 0755), &e));
 		EXPECT(find(&r, e.node, "none") == 0);
 	}
 	fs_getattr(r.h, at, &e);
@@ -654,9 +649,9 @@ TEST(fs_names_of_any_length_are_kept)
 	memset(name, 'n', sizeof(name));
 	for (int len = 1; len <= FS_NAME_MAX; len++) {
 		name[len] = 0;
-		EXPECT(!fs_mknod(r.h, FS_ROOT, name, S_IFDIR | 0755, 0, &me, &e));
+		EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, name, S_IFDIR | 0755), &e));
 		d = e.node;
-		EXPECT(!fs_mknod(r.h, d, name, S_IFREG | 0644, 0, &me, &e));
+		EXPECT(!fs_mknod(r.h, NODE(d, name, S_IFREG | 0644), &e));
 		f = e.node;
 		EXPECT(!fs_whereis(r.h, f, &dir, at) && dir == d);
 		EXPECT(!strcmp(at, name) && !fs_getattr(r.h, f, &e));
@@ -978,13 +973,12 @@ TEST(fs_special_files_are_seen_and_not_opened)
 	u64 file;
 
 	setup(&r);
-	EXPECT(!fs_mknod(r.h, FS_ROOT, "fifo", S_IFIFO | 0600, 0, &me, &e));
+	EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, "fifo", S_IFIFO | 0600), &e));
 	EXPECT(S_ISFIFO(e.st.stx_mode));
 	EXPECT(fs_open_file(r.h, e.node, O_RDWR, &file, NULL) == -ENXIO);
-	EXPECT(!fs_mknod(r.h, FS_ROOT, "sock", S_IFSOCK | 0600, 0, &me, &e));
+	EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, "sock", S_IFSOCK | 0600), &e));
 	EXPECT(fs_open_file(r.h, e.node, O_RDONLY, &file, NULL) == -ENXIO);
-	EXPECT(fs_create(r.h, FS_ROOT, "fifo", O_RDWR, 0, &me, &e, &file) ==
-	       -EEXIST);
+	EXPECT(fs_create(r.h, NEW(FS_ROOT, "fifo", .flags = O_RDWR), &e, &file) == -EEXIST);
 	EXPECT(fs_setattr(r.h, find(&r, FS_ROOT, "fifo"), 0,
 			  &(struct fs_setattr){ .mask = STATX_SIZE }, &e) ==
 	       -EINVAL);
@@ -1074,23 +1068,22 @@ TEST(fs_append_and_copy_are_where_they_belong)
 	u64 file;
 
 	setup(&r);
-	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR | O_APPEND, 0644, &me, &e,
-			  &file));
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "f", O_RDWR | O_APPEND, 0644), &e, &file));
 	v = (struct iovec){ "abc", 3 };
-	EXPECT(fs_write(r.h, file, &v, 1, 0, false, false) == 3);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, 0) == 3);
 	v = (struct iovec){ "X", 1 };
-	EXPECT(fs_write(r.h, file, &v, 1, 1, false, false) == 1);
+	EXPECT(fs_write(r.h, file, &v, 1, 1, 0) == 1);
 	v = (struct iovec){ "end", 3 };
-	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == 3);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, FS_APPEND) == 3);
 	EXPECT(get(&r, file, buf, 15) == 6 && !strcmp(buf, "aXcend"));
-	EXPECT(fs_copy_range(r.h, file, 3, file, 6, 3, false) == 3);
+	EXPECT(fs_copy_range(r.h, AT(file, 3), AT(file, 6), 3, false) == 3);
 	EXPECT(get(&r, file, buf, 15) == 9 && !strcmp(buf, "aXcendend"));
-	EXPECT(fs_write(r.h, file, &v, 1, ~0ULL, false, false) == -EINVAL);
+	EXPECT(fs_write(r.h, file, &v, 1, ~0ULL, 0) == -EINVAL);
 	EXPECT(fs_read(r.h, file, &v, 1, 1ULL << 63) == -EINVAL);
 	EXPECT(fs_fallocate(r.h, file, 0, 1ULL << 63, 1, false) == -EINVAL);
 	EXPECT(fs_lseek(r.h, file, 0, SEEK_SET) == -EINVAL);
 	EXPECT(fs_lseek(r.h, file, 1ULL << 63, SEEK_DATA) == -EINVAL);
-	EXPECT(fs_copy_range(r.h, file, ~0ULL, file, 0, 1, false) == -EINVAL);
+	EXPECT(fs_copy_range(r.h, AT(file, ~0ULL), AT(file, 0), 1, false) == -EINVAL);
 	teardown(&r);
 }
 
@@ -1116,7 +1109,7 @@ TEST(fs_file_that_is_append_only_is_appended_to)
 	for (unsigned int i = 0; i < ARRAY_SIZE(refused); i++)
 		EXPECT(fs_open_file(r.h, f, refused[i], &file, NULL) == -EPERM);
 	EXPECT(!fs_open_file(r.h, f, O_WRONLY | O_APPEND, &file, NULL));
-	EXPECT(fs_write(r.h, file, &v, 1, 0, true, false) == 4);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, FS_APPEND) == 4);
 	EXPECT(fs_setattr(r.h, f, file, &(struct fs_setattr){ .mask = STATX_SIZE }, &e) ==
 	       -EPERM);
 	EXPECT(file_has("f", "textmore"));
@@ -1132,18 +1125,18 @@ TEST(fs_changes_take_privileges_off)
 	u64 file, only;
 
 	setup(&r);
-	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR, 0755, &me, &e, &file));
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "f", O_RDWR, 0755), &e, &file));
 	EXPECT(!fs_open_file(r.h, e.node, O_RDONLY, &only, NULL));
 	EXPECT(!chmod("f", 06777));
 	EXPECT(fs_fallocate(r.h, only, 0, 0, 8, true) == -EBADF);
-	EXPECT(fs_copy_range(r.h, file, 0, only, 8, 4, true) == -EBADF);
+	EXPECT(fs_copy_range(r.h, AT(file, 0), AT(only, 8), 4, true) == -EBADF);
 	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 06777);
 	EXPECT(!fs_fallocate(r.h, file, 0, 0, 8, false));
 	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 06777);
 	EXPECT(!fs_fallocate(r.h, file, 0, 0, 8, true));
 	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0777);
 	EXPECT(!chmod("f", 06777));
-	EXPECT(fs_copy_range(r.h, only, 0, file, 8, 4, true) == 4);
+	EXPECT(fs_copy_range(r.h, AT(only, 0), AT(file, 8), 4, true) == 4);
 	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0777);
 	teardown(&r);
 }
@@ -1177,7 +1170,7 @@ TEST(fs_changes_of_others_files_take_privileges_off)
 	fs_close(r.h);
 	rig_open(&r, false, 256);
 	EXPECT(!fs_open_file(r.h, find(&r, FS_ROOT, "f"), O_RDWR, &file, NULL));
-	EXPECT(fs_write(r.h, file, &v, 1, 0, false, true) == 4);
+	EXPECT(fs_write(r.h, file, &v, 1, 0, FS_KILL_PRIV) == 4);
 	EXPECT(!fs_getattr(r.h, find(&r, FS_ROOT, "f"), &e));
 	EXPECT(e.st.stx_mode == (S_IFREG | 0777) && e.st.stx_size == 4);
 	EXPECT(!seteuid(0) && !chmod("f", 06777) && !seteuid(1234));
@@ -1197,23 +1190,24 @@ TEST(fs_files_belong_to_the_caller)
 	setup(&r);
 	if (not_root(&r))
 		return;
-	EXPECT(!fs_create(r.h, FS_ROOT, "f", O_RDWR, 0666, &who, &e, &file));
+	EXPECT(!fs_create(r.h, NEW(FS_ROOT, "f", .flags = O_RDWR, .mode = 0666, .who = who), &e,
+			  &file));
 	EXPECT(e.st.stx_uid == 1234 && e.st.stx_gid == 5678);
 	EXPECT((e.st.stx_mode & 0777) == 0640);
-	EXPECT(!fs_mknod(r.h, FS_ROOT, "d", S_IFDIR | 0777, 0, &who, &e));
+	EXPECT(!fs_mknod(r.h, NEW(FS_ROOT, "d", .mode = S_IFDIR | 0777, .who = who), &e));
 	EXPECT(e.st.stx_uid == 1234 && (e.st.stx_mode & 0777) == 0750);
-	EXPECT(!fs_symlink(r.h, FS_ROOT, "s", "x", &who, &e));
+	EXPECT(!fs_symlink(r.h, NEW(FS_ROOT, "s", .who = who), "x", &e));
 	EXPECT(e.st.stx_uid == 1234);
 	EXPECT(!mkdir("closed", 0700));
-	EXPECT(fs_create(r.h, find(&r, FS_ROOT, "closed"), "f", O_RDWR, 0666,
-			 &who, &e, &file) == -EACCES);
+	EXPECT(fs_create(r.h, NEW(find(&r, FS_ROOT, "closed"), "f", .flags = O_RDWR, .mode = 0666,
+				  .who = who), &e, &file) == -EACCES);
 	/* Root's group is root's, whatever that of lkvm is, and whoever was served before. */
 	EXPECT(!setegid(5678));
 	for (int i = 0; i < 2; i++) {
-		EXPECT(!fs_create(r.h, FS_ROOT, i ? "root" : "r", O_RDWR, 0666, &me, &e,
-				  &file));
+		EXPECT(!fs_create(r.h, OPENED(FS_ROOT, i ? "root" : "r", O_RDWR, 0666), &e, &file));
 		EXPECT(e.st.stx_uid == 0 && e.st.stx_gid == 0);
-		EXPECT(!fs_mknod(r.h, FS_ROOT, i ? "user" : "u", S_IFDIR, 0, &who, &e));
+		EXPECT(!fs_mknod(r.h, NEW(FS_ROOT, i ? "user" : "u", .mode = S_IFDIR, .who = who),
+				 &e));
 		EXPECT(e.st.stx_uid == 1234 && e.st.stx_gid == 5678);
 	}
 	EXPECT(!setegid(0));
@@ -1285,8 +1279,7 @@ static void *work_main(void *opaque)
 		snprintf(b, sizeof(b), "n%d", rand_r(&seed) % 6);
 		switch (rand_r(&seed) % 5) {
 		case 0:
-			if (!fs_create(r->h, FS_ROOT, a, O_RDWR, 0644, &me, &e,
-				       &file)) {
+			if (!fs_create(r->h, OPENED(FS_ROOT, a, O_RDWR, 0644), &e, &file)) {
 				fs_release(r->h, file);
 				fs_forget(r->h, e.node, 1);
 			}
