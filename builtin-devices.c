@@ -14,11 +14,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/control-path.h"
 #include "kvm/guest-proto.h"
 
 /* A queue for each CPU saves the guest a lock; the disk has one thread. */
@@ -248,9 +248,10 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 	const struct machine_vsock *m = &kvm->machine->vsock;
 	struct virtio_vsock_opts o = { .cid = m->cid, .path = m->path };
 	const struct virtio_class *class = &virtio_vsock_class;
+	int err = m->make_dir ? control_dir_make(m->dir) : 0;
 
-	if (m->make_dir && mkdir(m->dir, 0700) < 0 && errno != EEXIST)
-		return report_error(r, errno, "vsock: cannot make %s", m->dir);
+	if (err)
+		return report_error(r, -err, "vsock: socket in %s", m->dir);
 	if (m->vhost)
 		class = &virtio_vhost_vsock_class;
 	else	/* The other half is for all else. */
