@@ -331,7 +331,7 @@ static void result_from(struct result *res, long rc, long limit, bool timeout)
 	}
 }
 
-/* @sum gets one more test. */
+/* Add @res to its collection's result, and mark @t as ended. */
 static void keep(struct test_run *run, struct test_item *t, struct result *res)
 {
 	struct result *c = result_child(&run->root, t->collection);

@@ -487,7 +487,10 @@ static u32 port_out_max(struct console *c, const struct port *p)
 	return PORT_OUT + MAX(port_tx(c, p)->size_max, 2U) * PORT_CHAIN;
 }
 
-/* Either @p->out is empty, or it gets three times as large. Return: whether it is. */
+/*
+ * Resize the output ring. It is empty, or at least doubles, so that the part that
+ * has wrapped fits behind the old end. Return: whether @p->out has @size bytes now.
+ */
 static bool port_resize(struct port *p, u32 size)
 {
 	u32 old = p->out_size, end = p->out_pos + p->out_len;
