@@ -77,8 +77,6 @@ void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
 int parse_number(const char *s, long *out);
-/** parse_time() - "30s", with s, m or h, else seconds. @out: seconds */
-int parse_time(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];

@@ -38,7 +38,8 @@ int kvm_check_extension(struct kvm *kvm, int cap)
 	return v < 0 ? 0 : v;
 }
 
-int kvm_set_state(struct kvm *kvm, enum kvm_state to)
+/* Checks every transition. Return: 0, -EINVAL. */
+static int kvm_set_state(struct kvm *kvm, enum kvm_state to)
 {
 	static const u8 allowed[] = {
 		[KVM_CREATED] = BIT(KVM_RUNNING) | BIT(KVM_STOPPED),

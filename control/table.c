@@ -212,7 +212,7 @@ const struct control_event_desc control_events[] = {
 	{ NULL, NULL, NULL },
 };
 
-const char *control_type_name(enum control_type type)
+static const char *control_type_name(enum control_type type)
 {
 	static const char *const names[] = {
 		[CONTROL_STRING] = "string",

@@ -275,11 +275,6 @@ const struct disk_info *disk_info(const struct disk *d)
 	return &d->info;
 }
 
-const char *disk_engine_name(const struct disk *d)
-{
-	return d->ops->name;
-}
-
 int disk_queue_create(struct disk *d, unsigned int depth,
 		      struct disk_queue **out)
 {

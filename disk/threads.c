@@ -210,7 +210,6 @@ static int threads_probe(void)
 }
 
 const struct disk_engine_ops disk_threads_ops = {
-	.name = "threads",
 	.probe = threads_probe,
 	.create = threads_create,
 	.destroy = threads_destroy,

@@ -608,7 +608,6 @@ static int uring_create(struct disk *d, unsigned int depth,
 }
 
 const struct disk_engine_ops disk_uring_ops = {
-	.name = "io_uring",
 	.probe = uring_probe,
 	.create = uring_create,
 	.destroy = uring_destroy,

@@ -139,8 +139,9 @@ u32 fs_caller_mode(int dirfd, u32 mode, u32 umask)
 	return mode & ~umask;
 }
 
-int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
-	       struct fs_entry *e)
+/* fs_enter() of @name in a directory in use with its fd */
+static int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
+		      struct fs_entry *e)
 {
 	struct statx st;
 	int err = fs_stat_step(fs_path_fd(h, dir), name, &st);

@@ -313,19 +313,6 @@ int irq_msi_set(struct irq_chip *chip, struct irq_msi *msi, u64 addr, u32 data)
 	return rc;
 }
 
-int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi)
-{
-	if (msi->fd < 0)
-		return -EINVAL;
-	pthread_mutex_lock(&chip->lock);
-	if (chip->msi[msi->slot].live) {
-		chip->msi[msi->slot].live = false;
-		set_dirty(chip, msi->slot);
-	}
-	pthread_mutex_unlock(&chip->lock);
-	return 0;
-}
-
 int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		   u32 data, bool on)
 {

@@ -179,8 +179,6 @@ void kvm_end(void *kvm, enum vm_end end, u32 code);
 /** kvm_end_error() - end with VM_END_ERROR and a text; the first wins */
 void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 	__printf(2, 3);
-/** kvm_set_state() - checks every transition. Return: 0, -EINVAL. */
-int kvm_set_state(struct kvm *kvm, enum kvm_state to);
 /** kvm_new_vm() - one with nothing in it. Return: as ioctl() */
 int kvm_new_vm(const struct kvm *kvm);
 /** kvm_check_extension() - the VM's answer, 0 when unsupported */
