@@ -50,7 +50,7 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c clock.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
+lib-y := abi.c clock.c discover.c embedded.c eventfd.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c thread.c tree.c
 lib-y += unix.c $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c

@@ -38,6 +38,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 
 #define TWICE_NS 1000000000ULL
 /* A guest that lives takes a key within that; two at once say nothing. */
@@ -57,11 +58,8 @@ bool fd_is_ready(int fd, short events)
 void command_wake(void *opaque)
 {
 	struct guest_command *g = opaque;
-	u64 one = 1;
 
-	/* A full counter means that main has yet to look: as good. */
-	if (write(g->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_signal(g->wake_fd);
 }
 
 /* Who is first has the port, on whichever thread; nobody but init has the virtio one. */
@@ -521,10 +519,8 @@ static void command_times(struct guest_command *g)
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL])
 {
-	u64 v;
-
-	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
-		v = 0;
+	if (p[0].revents)
+		eventfd_clear(g->wake_fd);
 	/* Once, and again after a look at all else: a guest may have no end. */
 	g->again |= port_run(&g->port);
 	if (g->again) {

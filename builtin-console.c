@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 #include "kvm/stream.h"
 
 /* What a pause may put aside: beyond, what the guest prints is lost. */
@@ -116,15 +117,6 @@ int console_open_log(struct console *c, int out_fd, struct report *r)
 	return open_common(c, r);
 }
 
-static void console_signal(struct console *c)
-{
-	u64 one = 1;
-
-	/* A full counter means that main has yet to look: as good. */
-	if (write(c->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 /* There may be output that was not offered, too: console_feed() asks for it. */
 void console_wake(void *opaque)
 {
@@ -133,7 +125,7 @@ void console_wake(void *opaque)
 	pthread_mutex_lock(&c->lock);
 	c->refused = true;
 	pthread_mutex_unlock(&c->lock);
-	console_signal(c);
+	eventfd_signal(c->wake_fd);
 }
 
 /* Return: how many bytes found room. */
@@ -145,7 +137,7 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 	memcpy(c->buf + c->len, d, n);
 	klog_feed(&c->log, c->buf + c->len, n);
 	if (!c->len)
-		console_signal(c);
+		eventfd_signal(c->wake_fd);
 	c->len += n;
 	return n;
 }
@@ -253,10 +245,8 @@ int console_drain(struct console *c)
 	size_t budget = sizeof(c->buf);
 	u8 out[4096];
 	ssize_t n;
-	u64 v;
 
-	if (read(c->wake_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
-		return -errno;
+	eventfd_clear(c->wake_fd);
 	for (;;) {
 		size_t len = console_peek(c, out, sizeof(out));
 
@@ -264,7 +254,7 @@ int console_drain(struct console *c)
 			return 0;
 		if (!budget) {
 			/* Here again when all else was looked at */
-			console_signal(c);
+			eventfd_signal(c->wake_fd);
 			return -EAGAIN;
 		}
 		if (p.fd >= 0 && poll(&p, 1, 0) <= 0)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS 50000000ULL
@@ -131,8 +132,7 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	passed = c->log.total;
 	pthread_mutex_unlock(&c->lock);
 	/* It is readable again when there is an end. */
-	while (read(kvm->end_fd, &v, sizeof(v)) > 0)
-		;
+	eventfd_clear(kvm->end_fd);
 	if (!w->begin)
 		w->begin = now;
 	if (passed != w->passed || w->begin == now)

@@ -28,6 +28,7 @@
 
 #include "kvm/abi.h"
 #include "kvm/arch.h"
+#include "kvm/eventfd.h"
 #include "kvm/kvm.h"
 #include "kvm/thread.h"
 
@@ -54,17 +55,9 @@ static int kvm_set_state(struct kvm *kvm, enum kvm_state to)
 	return 0;
 }
 
-static void kvm_wake(int fd)
-{
-	u64 one = 1;
-
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 void kvm_released(struct kvm *kvm)
 {
-	kvm_wake(kvm->release_fd);
+	eventfd_signal(kvm->release_fd);
 }
 
 /* Under @end_lock. A panic has been the first reason, whatever ends it then. */
@@ -72,7 +65,7 @@ static void end_set(struct kvm *kvm, enum vm_end end, u32 code)
 {
 	kvm->end = kvm->panicked ? VM_END_PANIC : end;
 	kvm->end_code = kvm->panicked ? 0 : code;
-	kvm_wake(kvm->end_fd);
+	eventfd_signal(kvm->end_fd);
 }
 
 void kvm_end(void *opaque, enum vm_end end, u32 code)
@@ -82,7 +75,7 @@ void kvm_end(void *opaque, enum vm_end end, u32 code)
 	pthread_mutex_lock(&kvm->end_lock);
 	if (end == VM_END_PANIC && !kvm->panicked) {
 		kvm->panicked = true;
-		kvm_wake(kvm->end_fd);
+		eventfd_signal(kvm->end_fd);
 	} else if (end != VM_END_PANIC && kvm->end == VM_END_NONE) {
 		end_set(kvm, end, code);
 	}

@@ -26,6 +26,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 
 #define STACK_SIZE (1024 * 1024)
@@ -74,6 +75,13 @@ out:
 	if (err)
 		free(s);
 	return -err;
+}
+
+void thread_stop(pthread_t t, int control_fd)
+{
+	eventfd_signal(control_fd);
+	pthread_join(t, NULL);
+	eventfd_clear(control_fd);
 }
 
 void cond_create(pthread_cond_t *c)

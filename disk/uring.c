@@ -45,6 +45,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/io_uring.h>
+#include "kvm/eventfd.h"
 #include "engine.h"
 
 #define MAX_ENTRIES 1024
@@ -324,14 +325,6 @@ static void fill_requests(struct uring_queue *q)
 	}
 }
 
-static void fd_clear(int fd)
-{
-	u64 count;
-
-	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-}
-
 static void arm_polls(struct uring_queue *q)
 {
 	for (unsigned int i = 0; i < q->nr_fds; i++) {
@@ -344,7 +337,7 @@ static void arm_polls(struct uring_queue *q)
 			return;
 		/* The poll starts from zero; there may be more than was reported. */
 		if (q->stale & BIT(i)) {
-			fd_clear(q->fds[i]);
+			eventfd_clear(q->fds[i]);
 			q->fired |= BIT(i);
 		}
 		sqe->opcode = IORING_OP_POLL_ADD;
@@ -534,7 +527,7 @@ static void uring_destroy(struct disk_queue *base)
 	cancel_polls(q);
 	for (unsigned int i = 0; i < q->nr_fds; i++) {
 		if (q->stale & BIT(i))
-			fd_clear(q->fds[i]);
+			eventfd_clear(q->fds[i]);
 	}
 	uring_unmap(q);
 }

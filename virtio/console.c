@@ -54,6 +54,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
 #include "kvm/clock.h"
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 
@@ -161,11 +162,7 @@ static bool port_wants_input(const struct console *c, const struct port *p)
 
 static void console_wake(struct console *c)
 {
-	u64 one = 1;
-
-	/* A full counter means that the thread has yet to look: as good. */
-	if (c->wake_fd >= 0 && write(c->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_signal(c->wake_fd);
 }
 
 /* Whoever serves the other side of @p is to look at it again. */
@@ -585,7 +582,6 @@ static bool hangup_is_news(const struct port *p)
 static void console_wait(struct console *c, struct pollfd *p)
 {
 	int ms, timeout = -1;
-	u64 v;
 
 	p[0] = (struct pollfd){ .fd = c->wake_fd, .events = POLLIN };
 	for (unsigned int i = 0; i < c->nr_ports; i++) {
@@ -603,8 +599,8 @@ static void console_wait(struct console *c, struct pollfd *p)
 	pthread_mutex_unlock(&c->lock);
 	if (poll(p, 1 + STREAM_POLL * c->nr_ports, timeout) < 0)
 		memset(p, 0, sizeof(*p) * (1 + STREAM_POLL * c->nr_ports));
-	if (p[0].revents && read(c->wake_fd, &v, sizeof(v)) < 0)
-		p[0].revents = 0;
+	if (p[0].revents)
+		eventfd_clear(c->wake_fd);
 	pthread_mutex_lock(&c->lock);
 }
 

@@ -668,17 +668,9 @@ int net_pair_start(struct net_pair *p)
 
 void net_pair_stop(struct net_pair *p)
 {
-	const u64 one = 1;
-	u64 count;
-
 	if (!p->running)
 		return;
-	while (write(p->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(p->thread, NULL);
-	while (read(p->control_fd, &count, sizeof(count)) < 0 &&
-	       errno == EINTR)
-		;
+	thread_stop(p->thread, p->control_fd);
 	close(p->epfd);
 	p->epfd = -1;
 	p->running = false;

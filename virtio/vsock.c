@@ -1102,11 +1102,8 @@ static void *vsock_main(void *opaque)
 static int vsock_activate(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	char name[THREAD_NAME_MAX];
-	int err;
+	int err = virtio_thread_start(dev, &v->thread, vsock_main, v);
 
-	snprintf(name, sizeof(name), "lkvm-%.10s", dev->dev.name);
-	err = thread_start(&v->thread, vsock_main, v, name);
 	v->running = !err;
 	return err;
 }
@@ -1114,16 +1111,10 @@ static int vsock_activate(struct virtio_device *dev)
 static void vsock_deactivate(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	const u64 one = 1;
-	u64 count;
 
 	if (!v || !v->running)
 		return;
-	while (write(v->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(v->thread, NULL);
-	while (read(v->control_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	thread_stop(v->thread, v->control_fd);
 	v->running = false;
 }
 
