@@ -93,7 +93,7 @@ $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(link) $(LDFLAGS)
 
 # The client's side of the control socket, for programs
-client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)
+client-o := $(addprefix $(out),control/client.o control/path.o control/json.o clock.o unix.o)
 $(out)liblkvm.a: $(client-o)
 	$(say) "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

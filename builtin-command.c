@@ -40,13 +40,13 @@
 #include "builtin.h"
 #include "kvm/eventfd.h"
 
-#define TWICE_NS 1000000000ULL
+#define TWICE_NS NSEC_PER_SEC
 /* A guest that lives takes a key within that; two at once say nothing. */
-#define TAKEN_NS 250000000ULL
+#define TAKEN_NS (250 * NSEC_PER_MSEC)
 #define KEY_INTERRUPT 3
 #define KEY_EOF 4
 /* A chain of the guest's may be as long as its memory. */
-#define DRAIN_NS 1000000000ULL
+#define DRAIN_NS NSEC_PER_SEC
 
 bool fd_is_ready(int fd, short events)
 {

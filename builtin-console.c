@@ -386,8 +386,8 @@ void console_feed(struct console *c, struct kvm *kvm)
 void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 {
 	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
-	u64 now, end = now_ns() + total_ms * 1000000ULL;
-	int ret;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC;
+	int ret, left;
 
 	do {
 		c->stuck = false;
@@ -397,10 +397,8 @@ void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 			ret = -EAGAIN;
 		}
 		c->stuck = ret == -EAGAIN;
-		now = now_ns();
-	} while (c->stuck && now < end &&
-		 (p.fd < 0 ||
-		  poll(&p, 1, MIN((end - now) / 1000000 + 1, 2000)) > 0));
+		left = ms_left(end);
+	} while (c->stuck && left && (p.fd < 0 || poll(&p, 1, MIN(left, 2000)) > 0));
 }
 
 void console_shut(struct console *c)

@@ -69,7 +69,7 @@ static void vm_status(struct control_call *call)
 	json_put_number(call->out, "cpus", m->nr_cpus);
 	json_put_number(call->out, "memory", m->mem);
 	json_put_number(call->out, "resident", vm_resident(v));
-	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / 1000000);
+	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / NSEC_PER_MSEC);
 	json_put_string(call->out, "kernel", m->kernel);
 	json_put_string(call->out, "release", v->release);
 }

@@ -105,7 +105,7 @@ static bool is_old_log(int dir, const char *name, struct old_log *l)
 	if (!faccessat(dir, socket, F_OK, 0) ||
 	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
-	l->time = (u64)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	l->time = (u64)st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
 	return S_ISREG(st.st_mode);
 }
 

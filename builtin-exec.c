@@ -31,7 +31,7 @@
 #include "builtin.h"
 #include "lkvm.h"
 
-#define TWICE_NS 1000000000ULL
+#define TWICE_NS NSEC_PER_SEC
 #define VALUES 16
 #define KEY_EOF 4
 

@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,8 +241,7 @@ static long long detach_send(struct lkvm *vm, const char *id, bool force)
 /* What the others say is heard even if one took all the time. */
 static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 {
-	u64 now = now_ns();
-	int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
+	int left = ms_left(end);
 
 	return lkvm_answer(vm, sent, MAX(left, GRACE_MS), NULL);
 }
@@ -252,7 +250,7 @@ static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 static int detach_all(struct lkvm *vm, char **id, long long *sent,
 		      unsigned int nr, const struct detach_options *o)
 {
-	u64 end = now_ns() + o->timeout * 1000000000ULL;
+	u64 end = now_ns() + o->timeout * NSEC_PER_SEC;
 	int failed = 0;
 
 	for (unsigned int i = 0; i < nr; i++)

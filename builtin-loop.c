@@ -23,10 +23,10 @@
 #include "kvm/eventfd.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
-#define PANIC_QUIET_NS 50000000ULL
-#define PANIC_MAX_NS 500000000ULL
+#define PANIC_QUIET_NS (50 * NSEC_PER_MSEC)
+#define PANIC_MAX_NS (500 * NSEC_PER_MSEC)
 /* How long a guest that has forgotten names is not asked to do so again */
-#define EDITS_QUIET_NS 300000000ULL
+#define EDITS_QUIET_NS (300 * NSEC_PER_MSEC)
 
 /**
  * struct last_words - of a kernel that has told of its panic, and runs on
@@ -146,12 +146,7 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 
 static int loop_wait(u64 deadline)
 {
-	u64 now = now_ns();
-
-	if (!deadline)
-		return -1;
-	return deadline <= now ? 0 :
-	       MIN((deadline - now) / 1000000 + 1, 1000000ULL);
+	return deadline ? ms_left(deadline) : -1;
 }
 
 static int loop_signals(struct report *r)
@@ -168,7 +163,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	     struct report *r)
 {
 	u64 deadline = parts->timeout ?
-		       now_ns() + parts->timeout * 1000000000ULL : 0;
+		       now_ns() + parts->timeout * NSEC_PER_SEC : 0;
 	struct control_server *control = parts->control->server;
 	struct guest_command *g = parts->command;
 	struct console *c = parts->console;

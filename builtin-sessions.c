@@ -31,7 +31,7 @@
 /* What comes with a request: the records, then a file for each stream */
 #define FILES (1 + GUEST_STREAMS)
 /* How long clients are waited for that have yet to read what their command wrote */
-#define FINISH_NS 2000000000ULL
+#define FINISH_NS (2 * NSEC_PER_SEC)
 
 /**
  * struct guest_exec - one command

@@ -127,7 +127,7 @@ void vm_stat(struct control_call *call)
 	if (!kvm)
 		return;
 	open_stats(v);
-	json_put_number(o, "uptime_ms", (now_ns() - v->start) / 1000000);
+	json_put_number(o, "uptime_ms", (now_ns() - v->start) / NSEC_PER_MSEC);
 	json_put_number(o, "memory", kvm->ram_size);
 	json_put_number(o, "resident", vm_resident(v));
 	json_open(o, "cpus", '[');
@@ -236,7 +236,7 @@ static void print_cpus(const struct json_value *now,
 
 		printf("%-12llu %10llu %10llu %10llu %10llu %10llu %10llu %10llu\n",
 		       (unsigned long long)json_number_of(c, "id"),
-		       diff(c, b, "time_ns") / 1000000, diff(k, kb, "exits"),
+		       diff(c, b, "time_ns") / NSEC_PER_MSEC, diff(k, kb, "exits"),
 		       diff(k, kb, "halt_exits"), diff(c, b, "exits"),
 		       diff(c, b, "exits_pio"), diff(c, b, "exits_mmio"),
 		       diff(c, b, "exits_kick") + diff(c, b, "exits_other"));

@@ -112,7 +112,7 @@ static int boot(struct test_run *run, struct boot *b, const char *more,
 		b->end.status = STATUS_TIMEOUT;
 		snprintf(b->end.text, sizeof(b->end.text), "%ld seconds", limit);
 	}
-	b->ms = (now_ns() - begin) / 1000000;
+	b->ms = (now_ns() - begin) / NSEC_PER_MSEC;
 	return b->end.status == STATUS_ERROR ?
 	       report_error(r, 0, "%s", b->end.text) : 0;
 }

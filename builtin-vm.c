@@ -131,7 +131,7 @@ static int balloon_run(const struct balloon_options *o, const char *name,
 		       const char *args)
 {
 	struct lkvm *vm = vm_connect(name);
-	u64 end = now_ns() + o->wait * 1000000000ULL;
+	u64 end = now_ns() + o->wait * NSEC_PER_SEC;
 	u64 v[2] = { 0, 0 };
 	char *ok = NULL;
 	int err;

@@ -534,7 +534,7 @@ struct guest_command {
 
 #define COMMAND_OWN 5
 /* A guest that lives takes a SIGTERM or SIGHUP within that. */
-#define SIGNAL_HEARD_NS 10000000000ULL
+#define SIGNAL_HEARD_NS (10 * NSEC_PER_SEC)
 #define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],

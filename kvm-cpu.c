@@ -29,7 +29,7 @@
 #include "kvm/thread.h"
 
 /* How often it is looked whether a vCPU waits for its output */
-#define PAUSE_LOOK_NS 1000000
+#define PAUSE_LOOK_NS NSEC_PER_MSEC
 
 int kvm_cpu_create(struct kvm *kvm, unsigned int id, struct report *r)
 {
@@ -76,7 +76,7 @@ u64 kvm_cpu_time(const struct kvm_cpu *cpu)
 	if (!cpu->has_thread || pthread_getcpuclockid(cpu->thread, &clock) ||
 	    clock_gettime(clock, &ts) < 0)
 		return 0;
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
 /* Waits while paused. False when the VM stops. */

@@ -41,7 +41,7 @@
 #define CLIENTS_MAX 128
 #define LATER_MAX 64
 #define LINES_AT_ONCE 16
-#define DEAF_NS (100 * 1000000ULL)
+#define DEAF_NS (100 * NSEC_PER_MSEC)
 #define READ_SIZE 0x4000
 #define OUT_HIGH 0x40000
 #define EVENT_HIGH 0x10000
@@ -545,7 +545,7 @@ static void client_event(struct control_client *c, const char *name,
 	json_put_string(&c->out, "event", name);
 	json_put_number(&c->out, "seq", c->server->seq);
 	json_put_number(&c->out, "time_ms",
-			ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000);
+			ts.tv_sec * 1000ULL + ts.tv_nsec / NSEC_PER_MSEC);
 	json_put_number(&c->out, "lost", c->lost);
 	json_open(&c->out, "data", '{');
 	if (members && members->len)

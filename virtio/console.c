@@ -1024,19 +1024,18 @@ static bool console_busy(struct console *c)
 }
 
 /* A driver that has reset the device has stopped the thread, not the bytes. */
-static void port_drain(struct console *c, struct port *p, u64 end,
-		       unsigned int patience_ms)
+static void port_drain(struct console *c, struct port *p, u64 end, int patience_ms)
 {
 	struct pollfd poll_out[STREAM_POLL];
-	u64 now;
+	int left;
 
 	while (p->opts.stream && p->out_len) {
 		stream_push(c, p);
-		now = now_ns() / 1000000;
-		if (!p->out_len || now >= end)
+		left = ms_left(end);
+		if (!p->out_len || !left)
 			break;
 		stream_poll(p->opts.stream, poll_out, false, true);
-		if (poll(poll_out, STREAM_POLL, MIN(end - now, patience_ms)) <= 0)
+		if (poll(poll_out, STREAM_POLL, MIN(left, patience_ms)) <= 0)
 			break;
 		stream_polled(p->opts.stream, poll_out);
 	}
@@ -1046,7 +1045,7 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 			  unsigned int total_ms)
 {
 	struct console *c = dev->priv;
-	u64 end = now_ns() / 1000000 + total_ms, until, seen;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC, until, seen;
 	int err = 0;
 	bool busy;
 
@@ -1054,11 +1053,11 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
 		port_drain(c, &c->port[i], end, patience_ms);
 	while ((busy = console_busy(c)) && c->running && !err &&
-	       now_ns() / 1000000 < end) {
-		until = MIN(now_ns() / 1000000 + patience_ms, end);
+	       now_ns() < end) {
+		until = MIN(now_ns() + patience_ms * NSEC_PER_MSEC, end);
 		seen = c->nr_moved;
 		while (seen == c->nr_moved && !err)
-			err = cond_wait_until(&c->moved, &c->lock, until * 1000000);
+			err = cond_wait_until(&c->moved, &c->lock, until);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return !busy;

@@ -41,8 +41,8 @@
 #include "kvm/thread.h"
 
 #define THREADS_MAX 16
-#define STAND_IN_NS (10 * 1000000ULL)
-#define PARALLEL_NS (200 * 1000000ULL)
+#define STAND_IN_NS (10 * NSEC_PER_MSEC)
+#define PARALLEL_NS (200 * NSEC_PER_MSEC)
 
 /** struct fs_worker - a thread's own; @order, @count guarded by the lock */
 struct fs_worker {

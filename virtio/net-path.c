@@ -55,7 +55,7 @@
 #define RX_BUDGET 64
 #define RX_HURRY_MS 50
 #define BUSY_ROUNDS 8
-#define PACE_NS (10 * 1000000ULL)
+#define PACE_NS (10 * NSEC_PER_MSEC)
 #define PACE_FRAMES 20ULL
 #define FRAME_MIN 14
 #define HEAD_SIZE 18
@@ -521,7 +521,7 @@ static bool pair_wait(struct net_pair *p, bool block)
 		timeout = RX_HURRY_MS;
 	n = epoll_wait(p->epfd, ev, ARRAY_SIZE(ev), timeout);
 	/* Whatever else there was meanwhile. */
-	if (hurry && now_ns() - p->short_since >= RX_HURRY_MS * 1000000ULL)
+	if (hurry && now_ns() - p->short_since >= RX_HURRY_MS * NSEC_PER_MSEC)
 		p->rx_hurry = true;
 	for (int i = 0; i < n; i++) {
 		switch (ev[i].data.u64) {

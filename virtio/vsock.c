@@ -77,7 +77,6 @@
 #define EVENTS_MAX 64
 #define ACCEPT_BATCH 64
 
-#define NSEC_PER_MSEC 1000000ULL
 #define SHUTDOWN_ALL (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
 /* What epoll reports; larger values are connections. */
@@ -1137,14 +1136,15 @@ void virtio_vsock_flush(struct virtio_device *dev, unsigned int patience_ms,
 			unsigned int total_ms)
 {
 	struct vsock *v = dev->priv;
-	u64 end = now_ns() / NSEC_PER_MSEC + total_ms, now;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC;
 	bool stop = false;
+	unsigned int left;
 
 	virtio_device_pause(dev);
 	conns_end(v, false);
 	listener_watch(v, false);
-	while (!LIST_EMPTY(&v->all) && (now = now_ns() / NSEC_PER_MSEC) < end &&
-	       wait_events(v, MIN(end - now, patience_ms), &stop))
+	while (!LIST_EMPTY(&v->all) && (left = ms_left(end)) &&
+	       wait_events(v, MIN(left, patience_ms), &stop))
 		free_dead(v);
 }
 
