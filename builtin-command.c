@@ -156,8 +156,7 @@ void streams_probe(enum stream_of_ours kind[3])
 	}
 }
 
-/* What the terminal prints goes to that of ours that can be written to. */
-static int terminal_fd(const enum stream_of_ours kind[3])
+int terminal_fd(const enum stream_of_ours kind[3])
 {
 	static const int order[] = { STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO };
 
@@ -356,23 +355,18 @@ static bool key_ends(struct guest_command *g)
 static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 			 size_t len)
 {
-	size_t n = 0;
+	bool leave = false;
+	size_t n = terminal_keys(&g->escape, d, len, &leave);
 
-	for (size_t i = 0; i < len; i++) {
-		enum terminal_key key = terminal_key(&g->escape, d[i]);
-
-		if (key == KEY_LEAVE) {
-			kvm_end(kvm, VM_END_USER, 0);
-			return 0;
-		}
-		if (key == KEY_SEND && d[i] == KEY_INTERRUPT && key_ends(g)) {
+	for (size_t i = 0; i < n; i++) {
+		if (d[i] == KEY_INTERRUPT && key_ends(g)) {
 			command_end(g, kvm, SIGINT);
 			return 0;
 		}
-		if (key == KEY_SEND)
-			d[n++] = d[i];
 	}
-	return n;
+	if (leave)
+		kvm_end(kvm, VM_END_USER, 0);
+	return leave ? 0 : n;
 }
 
 /* The end of lines is for the guest's terminal to make an end of. */

@@ -305,7 +305,9 @@ void terminal_unread(int own)
 		dup2(own, STDERR_FILENO);
 }
 
-enum terminal_key terminal_key(bool *escape, u8 ch)
+enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
+
+static enum terminal_key terminal_key(bool *escape, u8 ch)
 {
 	static const char help[] =
 		"\r\nlkvm: ^A x leaves, ^A h is this help, ^A ^A sends ^A\r\n";
@@ -322,6 +324,20 @@ enum terminal_key terminal_key(bool *escape, u8 ch)
 	return KEY_NONE;
 }
 
+size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && !*leave; i++) {
+		enum terminal_key key = terminal_key(escape, d[i]);
+
+		*leave = key == KEY_LEAVE;
+		if (key == KEY_SEND)
+			d[n++] = d[i];
+	}
+	return n;
+}
+
 /* ^A x is looked for also when the guest takes nothing. */
 bool console_wants_input(const struct console *c)
 {
@@ -330,27 +346,18 @@ bool console_wants_input(const struct console *c)
 
 int console_input(struct console *c)
 {
-	u8 d[1024];
-	ssize_t n;
+	u8 *d = c->in + c->in_len;
+	ssize_t n = read(STDIN_FILENO, d, MIN(sizeof(c->in) - c->in_len, 1024U));
+	bool leave = false;
 
-	n = read(STDIN_FILENO, d,
-		 MIN(sizeof(d), sizeof(c->in) - c->in_len));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
 		c->eof = true;
 		return 0;
 	}
-	for (ssize_t i = 0; i < n; i++) {
-		enum terminal_key key = c->tty_fd < 0 ? KEY_SEND :
-					terminal_key(&c->escape, d[i]);
-
-		if (key == KEY_LEAVE)
-			return 1;
-		if (key == KEY_SEND)
-			c->in[c->in_len++] = d[i];
-	}
-	return 0;
+	c->in_len += c->tty_fd < 0 ? (size_t)n : terminal_keys(&c->escape, d, n, &leave);
+	return leave;
 }
 
 /* Half a buffer of room is worth a look at the guest's queue. */

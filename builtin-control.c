@@ -202,10 +202,9 @@ static void vm_reset(struct control_call *call)
 static struct virtio_device *find_balloon(struct kvm *kvm)
 {
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct virtio_device *dev =
-			container_of(d, struct virtio_device, dev);
+		struct virtio_device *dev = virtio_of(d);
 
-		if (d->is_virtio && dev->class == &virtio_balloon_class)
+		if (dev && dev->class == &virtio_balloon_class)
 			return dev;
 	}
 	return NULL;

@@ -62,9 +62,7 @@ static int say_why(struct lkvm *vm, const char *what, int err,
 {
 	if (err == -EREMOTEIO)
 		return report_error(r, 0, "%s", lkvm_error(vm));
-	if (err == -ECONNRESET || err == -EPIPE)
-		return report_error(r, 0, "%s: the VM has ended", what);
-	return report_error(r, -err, "%s", what);
+	return report_error(r, 0, "%s: %s", what, vm_error(vm, err));
 }
 
 static int print_id(char *ok)
@@ -128,7 +126,7 @@ static int attach_net(struct lkvm *vm, const struct net_opts *n,
 {
 	struct json_out args = { 0 };
 	struct net_backend *b;
-	char mac[18];
+	char mac[MAC_TEXT];
 	int fd, err;
 
 	/* Neither can one descriptor stand for all of it. */
@@ -140,12 +138,8 @@ static int attach_net(struct lkvm *vm, const struct net_opts *n,
 		return err;
 	fd = b->ops->fd ? b->ops->fd(b) : n->fd;
 	json_open(&args, NULL, '{');
-	if (n->has_mac) {
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
-			 n->mac[0], n->mac[1], n->mac[2], n->mac[3], n->mac[4],
-			 n->mac[5]);
-		json_put_string(&args, "mac", mac);
-	}
+	if (n->has_mac)
+		json_put_string(&args, "mac", network_mac_text(mac, n));
 	if (b->info.mtu)
 		json_put_number(&args, "mtu", b->info.mtu);
 	err = attach(vm, "net.attach", "network", &args, fd, r);

@@ -164,10 +164,9 @@ static void finish_output(struct kvm *kvm, struct console *c)
 	if (kvm->ports)
 		virtio_console_flush(kvm->ports, patience_ms, total_ms);
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct virtio_device *dev =
-			container_of(d, struct virtio_device, dev);
+		struct virtio_device *dev = virtio_of(d);
 
-		if (d->is_virtio && dev->class == &virtio_vsock_class)
+		if (dev && dev->class == &virtio_vsock_class)
 			virtio_vsock_flush(dev, patience_ms, total_ms);
 	}
 }

@@ -141,7 +141,7 @@ void vm_stat(struct control_call *call)
 	json_open(o, "devices", '[');
 	for (struct device *d = kvm->devices; d; d = d->next)
 		if (d->is_virtio)
-			put_device(o, container_of(d, struct virtio_device, dev));
+			put_device(o, virtio_of(d));
 	json_close(o, ']');
 	json_open(o, "kvm", '{');
 	kvm_stats_read(v->stats_fd, put_kvm_value, o);

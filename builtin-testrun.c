@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "kvm/file.h"
 
 #define OUTPUT_MAX (64 * SZ_1M)
 /* How long a guest may be late with the end of a test, or with its start: as long as
@@ -146,7 +147,7 @@ static int vm_start(struct test_vm *vm, struct report *r)
 
 	snprintf(vm->dir, sizeof(vm->dir), "%s/vm-%u", vm->run->logs,
 		 ++vm->run->vms);
-	err = test_mkdir(vm->dir);
+	err = path_make(vm->dir, 0777);
 	if (err)
 		return report_error(r, -err, "%s", vm->dir);
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
@@ -269,7 +270,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	if (t->tries)
 		snprintf(vm->log + strlen(vm->log), 16, ".try%u", t->tries + 1);
 	snprintf(path, sizeof(path), "%s/%s", vm->run->logs, vm->log);
-	err = test_mkdir(path);
+	err = path_make(path, 0777);
 	if (err)
 		return report_error(r, -err, "%s", path);
 	snprintf(path, sizeof(path), "%s/%s/output", vm->run->logs, vm->log);

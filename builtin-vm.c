@@ -27,6 +27,13 @@ const char *vm_why(int err)
 	return err == -ENOENT ? "no such VM (lkvm list)" : strerror(-err);
 }
 
+const char *vm_error(struct lkvm *vm, int err)
+{
+	return err == -EREMOTEIO ? lkvm_error(vm) :
+	       err == -ECONNRESET || err == -EPIPE ? "the VM has ended" :
+	       err == -ETIMEDOUT ? "the VM does not answer" : strerror(-err);
+}
+
 struct lkvm *vm_connect(const char *name)
 {
 	struct lkvm *vm = NULL;
@@ -44,10 +51,7 @@ int vm_call(struct lkvm *vm, const char *name, const char *cmd,
 
 	if (!err)
 		return 0;
-	fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
-		lkvm_error(vm) : err == -ECONNRESET || err == -EPIPE ?
-		"has ended" : err == -ETIMEDOUT ? "does not answer" :
-		strerror(-err));
+	fprintf(stderr, "lkvm: %s: %s\n", name, vm_error(vm, err));
 	return STATUS_ERROR;
 }
 

@@ -158,6 +158,12 @@ int virtio_device_create(struct virtio_device **out,
 			 const void *opts, const struct virtio_env *env,
 			 struct report *r);
 
+/** virtio_of() - NULL unless @d is a virtio device */
+static inline struct virtio_device *virtio_of(struct device *d)
+{
+	return d->is_virtio ? container_of(d, struct virtio_device, dev) : NULL;
+}
+
 /* Registers, for transports. They take dev->lock. */
 
 u32 virtio_get_features(struct virtio_device *dev);
