@@ -62,7 +62,10 @@ void command_wake(void *opaque)
 	eventfd_signal(g->wake_fd);
 }
 
-/* Who is first has the port, on whichever thread; nobody but init has the virtio one. */
+/*
+ * The first transport to carry init's HELLO becomes the carrier (any thread). On ttyS1
+ * the first byte must be GUEST_HELLO; the virtio port is init's alone, so any byte decides.
+ */
 static bool comes_by(struct guest_command *g, enum carrier port, u8 first)
 {
 	enum carrier is = CARRIER_OPEN;

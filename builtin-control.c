@@ -292,7 +292,8 @@ int control_open(struct vm_control *v, const struct run_config *config,
 			    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	err = open_socket(v, named ? r : &why);
 	if (err && !named) {
-		fprintf(stderr, "lkvm: cannot be found by name: %s\n", why.msg);
+		fprintf(stderr, "lkvm: no control socket, lkvm list will not show this VM: %s\n",
+			why.msg);
 		err = 0;
 	}
 	return err;

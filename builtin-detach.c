@@ -45,7 +45,7 @@ static void parent(int fd)
 		len += MAX(n, 0);
 	} while (len < sizeof(w) && (n > 0 || (n < 0 && errno == EINTR)));
 	if (len < sizeof(w)) {
-		fprintf(stderr, "lkvm: the VM's process has ended without a word\n");
+		fprintf(stderr, "lkvm: the VM's process died before it was up\n");
 		exit(STATUS_ERROR);
 	}
 	if (!w.status)

@@ -432,7 +432,7 @@ void drivers_report(const struct run_config *c, const struct kvm *kvm, bool comm
 			    (command && drivers[i].init_says))
 				continue;
 			said |= BIT(i);
-			fprintf(stderr, "lkvm: %s: no driver of the guest took it: CONFIG_%s\n",
+			fprintf(stderr, "lkvm: %s: no guest driver bound to it (CONFIG_%s)\n",
 				d->name, drivers[i].option);
 		}
 	}

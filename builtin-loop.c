@@ -88,7 +88,10 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
 }
 
-/* What comes before the guest has answered waits, and is one more. */
+/*
+ * Drain inotify and ask the guest to drop cached names. What arrives before it has
+ * answered stays queued and causes one more round.
+ */
 static void edits_hear(int fd, struct session_port *p)
 {
 	char events[4096];
@@ -104,7 +107,10 @@ static u64 sooner(u64 a, u64 b)
 	return a && (!b || a < b) ? a : b;
 }
 
-/* What is to be polled until @quiet, -1 if nothing; @look: when to look again */
+/*
+ * Return: the inotify descriptor, or -1 while the guest is busy with the last request
+ * or until @quiet, which then lowers *@look.
+ */
 static int edits_poll(const struct kvm *kvm, const struct guest_command *g,
 		      u64 quiet, u64 *look)
 {

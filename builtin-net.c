@@ -52,7 +52,7 @@ int network_mac(struct net_opts *n, const char *value, struct report *r)
 		n->mac[i] = (u8)strtoul(value + 3 * i, NULL, 16);
 	if (n->mac[0] & 1 || strspn(value, "0:") == len)
 		return report_error(r, 0, "--network: mac=%s is %s", value,
-				    n->mac[0] & 1 ? "a group's" : "nobody's");
+				    n->mac[0] & 1 ? "a multicast address" : "all zeroes");
 	n->has_mac = true;
 	return 0;
 }

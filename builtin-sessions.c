@@ -128,7 +128,7 @@ static void exec_answer(struct guest_exec *e, unsigned int left)
 	const struct session *s = e->session;
 	struct json_out o = { 0 };
 
-	/* Who waits for the streams to end is not to wait for the answer first. */
+	/* Close the streams before answering: a client may wait for end-of-file first. */
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		file_close(e, i);
 	if (left) {

@@ -169,7 +169,7 @@ int cmd_balloon(int argc, char **argv)
 	u64 size = 0;
 
 	if (nr >= 0 && nr != 1 && nr != 2)
-		report_error(&r, 0, "balloon: not NAME and SIZE");
+		report_error(&r, 0, "balloon: usage: NAME [SIZE]");
 	if (nr == 2 && strcmp(argv[2], "0") && parse_size(argv[2], &size))
 		report_error(&r, 0, "balloon: bad size \"%s\"", argv[2]);
 	if (r.msg[0]) {

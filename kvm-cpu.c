@@ -234,7 +234,10 @@ void kvm_cpus_pause(struct kvm *kvm)
 
 void kvm_cpus_resume(struct kvm *kvm)
 {
-	/* Its watchdogs are not to bark; a guest without that clock: EINVAL. */
+	/*
+	 * Tell kvmclock about the pause, so that soft-lockup watchdogs stay quiet; EINVAL
+	 * if the guest does not use kvmclock.
+	 */
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
 		ioctl(kvm->cpus[i].fd, KVM_KVMCLOCK_CTRL, 0L);
 	kvm_cpus_wish(kvm, KVM_RUNNING);

@@ -60,7 +60,7 @@ void kvm_released(struct kvm *kvm)
 	eventfd_signal(kvm->release_fd);
 }
 
-/* Under @end_lock. A panic has been the first reason, whatever ends it then. */
+/* With @end_lock held. After a panic the reason stays VM_END_PANIC, whatever ends the VM. */
 static void end_set(struct kvm *kvm, enum vm_end end, u32 code)
 {
 	kvm->end = kvm->panicked ? VM_END_PANIC : end;

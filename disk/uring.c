@@ -367,7 +367,10 @@ static void complete_other(struct uring_queue *q,
 		q->armed &= ~BIT(i);
 }
 
-/* @res is that of @req and of those merged with it; what is left is tried alone. */
+/*
+ * @res is the result for @req and all merged with it: hand out the bytes in order,
+ * resubmit the rest unmerged.
+ */
 static void complete_merged(struct uring_queue *q, struct disk_req *req, int res)
 {
 	struct disk_req *next = req->merged;

@@ -329,7 +329,7 @@ int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		rc = commit_slot(chip, slot);
 	if (!rc)
 		rc = set_irqfd(chip, msi, on);
-	/* KVM_IRQFD has sent what was pending but leaves the counter: mostly, it is empty. */
+	/* KVM_IRQFD has sent what was pending but leaves the counter: drain it. */
 	if (!rc && on)
 		eventfd_clear(msi->fd);
 	pthread_mutex_unlock(&chip->lock);

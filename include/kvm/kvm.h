@@ -35,7 +35,8 @@ struct console_ops {
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
  * @end, @end_code, @end_text: why; set once, under @end_lock
- * @panicked: that is going to be the reason; also under @end_lock
+ * @panicked: the guest reported a panic, which will be the reason; it runs on so that
+ *	the report gets out. Under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
  * @edits_fd: inotify, if above 0, readable when names have changed below the root share
