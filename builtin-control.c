@@ -395,10 +395,10 @@ void control_shut(struct vm_control *v)
 	v->plug = NULL;
 	v->server = NULL;
 	json_out_free(&v->machine);
-	if (v->stats_fd > 0)
+	if (v->stats_fd >= 0)
 		close(v->stats_fd);
-	if (v->memory_fd > 0)
+	if (v->memory_fd >= 0)
 		close(v->memory_fd);
-	if (v->kernel_fd > 0)
+	if (v->kernel_fd >= 0)
 		close(v->kernel_fd);
 }

@@ -114,7 +114,7 @@ static u64 sooner(u64 a, u64 b)
 static int edits_poll(const struct kvm *kvm, const struct guest_command *g,
 		      u64 quiet, u64 *look)
 {
-	if (!g || g->port.forgetting || kvm->edits_fd <= 0)
+	if (!g || g->port.forgetting || kvm->edits_fd < 0)
 		return -1;
 	if (now_ns() >= quiet)
 		return kvm->edits_fd;

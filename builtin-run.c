@@ -464,6 +464,9 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	run.decoder.in = -1;
 	run.decoder.out = -1;
 	run.control.up_fd = -1;
+	run.control.stats_fd = -1;
+	run.control.memory_fd = -1;
+	run.control.kernel_fd = -1;
 	run.t.exec = now_ns();
 	streams_probe(run.kind);
 	err = get(&run.o, argc, argv, &r);

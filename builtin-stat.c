@@ -108,8 +108,9 @@ static void open_stats(struct vm_control *v)
 	struct kvm *kvm = v->kvm;
 	bool resume;
 
-	if (v->stats_fd)
+	if (v->stats_tried)
 		return;
+	v->stats_tried = true;
 	resume = !kvm_pause(kvm);
 	v->stats_fd = kvm_stats_open(kvm->vm_fd);
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)

@@ -730,7 +730,7 @@ struct run_times {
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
  * @plug: builtin-plug.c's, NULL until a device is to leave
- * @stats_fd: of kvm_stats_open(), 0 before
+ * @stats_fd: of kvm_stats_open(), once it was @stats_tried; negative without
  * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
  *	was asked for; -1 without
  */
@@ -747,6 +747,7 @@ struct vm_control {
 	int up_fd;
 	char log[160];
 	struct console_reader *readers;
+	bool stats_tried;
 	int stats_fd;
 	int memory_fd;
 	int kernel_fd;

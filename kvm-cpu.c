@@ -56,9 +56,9 @@ void kvm_cpu_destroy(struct kvm_cpu *cpu)
 		munmap(cpu->run, cpu->kvm->run_size);
 	if (cpu->kvm && cpu->fd >= 0)
 		close(cpu->fd);
-	if (cpu->stats_fd > 0)
+	if (cpu->stats_fd >= 0)
 		close(cpu->stats_fd);
-	cpu->stats_fd = 0;
+	cpu->stats_fd = -1;
 	cpu->run = NULL;
 	cpu->fd = -1;
 }

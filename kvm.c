@@ -238,8 +238,10 @@ static int kvm_create_cpus(struct kvm *kvm, struct report *r)
 	kvm->cpus = calloc(nr, sizeof(*kvm->cpus));
 	if (!kvm->cpus)
 		return report_error(r, ENOMEM, "%u CPUs", nr);
-	for (unsigned int i = 0; i < nr; i++)
+	for (unsigned int i = 0; i < nr; i++) {
 		kvm->cpus[i].fd = -1;
+		kvm->cpus[i].stats_fd = -1;
+	}
 	for (kvm->nr_cpus = 0; kvm->nr_cpus < nr;) {
 		err = kvm_cpu_create(kvm, kvm->nr_cpus++, r);
 		if (err)
@@ -263,6 +265,7 @@ static struct kvm *kvm_alloc(const struct machine *m, const struct vm_log *log,
 	kvm->log = *log;
 	kvm->console = *console;
 	kvm->dev_fd = -1;
+	kvm->edits_fd = -1;
 	kvm->vm_fd = -1;
 	kvm->devices_tail = &kvm->devices;
 	io_bus_init(&kvm->pio);
@@ -443,7 +446,7 @@ void kvm_destroy(struct kvm *kvm)
 		close(kvm->end_fd);
 	if (kvm->release_fd >= 0)
 		close(kvm->release_fd);
-	if (kvm->edits_fd > 0)
+	if (kvm->edits_fd >= 0)
 		close(kvm->edits_fd);
 	io_bus_destroy(&kvm->pio);
 	io_bus_destroy(&kvm->mmio);

@@ -159,7 +159,7 @@ static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 	bool due, full, say;
 	int wd = -1;
 
-	if (h->edits_fd <= 0)
+	if (h->edits_fd < 0)
 		return;
 	pthread_mutex_lock(&h->lock);
 	due = !d->watched;
@@ -627,7 +627,7 @@ int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 	pthread_mutex_init(&h->lock, NULL);
 	h->proc_fd = -1;
 	h->readonly = o->readonly;
-	h->edits_fd = o->edits_fd;
+	h->edits_fd = o->has_edits ? o->edits_fd : -1;
 	h->log = o->log;
 	h->as_caller = may_be_caller();
 	h->max_inode_fds = max / 2;

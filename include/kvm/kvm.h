@@ -39,7 +39,7 @@ struct console_ops {
  *	the report gets out. Under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
- * @edits_fd: inotify, if above 0, readable when names have changed below the root share
+ * @edits_fd: inotify, or -1, readable when names have changed below the root share
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
