@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/virtio_balloon.h>
 
 #include "builtin.h"
 #include "kvm/control-path.h"
@@ -210,6 +211,22 @@ static struct virtio_device *find_balloon(struct kvm *kvm)
 	return NULL;
 }
 
+/* What the guest said last, and it is asked for more: that is there when seq has grown. */
+static void put_guest_memory(struct json_out *o, struct virtio_device *dev)
+{
+	static const char *const names[] = VIRTIO_BALLOON_S_NAMES;
+	struct virtio_balloon_stats s;
+
+	virtio_balloon_get_stats(dev, &s);
+	virtio_balloon_request_stats(dev);
+	json_open(o, "guest", '{');
+	json_put_number(o, "seq", s.seq);
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (s.valid & BIT(i))
+			json_put_number(o, names[i], s.value[i]);
+	json_close(o, '}');
+}
+
 static void vm_balloon(struct control_call *call)
 {
 	const struct control_value *size = &call->arg[0];
@@ -232,6 +249,7 @@ static void vm_balloon(struct control_call *call)
 	}
 	json_put_number(call->out, "target", virtio_balloon_target(dev));
 	json_put_number(call->out, "actual", virtio_balloon_actual(dev));
+	put_guest_memory(call->out, dev);
 }
 
 static const control_handler handlers[CONTROL_NR] = {

@@ -17,6 +17,8 @@
 #define ANSWER_MS 30000
 #define VALUES 64
 #define BALLOON_POLL_MS 50
+/* The guest answers from a work queue. */
+#define BALLOON_FRESH_MS 500
 
 static const struct option_desc no_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
@@ -111,10 +113,20 @@ const struct option_desc balloon_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
+/** struct balloon - what the VM says of it; @seq: how often the guest told of @free and @total */
+struct balloon {
+	u64 wanted;
+	u64 given;
+	u64 seq;
+	u64 free;
+	u64 total;
+};
+
 /* Return: 0 with what the VM says of its balloon */
-static int balloon_call(struct lkvm *vm, const char *name, const char *args,
-			char **ok, u64 out[2])
+static int balloon_call(struct lkvm *vm, const char *name, const char *args, char **ok,
+			struct balloon *b)
 {
+	const struct json_value *guest;
 	struct json_value value[VALUES];
 	struct json_doc doc = { .value = value, .max = VALUES };
 	int err = vm_call(vm, name, "vm.balloon", args, ok);
@@ -124,11 +136,27 @@ static int balloon_call(struct lkvm *vm, const char *name, const char *args,
 		return err;
 	copy = strdup(*ok);
 	if (copy && !json_parse(&doc, copy, strlen(copy))) {
-		out[0] = json_number_of(value, "target");
-		out[1] = json_number_of(value, "actual");
+		guest = json_member(value, "guest");
+		*b = (struct balloon){
+			.wanted = json_number_of(value, "target"),
+			.given = json_number_of(value, "actual"),
+			.seq = json_number_of(guest, "seq"),
+			.free = json_number_of(guest, "free-memory"),
+			.total = json_number_of(guest, "total-memory"),
+		};
 	}
 	free(copy);
 	return 0;
+}
+
+static void balloon_print(const char *name, const struct balloon *b)
+{
+	printf("%s: %lluM wanted, %lluM given", name, (unsigned long long)(b->wanted / SZ_1M),
+	       (unsigned long long)(b->given / SZ_1M));
+	if (b->total)
+		printf(", %lluM of %lluM free in the guest", (unsigned long long)(b->free / SZ_1M),
+		       (unsigned long long)(b->total / SZ_1M));
+	putchar('\n');
 }
 
 static int balloon_run(const struct balloon_options *o, const char *name,
@@ -136,25 +164,27 @@ static int balloon_run(const struct balloon_options *o, const char *name,
 {
 	struct lkvm *vm = vm_connect(name);
 	u64 end = now_ns() + o->wait * NSEC_PER_SEC;
-	u64 v[2] = { 0, 0 };
+	u64 fresh = now_ns() + BALLOON_FRESH_MS * NSEC_PER_MSEC;
+	struct balloon b = { 0 };
 	char *ok = NULL;
+	u64 seq;
 	int err;
 
 	if (!vm)
 		return STATUS_ERROR;
-	err = balloon_call(vm, name, args, &ok, v);
-	while (!err && v[0] != v[1] && now_ns() < end) {
+	err = balloon_call(vm, name, args, &ok, &b);
+	seq = b.seq;
+	while (!err && ((b.wanted != b.given && now_ns() < end) ||
+			(seq && b.seq == seq && now_ns() < fresh))) {
 		poll(NULL, 0, BALLOON_POLL_MS);
 		free(ok);
 		ok = NULL;
-		err = balloon_call(vm, name, NULL, &ok, v);
+		err = balloon_call(vm, name, NULL, &ok, &b);
 	}
 	if (!err && o->json)
 		printf("%s\n", ok);
 	else if (!err)
-		printf("%s: %lluM wanted, %lluM given\n", name,
-		       (unsigned long long)(v[0] / SZ_1M),
-		       (unsigned long long)(v[1] / SZ_1M));
+		balloon_print(name, &b);
 	free(ok);
 	lkvm_close(vm);
 	return err;
