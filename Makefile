@@ -50,9 +50,9 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c clock.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
+lib-y := abi.c clock.c discover.c embedded.c eventfd.c file.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c thread.c tree.c
-lib-y += unix.c $(sort $(wildcard test/*.c))
+lib-y += unix.c utf8.c $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-tx.c virtio/net-rx.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
@@ -93,7 +93,7 @@ $(bin)lkvm: $(cmd-o) $(out)libkvm.a
 	$(Q)$(CC) $(target-flags) $(CFLAGS) -pthread -o $@ $^ $(link) $(LDFLAGS)
 
 # The client's side of the control socket, for programs
-client-o := $(addprefix $(out),control/client.o control/path.o control/json.o unix.o)
+client-o := $(addprefix $(out),control/client.o control/path.o control/json.o clock.o unix.o utf8.o)
 $(out)liblkvm.a: $(client-o)
 	$(say) "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

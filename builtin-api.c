@@ -101,8 +101,7 @@ static int api_call(struct lkvm *vm, const char *name, const char *cmd,
 		return STATUS_ERROR;
 	}
 	if (err)
-		return fail(name, err == -ECONNRESET || err == -EPIPE ?
-			    "has ended" : strerror(-err));
+		return fail(name, vm_error(vm, err));
 	printf("%s\n", ok);
 	fflush(stdout);
 	free(ok);

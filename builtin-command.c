@@ -38,14 +38,15 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 
-#define TWICE_NS 1000000000ULL
+#define TWICE_NS NSEC_PER_SEC
 /* A guest that lives takes a key within that; two at once say nothing. */
-#define TAKEN_NS 250000000ULL
+#define TAKEN_NS (250 * NSEC_PER_MSEC)
 #define KEY_INTERRUPT 3
 #define KEY_EOF 4
 /* A chain of the guest's may be as long as its memory. */
-#define DRAIN_NS 1000000000ULL
+#define DRAIN_NS NSEC_PER_SEC
 
 bool fd_is_ready(int fd, short events)
 {
@@ -57,14 +58,14 @@ bool fd_is_ready(int fd, short events)
 void command_wake(void *opaque)
 {
 	struct guest_command *g = opaque;
-	u64 one = 1;
 
-	/* A full counter means that main has yet to look: as good. */
-	if (write(g->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_signal(g->wake_fd);
 }
 
-/* Who is first has the port, on whichever thread; nobody but init has the virtio one. */
+/*
+ * The first transport to carry init's HELLO becomes the carrier (any thread). On ttyS1
+ * the first byte must be GUEST_HELLO; the virtio port is init's alone, so any byte decides.
+ */
 static bool comes_by(struct guest_command *g, enum carrier port, u8 first)
 {
 	enum carrier is = CARRIER_OPEN;
@@ -158,8 +159,7 @@ void streams_probe(enum stream_of_ours kind[3])
 	}
 }
 
-/* What the terminal prints goes to that of ours that can be written to. */
-static int terminal_fd(const enum stream_of_ours kind[3])
+int terminal_fd(const enum stream_of_ours kind[3])
 {
 	static const int order[] = { STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO };
 
@@ -358,23 +358,18 @@ static bool key_ends(struct guest_command *g)
 static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 			 size_t len)
 {
-	size_t n = 0;
+	bool leave = false;
+	size_t n = terminal_keys(&g->escape, d, len, &leave);
 
-	for (size_t i = 0; i < len; i++) {
-		enum terminal_key key = terminal_key(&g->escape, d[i]);
-
-		if (key == KEY_LEAVE) {
-			kvm_end(kvm, VM_END_USER, 0);
-			return 0;
-		}
-		if (key == KEY_SEND && d[i] == KEY_INTERRUPT && key_ends(g)) {
+	for (size_t i = 0; i < n; i++) {
+		if (d[i] == KEY_INTERRUPT && key_ends(g)) {
 			command_end(g, kvm, SIGINT);
 			return 0;
 		}
-		if (key == KEY_SEND)
-			d[n++] = d[i];
 	}
-	return n;
+	if (leave)
+		kvm_end(kvm, VM_END_USER, 0);
+	return leave ? 0 : n;
 }
 
 /* The end of lines is for the guest's terminal to make an end of. */
@@ -521,10 +516,8 @@ static void command_times(struct guest_command *g)
 void command_serve(struct guest_command *g, struct kvm *kvm,
 		   const struct pollfd p[COMMAND_POLL])
 {
-	u64 v;
-
-	if (p[0].revents && read(g->wake_fd, &v, sizeof(v)) < 0)
-		v = 0;
+	if (p[0].revents)
+		eventfd_clear(g->wake_fd);
 	/* Once, and again after a look at all else: a guest may have no end. */
 	g->again |= port_run(&g->port);
 	if (g->again) {

@@ -215,14 +215,17 @@ static int resolve_control(struct machine *m, const struct run_options *o,
 		return 0;
 	}
 	if (o->initrd && o->root)
-		return report_error(r, 0, "--root: --initrd is the root already");
+		return report_error(r, 0,
+			"--root cannot be combined with --initrd, which is the root");
 	if (o->initrd && o->root_disk)
-		return report_error(r, 0, "--root-disk: --initrd is the root already");
+		return report_error(r, 0,
+			"--root-disk cannot be combined with --initrd, which is the root");
 	if (o->params && params_have(o->params, "rdinit="))
 		return report_error(r, 0,
-			"--params: a command and --shell are for lkvm's own rdinit=");
+			"--params: rdinit= is set by lkvm with a command or --shell");
 	if (o->root_disk && o->root)
-		return report_error(r, 0, "--root: --root-disk is the root already");
+		return report_error(r, 0,
+			"--root cannot be combined with --root-disk, which is the root");
 	m->control = serial ? CONTROL_SERIAL : CONTROL_VIRTIO;
 	return 0;
 }

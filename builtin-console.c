@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 #include "kvm/stream.h"
 
 /* What a pause may put aside: beyond, what the guest prints is lost. */
@@ -116,15 +117,6 @@ int console_open_log(struct console *c, int out_fd, struct report *r)
 	return open_common(c, r);
 }
 
-static void console_signal(struct console *c)
-{
-	u64 one = 1;
-
-	/* A full counter means that main has yet to look: as good. */
-	if (write(c->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 /* There may be output that was not offered, too: console_feed() asks for it. */
 void console_wake(void *opaque)
 {
@@ -133,7 +125,7 @@ void console_wake(void *opaque)
 	pthread_mutex_lock(&c->lock);
 	c->refused = true;
 	pthread_mutex_unlock(&c->lock);
-	console_signal(c);
+	eventfd_signal(c->wake_fd);
 }
 
 /* Return: how many bytes found room. */
@@ -145,7 +137,7 @@ static size_t console_append(struct console *c, const u8 *d, size_t len)
 	memcpy(c->buf + c->len, d, n);
 	klog_feed(&c->log, c->buf + c->len, n);
 	if (!c->len)
-		console_signal(c);
+		eventfd_signal(c->wake_fd);
 	c->len += n;
 	return n;
 }
@@ -253,10 +245,8 @@ int console_drain(struct console *c)
 	size_t budget = sizeof(c->buf);
 	u8 out[4096];
 	ssize_t n;
-	u64 v;
 
-	if (read(c->wake_fd, &v, sizeof(v)) < 0 && errno != EAGAIN)
-		return -errno;
+	eventfd_clear(c->wake_fd);
 	for (;;) {
 		size_t len = console_peek(c, out, sizeof(out));
 
@@ -264,7 +254,7 @@ int console_drain(struct console *c)
 			return 0;
 		if (!budget) {
 			/* Here again when all else was looked at */
-			console_signal(c);
+			eventfd_signal(c->wake_fd);
 			return -EAGAIN;
 		}
 		if (p.fd >= 0 && poll(&p, 1, 0) <= 0)
@@ -315,7 +305,9 @@ void terminal_unread(int own)
 		dup2(own, STDERR_FILENO);
 }
 
-enum terminal_key terminal_key(bool *escape, u8 ch)
+enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
+
+static enum terminal_key terminal_key(bool *escape, u8 ch)
 {
 	static const char help[] =
 		"\r\nlkvm: ^A x leaves, ^A h is this help, ^A ^A sends ^A\r\n";
@@ -332,6 +324,20 @@ enum terminal_key terminal_key(bool *escape, u8 ch)
 	return KEY_NONE;
 }
 
+size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len && !*leave; i++) {
+		enum terminal_key key = terminal_key(escape, d[i]);
+
+		*leave = key == KEY_LEAVE;
+		if (key == KEY_SEND)
+			d[n++] = d[i];
+	}
+	return n;
+}
+
 /* ^A x is looked for also when the guest takes nothing. */
 bool console_wants_input(const struct console *c)
 {
@@ -340,27 +346,18 @@ bool console_wants_input(const struct console *c)
 
 int console_input(struct console *c)
 {
-	u8 d[1024];
-	ssize_t n;
+	u8 *d = c->in + c->in_len;
+	ssize_t n = read(STDIN_FILENO, d, MIN(sizeof(c->in) - c->in_len, 1024U));
+	bool leave = false;
 
-	n = read(STDIN_FILENO, d,
-		 MIN(sizeof(d), sizeof(c->in) - c->in_len));
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n <= 0) {
 		c->eof = true;
 		return 0;
 	}
-	for (ssize_t i = 0; i < n; i++) {
-		enum terminal_key key = c->tty_fd < 0 ? KEY_SEND :
-					terminal_key(&c->escape, d[i]);
-
-		if (key == KEY_LEAVE)
-			return 1;
-		if (key == KEY_SEND)
-			c->in[c->in_len++] = d[i];
-	}
-	return 0;
+	c->in_len += c->tty_fd < 0 ? (size_t)n : terminal_keys(&c->escape, d, n, &leave);
+	return leave;
 }
 
 /* Half a buffer of room is worth a look at the guest's queue. */
@@ -396,8 +393,8 @@ void console_feed(struct console *c, struct kvm *kvm)
 void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 {
 	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
-	u64 now, end = now_ns() + total_ms * 1000000ULL;
-	int ret;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC;
+	int ret, left;
 
 	do {
 		c->stuck = false;
@@ -407,10 +404,8 @@ void console_flush(struct console *c, struct kvm *kvm, unsigned int total_ms)
 			ret = -EAGAIN;
 		}
 		c->stuck = ret == -EAGAIN;
-		now = now_ns();
-	} while (c->stuck && now < end &&
-		 (p.fd < 0 ||
-		  poll(&p, 1, MIN((end - now) / 1000000 + 1, 2000)) > 0));
+		left = ms_left(end);
+	} while (c->stuck && left && (p.fd < 0 || poll(&p, 1, MIN(left, 2000)) > 0));
 }
 
 void console_shut(struct console *c)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/virtio_balloon.h>
 
 #include "builtin.h"
 #include "kvm/control-path.h"
@@ -69,7 +70,7 @@ static void vm_status(struct control_call *call)
 	json_put_number(call->out, "cpus", m->nr_cpus);
 	json_put_number(call->out, "memory", m->mem);
 	json_put_number(call->out, "resident", vm_resident(v));
-	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / 1000000);
+	json_put_number(call->out, "uptime_ms", (now_ns() - v->start) / NSEC_PER_MSEC);
 	json_put_string(call->out, "kernel", m->kernel);
 	json_put_string(call->out, "release", v->release);
 }
@@ -202,13 +203,28 @@ static void vm_reset(struct control_call *call)
 static struct virtio_device *find_balloon(struct kvm *kvm)
 {
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct virtio_device *dev =
-			container_of(d, struct virtio_device, dev);
+		struct virtio_device *dev = virtio_of(d);
 
-		if (d->is_virtio && dev->class == &virtio_balloon_class)
+		if (dev && dev->class == &virtio_balloon_class)
 			return dev;
 	}
 	return NULL;
+}
+
+/* What the guest said last, and it is asked for more: that is there when seq has grown. */
+static void put_guest_memory(struct json_out *o, struct virtio_device *dev)
+{
+	static const char *const names[] = VIRTIO_BALLOON_S_NAMES;
+	struct virtio_balloon_stats s;
+
+	virtio_balloon_get_stats(dev, &s);
+	virtio_balloon_request_stats(dev);
+	json_open(o, "guest", '{');
+	json_put_number(o, "seq", s.seq);
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (s.valid & BIT(i))
+			json_put_number(o, names[i], s.value[i]);
+	json_close(o, '}');
 }
 
 static void vm_balloon(struct control_call *call)
@@ -233,6 +249,7 @@ static void vm_balloon(struct control_call *call)
 	}
 	json_put_number(call->out, "target", virtio_balloon_target(dev));
 	json_put_number(call->out, "actual", virtio_balloon_actual(dev));
+	put_guest_memory(call->out, dev);
 }
 
 static const control_handler handlers[CONTROL_NR] = {
@@ -293,7 +310,8 @@ int control_open(struct vm_control *v, const struct run_config *config,
 			    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	err = open_socket(v, named ? r : &why);
 	if (err && !named) {
-		fprintf(stderr, "lkvm: cannot be found by name: %s\n", why.msg);
+		fprintf(stderr, "lkvm: no control socket, lkvm list will not show this VM: %s\n",
+			why.msg);
 		err = 0;
 	}
 	return err;
@@ -395,10 +413,10 @@ void control_shut(struct vm_control *v)
 	v->plug = NULL;
 	v->server = NULL;
 	json_out_free(&v->machine);
-	if (v->stats_fd > 0)
+	if (v->stats_fd >= 0)
 		close(v->stats_fd);
-	if (v->memory_fd > 0)
+	if (v->memory_fd >= 0)
 		close(v->memory_fd);
-	if (v->kernel_fd > 0)
+	if (v->kernel_fd >= 0)
 		close(v->kernel_fd);
 }

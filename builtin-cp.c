@@ -76,9 +76,9 @@ static int copy_parse(struct copy *c, int argc, char **argv, struct report *r)
 	from = path_of_vm(argv[n], c->name);
 	to = path_of_vm(argv[n + 1], from ? name : c->name);
 	if (!from == !to)
-		return report_error(r, 0, "cp: %s is in a VM, as NAME:PATH",
-				    from ? "not more than one of the two" :
-				    "neither of the two");
+		return report_error(r, 0, "cp: %s NAME:PATH",
+				    from ? "only one of SRC and DST can be" :
+				    "one of SRC and DST must be");
 	c->send = !from;
 	c->there = from ? from : to;
 	c->here = from ? argv[n + 1] : argv[n];
@@ -137,7 +137,7 @@ static int copy_judge(struct copy *c, int status)
 	if (!status && !c->err)
 		return 0;
 	if (c->tree.broken == -EPROTO)
-		exec_fail(&c->exec, "what it sends are no files");
+		exec_fail(&c->exec, "malformed file stream from the guest");
 	else if (status > 128 && (!c->err || c->tree.broken))
 		exec_fail(&c->exec, "the copy was killed in the guest");
 	else if (!status && c->tree.broken)

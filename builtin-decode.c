@@ -32,7 +32,7 @@
 #include "kvm/arch.h"
 
 #define SCRIPT "scripts/decode_stacktrace.sh"
-#define PATIENCE_NS 60000000000ULL
+#define PATIENCE_NS (60 * NSEC_PER_SEC)
 #define OUT_MAX 0x20000
 #define FRAMES_MAX 512
 
@@ -220,8 +220,8 @@ static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
 	sigaddset(&set, SIGHUP);
 	p[2].fd = signalfd(-1, &set, SFD_CLOEXEC);
 	fcntl(d->in, F_SETFL, O_NONBLOCK);
-	for (u64 now = now_ns(); n && now < end; now = now_ns()) {
-		if (poll(p, 3, (int)((end - now) / 1000000 + 1)) <= 0)
+	for (int ms; n && (ms = ms_left(end));) {
+		if (poll(p, 3, ms) <= 0)
 			continue;
 		if (p[2].revents || (size_t)len == size)
 			break;

@@ -45,7 +45,7 @@ static void parent(int fd)
 		len += MAX(n, 0);
 	} while (len < sizeof(w) && (n > 0 || (n < 0 && errno == EINTR)));
 	if (len < sizeof(w)) {
-		fprintf(stderr, "lkvm: the VM's process has ended without a word\n");
+		fprintf(stderr, "lkvm: the VM's process died before it was up\n");
 		exit(STATUS_ERROR);
 	}
 	if (!w.status)
@@ -105,7 +105,7 @@ static bool is_old_log(int dir, const char *name, struct old_log *l)
 	if (!faccessat(dir, socket, F_OK, 0) ||
 	    fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
-	l->time = (u64)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	l->time = (u64)st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
 	return S_ISREG(st.st_mode);
 }
 

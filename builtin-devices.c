@@ -14,11 +14,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/control-path.h"
 #include "kvm/guest-proto.h"
 
 /* A queue for each CPU saves the guest a lock; the disk has one thread. */
@@ -79,6 +79,20 @@ static int open_ports(struct kvm *kvm, struct virtio_console_port *port,
 	return err;
 }
 
+static int add_port(struct kvm *kvm, struct virtio_device **out, const char *name,
+		    struct virtio_console_port *port, struct report *r)
+{
+	struct virtio_console_opts o = { port, 1 };
+	struct virtio_device *dev;
+	int err = create_virtio(kvm, &dev, &virtio_console_class, name, &o, r);
+
+	if (!err)
+		err = place_virtio(kvm, dev, r);
+	if (!err)
+		*out = dev;
+	return err;
+}
+
 /*
  * A device of its own, without ports: those are announced by messages, which
  * Linux handles at its leisure. Its init may well be there first, and finds no
@@ -92,18 +106,10 @@ static int add_console(struct kvm *kvm, struct report *r)
 		.wake = kvm->console.wake,
 		.opaque = kvm->console.opaque,
 	};
-	struct virtio_console_opts o = { &port, 1 };
-	struct virtio_device *dev;
-	int err;
 
 	if (kvm->machine->console != CONSOLE_VIRTIO)
 		return 0;
-	err = create_virtio(kvm, &dev, &virtio_console_class, "console", &o, r);
-	if (!err)
-		err = place_virtio(kvm, dev, r);
-	if (!err)
-		kvm->console_virtio = dev;
-	return err;
+	return add_port(kvm, &kvm->console_virtio, "console", &port, r);
 }
 
 static int add_ports(struct kvm *kvm, struct report *r)
@@ -139,18 +145,10 @@ static int add_control(struct kvm *kvm, struct report *r)
 		.wake = kvm->control.wake,
 		.opaque = kvm->control.opaque,
 	};
-	struct virtio_console_opts o = { &port, 1 };
-	struct virtio_device *dev;
-	int err;
 
 	if (kvm->machine->control != CONTROL_VIRTIO)
 		return 0;
-	err = create_virtio(kvm, &dev, &virtio_console_class, "control", &o, r);
-	if (!err)
-		err = place_virtio(kvm, dev, r);
-	if (!err)
-		kvm->control_virtio = dev;
-	return err;
+	return add_port(kvm, &kvm->control_virtio, "control", &port, r);
 }
 
 int disk_create(struct kvm *kvm, struct virtio_device **dev,
@@ -248,9 +246,10 @@ static int add_vsock(struct kvm *kvm, struct report *r)
 	const struct machine_vsock *m = &kvm->machine->vsock;
 	struct virtio_vsock_opts o = { .cid = m->cid, .path = m->path };
 	const struct virtio_class *class = &virtio_vsock_class;
+	int err = m->make_dir ? control_dir_make(m->dir) : 0;
 
-	if (m->make_dir && mkdir(m->dir, 0700) < 0 && errno != EEXIST)
-		return report_error(r, errno, "vsock: cannot make %s", m->dir);
+	if (err)
+		return report_error(r, -err, "vsock: socket in %s", m->dir);
 	if (m->vhost)
 		class = &virtio_vhost_vsock_class;
 	else	/* The other half is for all else. */

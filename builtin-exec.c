@@ -31,7 +31,7 @@
 #include "builtin.h"
 #include "lkvm.h"
 
-#define TWICE_NS 1000000000ULL
+#define TWICE_NS NSEC_PER_SEC
 #define VALUES 16
 #define KEY_EOF 4
 
@@ -102,12 +102,8 @@ void exec_init(struct exec *x, const char *name)
 
 static int exec_own_streams(struct exec *x, const enum stream_of_ours kind[3])
 {
-	static const int order[] = { STDOUT_FILENO, STDERR_FILENO, STDIN_FILENO };
-	int tty = -1, err = 0;
+	int tty = terminal_fd(kind), err = 0;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(order) && tty < 0; i++)
-		if (kind[order[i]] == STREAM_OURS_TTY)
-			tty = order[i];
 	if (kind[0] != STREAM_OURS_NONE)
 		err = exec_open_stream(x, GUEST_STDIN, STDIN_FILENO);
 	if (!err && kind[1] == STREAM_OURS_PIPE)
@@ -150,23 +146,6 @@ int exec_start(struct exec *x, const struct state_out *records)
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		close_fd(&x->theirs[i]);
 	return x->id < 0 ? exec_fail(x, strerror(-x->id)) : 0;
-}
-
-/* Keys of ours are taken out. Return: false when that was to leave */
-static bool take_keys(struct exec *x, struct flow *f)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < f->len; i++) {
-		enum terminal_key key = terminal_key(&x->escape, f->buf[i]);
-
-		if (key == KEY_LEAVE)
-			return false;
-		if (key == KEY_SEND)
-			f->buf[n++] = f->buf[i];
-	}
-	f->len = n;
-	return true;
 }
 
 static void end_close(int fd)
@@ -212,8 +191,8 @@ static void flow_read(struct exec *x, struct flow *f)
 			f->buf[i] = '?';
 	if (n <= 0)
 		flow_end(f);
-	else if (f == &x->flow[GUEST_STDIN] && x->keys && !take_keys(x, f))
-		x->left = true;
+	else if (f == &x->flow[GUEST_STDIN] && x->keys)
+		f->len = terminal_keys(&x->escape, f->buf, f->len, &x->left);
 }
 
 /* Ours may block: no more than what poll(2) says that there is room for */

@@ -424,16 +424,15 @@ void drivers_report(const struct run_config *c, const struct kvm *kvm, bool comm
 	u32 said = c->missing;
 
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		const struct virtio_device *dev =
-			container_of(d, struct virtio_device, dev);
+		const struct virtio_device *dev = virtio_of(d);
 
 		for (unsigned int i = DRIVERS_OF_PORT;
-		     d->is_virtio && !dev->driven && i < ARRAY_SIZE(drivers); i++) {
+		     dev && !dev->driven && i < ARRAY_SIZE(drivers); i++) {
 			if (drivers[i].id != dev->class->id || said & BIT(i) ||
 			    (command && drivers[i].init_says))
 				continue;
 			said |= BIT(i);
-			fprintf(stderr, "lkvm: %s: no driver of the guest took it: CONFIG_%s\n",
+			fprintf(stderr, "lkvm: %s: no guest driver bound to it (CONFIG_%s)\n",
 				d->name, drivers[i].option);
 		}
 	}

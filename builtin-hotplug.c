@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +62,7 @@ static int say_why(struct lkvm *vm, const char *what, int err,
 {
 	if (err == -EREMOTEIO)
 		return report_error(r, 0, "%s", lkvm_error(vm));
-	if (err == -ECONNRESET || err == -EPIPE)
-		return report_error(r, 0, "%s: the VM has ended", what);
-	return report_error(r, -err, "%s", what);
+	return report_error(r, 0, "%s: %s", what, vm_error(vm, err));
 }
 
 static int print_id(char *ok)
@@ -129,7 +126,7 @@ static int attach_net(struct lkvm *vm, const struct net_opts *n,
 {
 	struct json_out args = { 0 };
 	struct net_backend *b;
-	char mac[18];
+	char mac[MAC_TEXT];
 	int fd, err;
 
 	/* Neither can one descriptor stand for all of it. */
@@ -141,12 +138,8 @@ static int attach_net(struct lkvm *vm, const struct net_opts *n,
 		return err;
 	fd = b->ops->fd ? b->ops->fd(b) : n->fd;
 	json_open(&args, NULL, '{');
-	if (n->has_mac) {
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
-			 n->mac[0], n->mac[1], n->mac[2], n->mac[3], n->mac[4],
-			 n->mac[5]);
-		json_put_string(&args, "mac", mac);
-	}
+	if (n->has_mac)
+		json_put_string(&args, "mac", network_mac_text(mac, n));
 	if (b->info.mtu)
 		json_put_number(&args, "mtu", b->info.mtu);
 	err = attach(vm, "net.attach", "network", &args, fd, r);
@@ -242,8 +235,7 @@ static long long detach_send(struct lkvm *vm, const char *id, bool force)
 /* What the others say is heard even if one took all the time. */
 static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 {
-	u64 now = now_ns();
-	int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
+	int left = ms_left(end);
 
 	return lkvm_answer(vm, sent, MAX(left, GRACE_MS), NULL);
 }
@@ -252,7 +244,7 @@ static int detach_wait(struct lkvm *vm, long long sent, u64 end)
 static int detach_all(struct lkvm *vm, char **id, long long *sent,
 		      unsigned int nr, const struct detach_options *o)
 {
-	u64 end = now_ns() + o->timeout * 1000000000ULL;
+	u64 end = now_ns() + o->timeout * NSEC_PER_SEC;
 	int failed = 0;
 
 	for (unsigned int i = 0; i < nr; i++)

@@ -118,7 +118,7 @@ int cmd_config(int argc, char **argv)
 	int n = options_parse(config_options, argc, argv, &o, &r);
 
 	if (n >= 0 && o.print + o.check + o.fix != 1)
-		n = report_error(&r, 0, "config: one of --print, --check and --fix");
+		n = report_error(&r, 0, "config: needs one of --print, --check and --fix");
 	else if (n >= 0 && (argc - n > 1 || (o.print && n < argc)))
 		n = report_error(&r, 0, "unexpected argument %s", argv[argc - 1]);
 	if (n < 0)

@@ -70,15 +70,13 @@ static int by_name(const void *a, const void *b)
 /* Those that are gone meanwhile drop out. */
 static void list_hear(struct vm_list *l)
 {
-	u64 end = now_ns() + ANSWER_MS * 1000000ULL;
+	u64 end = now_ns() + ANSWER_MS * NSEC_PER_MSEC;
 	size_t nr = 0;
 
 	for (size_t i = 0; i < l->nr; i++) {
 		struct vm_row *row = &l->row[i];
-		u64 now = now_ns();
-		int left = now < end ? (int)((end - now) / 1000000) : 0;
 		int err = !row->vm ? -ETIMEDOUT :
-			  lkvm_answer(row->vm, row->id, left, &row->ok);
+			  lkvm_answer(row->vm, row->id, ms_left(end), &row->ok);
 
 		lkvm_close(row->vm);
 		row->vm = NULL;

@@ -20,12 +20,13 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/eventfd.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
-#define PANIC_QUIET_NS 50000000ULL
-#define PANIC_MAX_NS 500000000ULL
+#define PANIC_QUIET_NS (50 * NSEC_PER_MSEC)
+#define PANIC_MAX_NS (500 * NSEC_PER_MSEC)
 /* How long a guest that has forgotten names is not asked to do so again */
-#define EDITS_QUIET_NS 300000000ULL
+#define EDITS_QUIET_NS (300 * NSEC_PER_MSEC)
 
 /**
  * struct last_words - of a kernel that has told of its panic, and runs on
@@ -87,7 +88,10 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
 }
 
-/* What comes before the guest has answered waits, and is one more. */
+/*
+ * Drain inotify and ask the guest to drop cached names. What arrives before it has
+ * answered stays queued and causes one more round.
+ */
 static void edits_hear(int fd, struct session_port *p)
 {
 	char events[4096];
@@ -103,11 +107,14 @@ static u64 sooner(u64 a, u64 b)
 	return a && (!b || a < b) ? a : b;
 }
 
-/* What is to be polled until @quiet, -1 if nothing; @look: when to look again */
+/*
+ * Return: the inotify descriptor, or -1 while the guest is busy with the last request
+ * or until @quiet, which then lowers *@look.
+ */
 static int edits_poll(const struct kvm *kvm, const struct guest_command *g,
 		      u64 quiet, u64 *look)
 {
-	if (!g || g->port.forgetting || kvm->edits_fd <= 0)
+	if (!g || g->port.forgetting || kvm->edits_fd < 0)
 		return -1;
 	if (now_ns() >= quiet)
 		return kvm->edits_fd;
@@ -131,8 +138,7 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	passed = c->log.total;
 	pthread_mutex_unlock(&c->lock);
 	/* It is readable again when there is an end. */
-	while (read(kvm->end_fd, &v, sizeof(v)) > 0)
-		;
+	eventfd_clear(kvm->end_fd);
 	if (!w->begin)
 		w->begin = now;
 	if (passed != w->passed || w->begin == now)
@@ -146,12 +152,7 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 
 static int loop_wait(u64 deadline)
 {
-	u64 now = now_ns();
-
-	if (!deadline)
-		return -1;
-	return deadline <= now ? 0 :
-	       MIN((deadline - now) / 1000000 + 1, 1000000ULL);
+	return deadline ? ms_left(deadline) : -1;
 }
 
 static int loop_signals(struct report *r)
@@ -168,7 +169,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	     struct report *r)
 {
 	u64 deadline = parts->timeout ?
-		       now_ns() + parts->timeout * 1000000000ULL : 0;
+		       now_ns() + parts->timeout * NSEC_PER_SEC : 0;
 	struct control_server *control = parts->control->server;
 	struct guest_command *g = parts->command;
 	struct console *c = parts->console;

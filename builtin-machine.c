@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/file.h"
 
 #define CONFIG_MAX CONTROL_LINE_MAX
 #define CONFIG_VALUES 4096
@@ -535,24 +536,17 @@ static ssize_t config_read(struct run_options *o, const char *path,
 			   struct report *r)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	size_t len = 0;
-	ssize_t n;
+	size_t len;
 
 	if (fd < 0)
 		return report_error(r, errno, "--config %s", path);
-	o->config_text = malloc(CONFIG_MAX + 1);
-	do {
-		n = o->config_text ? read(fd, o->config_text + len,
-					  CONFIG_MAX + 1 - len) : -1;
-		len += n > 0 ? (size_t)n : 0;
-	} while ((n > 0 && len <= CONFIG_MAX) || (n < 0 && errno == EINTR));
-	if (n < 0)
+	o->config_text = file_read_all(fd, CONFIG_MAX, &len);
+	if (!o->config_text && errno == EFBIG)
+		report_error(r, 0, "--config %s: more than %d bytes", path, CONFIG_MAX);
+	else if (!o->config_text)
 		report_error(r, errno, "--config %s", path);
-	else if (n)
-		report_error(r, 0, "--config %s: more than %d bytes", path,
-			     CONFIG_MAX);
 	close(fd);
-	return n ? -EINVAL : (ssize_t)len;
+	return o->config_text ? (ssize_t)len : -EINVAL;
 }
 
 /* Nothing was said before it */

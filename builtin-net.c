@@ -52,9 +52,16 @@ int network_mac(struct net_opts *n, const char *value, struct report *r)
 		n->mac[i] = (u8)strtoul(value + 3 * i, NULL, 16);
 	if (n->mac[0] & 1 || strspn(value, "0:") == len)
 		return report_error(r, 0, "--network: mac=%s is %s", value,
-				    n->mac[0] & 1 ? "a group's" : "nobody's");
+				    n->mac[0] & 1 ? "a multicast address" : "all zeroes");
 	n->has_mac = true;
 	return 0;
+}
+
+const char *network_mac_text(char out[MAC_TEXT], const struct net_opts *n)
+{
+	snprintf(out, MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", n->mac[0], n->mac[1],
+		 n->mac[2], n->mac[3], n->mac[4], n->mac[5]);
+	return out;
 }
 
 static int word_ifname(struct net_opts *n, const char *value,
@@ -231,6 +238,8 @@ int opt_network(void *opts, const char *value, struct report *r)
 
 void network_print(const struct net_opts *o)
 {
+	char mac[MAC_TEXT];
+
 	printf("network  %s", kind_name[o->kind]);
 	if (o->kind == NET_FD)
 		printf("=%d", o->fd);
@@ -245,8 +254,7 @@ void network_print(const struct net_opts *o)
 	if (o->mtu)
 		printf(",mtu=%u", o->mtu);
 	if (o->has_mac)
-		printf(",mac=%02x:%02x:%02x:%02x:%02x:%02x", o->mac[0],
-		       o->mac[1], o->mac[2], o->mac[3], o->mac[4], o->mac[5]);
+		printf(",mac=%s", network_mac_text(mac, o));
 	for (unsigned int i = 0; i < o->nr_forwards; i++)
 		printf(",fwd=%s", o->forward[i]);
 	printf("%s%s\n", o->vhost ? ",vhost" : "", o->hostgw ? ",hostgw" : "");
@@ -255,15 +263,11 @@ void network_print(const struct net_opts *o)
 /* The words of a kind, as JSON has them; what has no effect is left out. */
 void network_put(struct json_out *out, const struct net_opts *o)
 {
-	char mac[18] = "";
+	char mac[MAC_TEXT];
 
-	if (o->has_mac)
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x",
-			 o->mac[0], o->mac[1], o->mac[2], o->mac[3], o->mac[4],
-			 o->mac[5]);
 	json_open(out, NULL, '{');
 	json_put_string(out, "kind", kind_name[o->kind]);
-	json_put_string(out, "mac", *mac ? mac : NULL);
+	json_put_string(out, "mac", o->has_mac ? network_mac_text(mac, o) : NULL);
 	json_put_number(out, "mtu", o->mtu);
 	json_put_number(out, "queue-pairs", o->pairs ? o->pairs : 1);
 	if (o->kind == NET_FD)

@@ -54,7 +54,8 @@ int parse_size(const char *s, u64 *out)
 	return 0;
 }
 
-int parse_time(const char *s, long *out)
+/* "30s", with s, m or h, else seconds. @out: seconds */
+static int parse_time(const char *s, long *out)
 {
 	static const struct {
 		char name;

@@ -130,12 +130,9 @@ static bool tag_is_taken(struct kvm *kvm, const char *tag)
 	char name[VIRTIO_SHARE_TAG_MAX + 1] = "";
 
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct virtio_device *dev;
+		struct virtio_device *dev = virtio_of(d);
 
-		if (virtio_pci_slot(d) < 0)
-			continue;
-		dev = container_of(d, struct virtio_device, dev);
-		if (dev->class != &virtio_fs_class)
+		if (!dev || dev->class != &virtio_fs_class)
 			continue;
 		virtio_config_read(dev, 0, name, sizeof(name) - 1);
 		if (!strcmp(name, tag))

@@ -122,7 +122,7 @@ static int opt_none(void *opts, const char *value, struct report *r)
 	(void)opts;
 	if (!strcmp(value, "none"))
 		return 0;
-	return report_error(r, 0, "%s: there is only none of that", value);
+	return report_error(r, 0, "%s: only \"none\" is supported", value);
 }
 
 static int opt_ignored(void *opts, const char *value, struct report *r)
@@ -210,7 +210,7 @@ static int qemu_options_get(struct run_options *o, int argc, char **argv,
 		char *value = NULL;
 
 		if (!d)
-			return report_error(r, 0, "%s: not an option of QEMU that lkvm has",
+			return report_error(r, 0, "%s: QEMU option not supported by lkvm",
 					    argv[i]);
 		if (d->type != OPT_FLAG)
 			value = argv[++i];

@@ -164,10 +164,9 @@ static void finish_output(struct kvm *kvm, struct console *c)
 	if (kvm->ports)
 		virtio_console_flush(kvm->ports, patience_ms, total_ms);
 	for (struct device *d = kvm->devices; d; d = d->next) {
-		struct virtio_device *dev =
-			container_of(d, struct virtio_device, dev);
+		struct virtio_device *dev = virtio_of(d);
 
-		if (d->is_virtio && dev->class == &virtio_vsock_class)
+		if (dev && dev->class == &virtio_vsock_class)
 			virtio_vsock_flush(dev, patience_ms, total_ms);
 	}
 }
@@ -465,6 +464,9 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	run.decoder.in = -1;
 	run.decoder.out = -1;
 	run.control.up_fd = -1;
+	run.control.stats_fd = -1;
+	run.control.memory_fd = -1;
+	run.control.kernel_fd = -1;
 	run.t.exec = now_ns();
 	streams_probe(run.kind);
 	err = get(&run.o, argc, argv, &r);

@@ -31,7 +31,7 @@
 /* What comes with a request: the records, then a file for each stream */
 #define FILES (1 + GUEST_STREAMS)
 /* How long clients are waited for that have yet to read what their command wrote */
-#define FINISH_NS 2000000000ULL
+#define FINISH_NS (2 * NSEC_PER_SEC)
 
 /**
  * struct guest_exec - one command
@@ -128,7 +128,7 @@ static void exec_answer(struct guest_exec *e, unsigned int left)
 	const struct session *s = e->session;
 	struct json_out o = { 0 };
 
-	/* Who waits for the streams to end is not to wait for the answer first. */
+	/* Close the streams before answering: a client may wait for end-of-file first. */
 	for (unsigned int i = 0; i < GUEST_STREAMS; i++)
 		file_close(e, i);
 	if (left) {

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/file.h"
 
 static const struct {
 	const char *path;
@@ -76,39 +77,19 @@ static int setup_path(char *path, const char *name, struct report *r)
 	       report_error(r, ENAMETOOLONG, "%s", name) : 0;
 }
 
-/* A path and all above it; those that are there stay as they are. */
-static int make_path(const char *path, mode_t mode)
-{
-	char part[DISCOVER_PATH];
-
-	for (const char *at = path; at; ) {
-		at = strchr(at + 1, '/');
-		snprintf(part, sizeof(part), "%.*s",
-			 at ? (int)(at - path) : DISCOVER_PATH - 1, path);
-		if (mkdir(part, mode) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
-}
-
 static int copy_bytes(int in, int out)
 {
 	static char buf[0x10000];
-	ssize_t n, done;
+	int err = 0;
+	ssize_t n;
 
-	while ((n = read(in, buf, sizeof(buf))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		for (ssize_t at = 0; at < n; at += done) {
-			done = write(out, buf + at, n - at);
-			if (done < 0 && errno != EINTR)
-				return -errno;
-			done = done < 0 ? 0 : done;
-		}
+	while (!err && (n = read(in, buf, sizeof(buf))) != 0) {
+		if (n > 0)
+			err = file_write_all(out, buf, n);
+		else if (errno != EINTR)
+			err = -errno;
 	}
-	return 0;
+	return err;
 }
 
 /* What can only be read by some is not for a copy. */
@@ -217,7 +198,7 @@ static int make_home(const char *path)
 		return 0;
 	if (snprintf(own, sizeof(own), "%s%s", path, home) >= DISCOVER_PATH)
 		return -ENAMETOOLONG;
-	return make_path(own, 0755);
+	return path_make(own, 0755);
 }
 
 static int setup_fill(const char *path)
@@ -257,7 +238,7 @@ static int setup_make(const char *name, char *path, struct report *r)
 
 	if (err)
 		return err;
-	err = make_path(path, 0700);
+	err = path_make(path, 0700);
 	if (err)
 		return report_error(r, -err, "setup: %s", path);
 	err = setup_path(path, name, r);

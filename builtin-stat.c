@@ -108,8 +108,9 @@ static void open_stats(struct vm_control *v)
 	struct kvm *kvm = v->kvm;
 	bool resume;
 
-	if (v->stats_fd)
+	if (v->stats_tried)
 		return;
+	v->stats_tried = true;
 	resume = !kvm_pause(kvm);
 	v->stats_fd = kvm_stats_open(kvm->vm_fd);
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
@@ -127,7 +128,7 @@ void vm_stat(struct control_call *call)
 	if (!kvm)
 		return;
 	open_stats(v);
-	json_put_number(o, "uptime_ms", (now_ns() - v->start) / 1000000);
+	json_put_number(o, "uptime_ms", (now_ns() - v->start) / NSEC_PER_MSEC);
 	json_put_number(o, "memory", kvm->ram_size);
 	json_put_number(o, "resident", vm_resident(v));
 	json_open(o, "cpus", '[');
@@ -141,7 +142,7 @@ void vm_stat(struct control_call *call)
 	json_open(o, "devices", '[');
 	for (struct device *d = kvm->devices; d; d = d->next)
 		if (d->is_virtio)
-			put_device(o, container_of(d, struct virtio_device, dev));
+			put_device(o, virtio_of(d));
 	json_close(o, ']');
 	json_open(o, "kvm", '{');
 	kvm_stats_read(v->stats_fd, put_kvm_value, o);
@@ -236,7 +237,7 @@ static void print_cpus(const struct json_value *now,
 
 		printf("%-12llu %10llu %10llu %10llu %10llu %10llu %10llu %10llu\n",
 		       (unsigned long long)json_number_of(c, "id"),
-		       diff(c, b, "time_ns") / 1000000, diff(k, kb, "exits"),
+		       diff(c, b, "time_ns") / NSEC_PER_MSEC, diff(k, kb, "exits"),
 		       diff(k, kb, "halt_exits"), diff(c, b, "exits"),
 		       diff(c, b, "exits_pio"), diff(c, b, "exits_mmio"),
 		       diff(c, b, "exits_kick") + diff(c, b, "exits_other"));

@@ -10,7 +10,6 @@
  * waited for then.
  */
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,8 +101,7 @@ static int stop_add_any(void *opaque, const char *name)
 /* All have been asked before one is waited for: who is stuck costs no other its time. */
 static void stop_hear(struct stopping *s, u64 end)
 {
-	u64 now = now_ns();
-	int err = lkvm_answer(s->vm, s->id, now < end ? (end - now) / 1000000 : 0, NULL);
+	int err = lkvm_answer(s->vm, s->id, ms_left(end), NULL);
 
 	/* One that ends already has output that is waited for. */
 	if (err == -EREMOTEIO && !strcmp(lkvm_error_code(s->vm), "state"))
@@ -148,19 +146,16 @@ static int stop_end(struct stopping *s)
 
 static int stop_all(struct stopping *list, const struct stop_options *o)
 {
-	u64 end = now_ns() + ANSWER_MS * 1000000ULL;
+	u64 end = now_ns() + ANSWER_MS * NSEC_PER_MSEC;
 	int err = 0;
 
 	for (struct stopping *s = list; s && !o->force; s = s->next)
 		s->id = lkvm_send(s->vm, "vm.stop", NULL, NULL, 0);
 	for (struct stopping *s = list; s && !o->force; s = s->next)
 		stop_hear(s, end);
-	end = now_ns() + o->timeout * 1000000000ULL;
+	end = now_ns() + o->timeout * NSEC_PER_SEC;
 	for (struct stopping *s = list; s; s = s->next) {
-		u64 now = now_ns();
-		int left = now < end ? MIN((end - now) / 1000000, INT_MAX) : 0;
-
-		if (!o->force && !s->deaf && !lkvm_wait_gone(s->vm, left))
+		if (!o->force && !s->deaf && !lkvm_wait_gone(s->vm, ms_left(end)))
 			continue;
 		if (!o->force && !s->deaf)
 			fprintf(stderr, "lkvm: %s: has not powered off in %ld s: ended\n",

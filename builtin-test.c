@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "kvm/file.h"
 
 static int opt_pick(void *opts, const char *value, struct report *r)
 {
@@ -177,7 +178,7 @@ static int make_logs(struct test_run *run, struct report *r)
 		 in && *in ? in : "/tmp");
 	if (!dir && !mkdtemp(temp))
 		return report_error(r, errno, "%s", temp);
-	err = dir ? test_mkdir(dir) : 0;
+	err = dir ? path_make(dir, 0777) : 0;
 	if (err || !realpath(dir ? dir : temp, run->logs))
 		return report_error(r, err ? -err : errno, "logs %s",
 				    dir ? dir : temp);

@@ -108,8 +108,6 @@ int test_kunit(struct test_run *run, struct report *r);
 
 /** file_name() - @name as that of a file, at @out of NAME_MAX + 1 bytes */
 void file_name(char *out, const char *name);
-/** test_mkdir() - and all above it. Return: 0 or -errno */
-int test_mkdir(const char *path);
 /** test_line() - a test has ended */
 void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries);

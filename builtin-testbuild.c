@@ -25,7 +25,6 @@
 
 #include "builtin-test.h"
 #include "kvm/arch.h"
-#include "kvm/kconfig.h"
 #include "kvm/shard.h"
 
 #define SELFTESTS "tools/testing/selftests"

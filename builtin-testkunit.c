@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "kvm/file.h"
 #include "kvm/klog.h"
 
 #define BOOT_TIME 300
@@ -100,7 +101,7 @@ static int boot(struct test_run *run, struct boot *b, const char *more,
 	snprintf(params, sizeof(params),
 		 "kunit.enable=1 unknown_nmi_panic kunit.filter_glob=%s kunit_shutdown=reboot%s",
 		 b->glob, more);
-	err = test_mkdir(b->dir);
+	err = path_make(b->dir, 0777);
 	if (err)
 		return report_error(r, -err, "%s", b->dir);
 	err = child_start(&c, run, b->dir, args, false, r);
@@ -112,7 +113,7 @@ static int boot(struct test_run *run, struct boot *b, const char *more,
 		b->end.status = STATUS_TIMEOUT;
 		snprintf(b->end.text, sizeof(b->end.text), "%ld seconds", limit);
 	}
-	b->ms = (now_ns() - begin) / 1000000;
+	b->ms = (now_ns() - begin) / NSEC_PER_MSEC;
 	return b->end.status == STATUS_ERROR ?
 	       report_error(r, 0, "%s", b->end.text) : 0;
 }

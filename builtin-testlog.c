@@ -59,20 +59,6 @@ void file_name(char *out, const char *name)
 	out[n] = 0;
 }
 
-int test_mkdir(const char *path)
-{
-	char part[TEST_PATH];
-
-	for (const char *at = path; at; ) {
-		at = strchr(at + 1, '/');
-		snprintf(part, sizeof(part), "%.*s",
-			 at ? (int)(at - path) : TEST_PATH - 1, path);
-		if (mkdir(part, 0777) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	return 0;
-}
-
 static void put_name(FILE *f, const char *s)
 {
 	for (; *s; s++)

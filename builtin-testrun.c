@@ -35,16 +35,16 @@
 #include <unistd.h>
 
 #include "builtin-test.h"
+#include "kvm/file.h"
 
 #define OUTPUT_MAX (64 * SZ_1M)
 /* How long a guest may be late with the end of a test, or with its start: as long as
  * the test may take, within these
  */
-#define LATE_NS (60 * NSEC)
-#define LATE_MIN_NS (15 * NSEC)
-#define NSEC 1000000000ULL
+#define LATE_NS (60 * NSEC_PER_SEC)
+#define LATE_MIN_NS (15 * NSEC_PER_SEC)
 #define LOG_TRIES 50
-#define BOOT_NS (600 * NSEC)
+#define BOOT_NS (600 * NSEC_PER_SEC)
 /* A status that no machine ends with: we have ended it */
 #define STATUS_CUT -1
 
@@ -133,7 +133,7 @@ static struct test_item *item_next(struct test_run *run, const char *collection)
 
 static u64 late_ns(const struct test_item *t)
 {
-	return MAX(LATE_MIN_NS, MIN(LATE_NS, t->limit * NSEC));
+	return MAX(LATE_MIN_NS, MIN(LATE_NS, t->limit * NSEC_PER_SEC));
 }
 
 static int vm_start(struct test_vm *vm, struct report *r)
@@ -147,7 +147,7 @@ static int vm_start(struct test_vm *vm, struct report *r)
 
 	snprintf(vm->dir, sizeof(vm->dir), "%s/vm-%u", vm->run->logs,
 		 ++vm->run->vms);
-	err = test_mkdir(vm->dir);
+	err = path_make(vm->dir, 0777);
 	if (err)
 		return report_error(r, -err, "%s", vm->dir);
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
@@ -270,7 +270,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	if (t->tries)
 		snprintf(vm->log + strlen(vm->log), 16, ".try%u", t->tries + 1);
 	snprintf(path, sizeof(path), "%s/%s", vm->run->logs, vm->log);
-	err = test_mkdir(path);
+	err = path_make(path, 0777);
 	if (err)
 		return report_error(r, -err, "%s", path);
 	snprintf(path, sizeof(path), "%s/%s/output", vm->run->logs, vm->log);
@@ -285,7 +285,7 @@ static int item_start(struct test_vm *vm, struct test_item *t, struct report *r)
 	t->tries++;
 	vm->run->broken = 0;
 	vm->begin = now_ns();
-	vm->deadline = t->limit ? vm->begin + t->limit * NSEC + late_ns(t) : 0;
+	vm->deadline = t->limit ? vm->begin + t->limit * NSEC_PER_SEC + late_ns(t) : 0;
 	return send_request(vm, t);
 }
 
@@ -331,7 +331,7 @@ static void result_from(struct result *res, long rc, long limit, bool timeout)
 	}
 }
 
-/* @sum gets one more test. */
+/* Add @res to its collection's result, and mark @t as ended. */
 static void keep(struct test_run *run, struct test_item *t, struct result *res)
 {
 	struct result *c = result_child(&run->root, t->collection);
@@ -401,7 +401,7 @@ static void item_end(struct test_vm *vm, const struct test_end *end, long rc)
 		vm->run->status = STATUS_ERROR;
 		return;
 	}
-	res->ms = (now_ns() - vm->begin) / 1000000 + 1;
+	res->ms = (now_ns() - vm->begin) / NSEC_PER_MSEC + 1;
 	res->log = strdup(vm->log);
 	if (!end && rc == 4)
 		res->kind = RESULT_SKIP;
@@ -582,14 +582,14 @@ static void vm_overdue(struct test_vm *vm, u64 now)
 		return;
 	snprintf(dir, sizeof(dir), "%s/%s", vm->run->logs, vm->log);
 	vm->deadline = child_overdue(&vm->child, vm->overdue++,
-				     vm->item ? dir : NULL) * 1000000ULL;
+				     vm->item ? dir : NULL) * NSEC_PER_MSEC;
 	vm->deadline += now_ns();
 }
 
 /* Return: how long poll(2) may wait, in ms */
 static int vms_time(struct test_vm *vm, unsigned int nr)
 {
-	u64 now = now_ns(), first = now + 60 * NSEC;
+	u64 now = now_ns(), first = now + 60 * NSEC_PER_SEC;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		if (!vm[i].child.pid)
@@ -598,7 +598,7 @@ static int vms_time(struct test_vm *vm, unsigned int nr)
 		if (vm[i].deadline)
 			first = MIN(first, vm[i].deadline);
 	}
-	return first > now ? (first - now) / 1000000 + 1 : 0;
+	return ms_left(first);
 }
 
 /* Return: how many machines there are, or -errno */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/file.h"
 #include "lkvm.h"
 
 #define PIECE 0x8000U
@@ -35,20 +36,6 @@ const struct option_desc console_options[] = {
 	  offsetof(struct console_options, read_only), NULL },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
-
-static int write_all(int fd, const u8 *d, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, d, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		n = MAX(n, 0);
-		d += n;
-		len -= n;
-	}
-	return 0;
-}
 
 /**
  * struct typist - what is typed
@@ -71,14 +58,7 @@ static bool typist_read(struct typist *k)
 
 	if (n <= 0)
 		return n < 0 && (errno == EINTR || errno == EAGAIN);
-	for (ssize_t i = 0; i < n && !k->left; i++) {
-		enum terminal_key key = k->tty ? terminal_key(&k->escape, d[i]) :
-					KEY_SEND;
-
-		k->left = key == KEY_LEAVE;
-		if (key == KEY_SEND)
-			k->buf[k->len++] = d[i];
-	}
+	k->len += k->tty ? terminal_keys(&k->escape, d, n, &k->left) : (size_t)n;
 	return true;
 }
 
@@ -110,7 +90,7 @@ static void console_pump(int fd, bool input)
 		if (p[0].revents & ~POLLOUT) {
 			ssize_t n = read(fd, d, sizeof(d));
 
-			if (n <= 0 || write_all(STDOUT_FILENO, d, n))
+			if (n <= 0 || file_write_all(STDOUT_FILENO, d, n))
 				return;
 		}
 		if (p[1].revents)
@@ -136,8 +116,7 @@ static int console_call(struct lkvm *vm, const char *name, int fd, bool input)
 	id = lkvm_send(vm, "console.open", args, &fd, 1);
 	err = lkvm_answer(vm, id, 5000, NULL);
 	if (err)
-		fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
-			lkvm_error(vm) : strerror(-err));
+		fprintf(stderr, "lkvm: %s: %s\n", name, vm_error(vm, err));
 	return err;
 }
 

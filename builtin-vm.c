@@ -17,6 +17,8 @@
 #define ANSWER_MS 30000
 #define VALUES 64
 #define BALLOON_POLL_MS 50
+/* The guest answers from a work queue. */
+#define BALLOON_FRESH_MS 500
 
 static const struct option_desc no_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
@@ -25,6 +27,13 @@ static const struct option_desc no_options[] = {
 const char *vm_why(int err)
 {
 	return err == -ENOENT ? "no such VM (lkvm list)" : strerror(-err);
+}
+
+const char *vm_error(struct lkvm *vm, int err)
+{
+	return err == -EREMOTEIO ? lkvm_error(vm) :
+	       err == -ECONNRESET || err == -EPIPE ? "the VM has ended" :
+	       err == -ETIMEDOUT ? "the VM does not answer" : strerror(-err);
 }
 
 struct lkvm *vm_connect(const char *name)
@@ -44,10 +53,7 @@ int vm_call(struct lkvm *vm, const char *name, const char *cmd,
 
 	if (!err)
 		return 0;
-	fprintf(stderr, "lkvm: %s: %s\n", name, err == -EREMOTEIO ?
-		lkvm_error(vm) : err == -ECONNRESET || err == -EPIPE ?
-		"has ended" : err == -ETIMEDOUT ? "does not answer" :
-		strerror(-err));
+	fprintf(stderr, "lkvm: %s: %s\n", name, vm_error(vm, err));
 	return STATUS_ERROR;
 }
 
@@ -107,10 +113,20 @@ const struct option_desc balloon_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
+/** struct balloon - what the VM says of it; @seq: how often the guest told of @free and @total */
+struct balloon {
+	u64 wanted;
+	u64 given;
+	u64 seq;
+	u64 free;
+	u64 total;
+};
+
 /* Return: 0 with what the VM says of its balloon */
-static int balloon_call(struct lkvm *vm, const char *name, const char *args,
-			char **ok, u64 out[2])
+static int balloon_call(struct lkvm *vm, const char *name, const char *args, char **ok,
+			struct balloon *b)
 {
+	const struct json_value *guest;
 	struct json_value value[VALUES];
 	struct json_doc doc = { .value = value, .max = VALUES };
 	int err = vm_call(vm, name, "vm.balloon", args, ok);
@@ -120,37 +136,55 @@ static int balloon_call(struct lkvm *vm, const char *name, const char *args,
 		return err;
 	copy = strdup(*ok);
 	if (copy && !json_parse(&doc, copy, strlen(copy))) {
-		out[0] = json_number_of(value, "target");
-		out[1] = json_number_of(value, "actual");
+		guest = json_member(value, "guest");
+		*b = (struct balloon){
+			.wanted = json_number_of(value, "target"),
+			.given = json_number_of(value, "actual"),
+			.seq = json_number_of(guest, "seq"),
+			.free = json_number_of(guest, "free-memory"),
+			.total = json_number_of(guest, "total-memory"),
+		};
 	}
 	free(copy);
 	return 0;
+}
+
+static void balloon_print(const char *name, const struct balloon *b)
+{
+	printf("%s: %lluM wanted, %lluM given", name, (unsigned long long)(b->wanted / SZ_1M),
+	       (unsigned long long)(b->given / SZ_1M));
+	if (b->total)
+		printf(", %lluM of %lluM free in the guest", (unsigned long long)(b->free / SZ_1M),
+		       (unsigned long long)(b->total / SZ_1M));
+	putchar('\n');
 }
 
 static int balloon_run(const struct balloon_options *o, const char *name,
 		       const char *args)
 {
 	struct lkvm *vm = vm_connect(name);
-	u64 end = now_ns() + o->wait * 1000000000ULL;
-	u64 v[2] = { 0, 0 };
+	u64 end = now_ns() + o->wait * NSEC_PER_SEC;
+	u64 fresh = now_ns() + BALLOON_FRESH_MS * NSEC_PER_MSEC;
+	struct balloon b = { 0 };
 	char *ok = NULL;
+	u64 seq;
 	int err;
 
 	if (!vm)
 		return STATUS_ERROR;
-	err = balloon_call(vm, name, args, &ok, v);
-	while (!err && v[0] != v[1] && now_ns() < end) {
+	err = balloon_call(vm, name, args, &ok, &b);
+	seq = b.seq;
+	while (!err && ((b.wanted != b.given && now_ns() < end) ||
+			(seq && b.seq == seq && now_ns() < fresh))) {
 		poll(NULL, 0, BALLOON_POLL_MS);
 		free(ok);
 		ok = NULL;
-		err = balloon_call(vm, name, NULL, &ok, v);
+		err = balloon_call(vm, name, NULL, &ok, &b);
 	}
 	if (!err && o->json)
 		printf("%s\n", ok);
 	else if (!err)
-		printf("%s: %lluM wanted, %lluM given\n", name,
-		       (unsigned long long)(v[0] / SZ_1M),
-		       (unsigned long long)(v[1] / SZ_1M));
+		balloon_print(name, &b);
 	free(ok);
 	lkvm_close(vm);
 	return err;
@@ -165,7 +199,7 @@ int cmd_balloon(int argc, char **argv)
 	u64 size = 0;
 
 	if (nr >= 0 && nr != 1 && nr != 2)
-		report_error(&r, 0, "balloon: not NAME and SIZE");
+		report_error(&r, 0, "balloon: usage: NAME [SIZE]");
 	if (nr == 2 && strcmp(argv[2], "0") && parse_size(argv[2], &size))
 		report_error(&r, 0, "balloon: bad size \"%s\"", argv[2]);
 	if (r.msg[0]) {

@@ -77,8 +77,6 @@ void options_print(const struct option_desc *table);
 /** parse_size() - "512M": K, M, G, T; bare numbers are MiB as kvmtool has it */
 int parse_size(const char *s, u64 *out);
 int parse_number(const char *s, long *out);
-/** parse_time() - "30s", with s, m or h, else seconds. @out: seconds */
-int parse_time(const char *s, long *out);
 
 extern const struct command commands[];
 extern const struct option_desc run_options[];
@@ -288,6 +286,9 @@ int network_mac(struct net_opts *n, const char *text, struct report *r);
 /** opt_network() - an option_desc's call */
 int opt_network(void *opts, const char *value, struct report *r);
 void network_print(const struct net_opts *o);
+#define MAC_TEXT 18
+/** network_mac_text() - the same, the other way round. Return: @out */
+const char *network_mac_text(char out[MAC_TEXT], const struct net_opts *n);
 /** network_put() - one object */
 void network_put(struct json_out *out, const struct net_opts *o);
 /** network_take() - what network_put() wrote, into @o */
@@ -341,6 +342,8 @@ int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 struct lkvm;
 /** vm_why() - why lkvm_connect() failed, for people */
 const char *vm_why(int err);
+/** vm_error() - why a call of lkvm.h failed on @vm, for people */
+const char *vm_error(struct lkvm *vm, int err);
 /** vm_connect() - NULL after it was said on stderr why not */
 struct lkvm *vm_connect(const char *name);
 /**
@@ -435,10 +438,14 @@ int output_writer(int fd, bool *whole);
 /** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
 void terminal_unread(int own);
 
-enum terminal_key { KEY_SEND, KEY_NONE, KEY_LEAVE };
-
-/** terminal_key() - what a key typed at a terminal is to do */
-enum terminal_key terminal_key(bool *escape, u8 ch);
+/**
+ * terminal_keys() - take what is ours out of @len keys typed at a terminal
+ * @escape: kept from call to call, false at first
+ * @leave: becomes true when that was to leave; what is behind it is gone
+ *
+ * Return: how many are left at @d.
+ */
+size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave);
 /** console_output() - a vCPU's bytes; waits when the reader is slow */
 void console_output(void *console, const void *d, size_t len);
 /**
@@ -474,6 +481,8 @@ void console_close(struct console *c);
 /** enum stream_of_ours - what one of our standard streams is */
 enum stream_of_ours { STREAM_OURS_NONE, STREAM_OURS_PIPE, STREAM_OURS_TTY };
 
+/** terminal_fd() - what goes to the terminal is written to that of ours, or to none: -1 */
+int terminal_fd(const enum stream_of_ours kind[3]);
 /** streams_probe() - before anything is opened: those that are closed are kept */
 void streams_probe(enum stream_of_ours kind[3]);
 
@@ -536,7 +545,7 @@ struct guest_command {
 
 #define COMMAND_OWN 5
 /* A guest that lives takes a SIGTERM or SIGHUP within that. */
-#define SIGNAL_HEARD_NS 10000000000ULL
+#define SIGNAL_HEARD_NS (10 * NSEC_PER_SEC)
 #define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
@@ -721,7 +730,7 @@ struct run_times {
  * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
  * @readers: those who have the console open
  * @plug: builtin-plug.c's, NULL until a device is to leave
- * @stats_fd: of kvm_stats_open(), 0 before
+ * @stats_fd: of kvm_stats_open(), once it was @stats_tried; negative without
  * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
  *	was asked for; -1 without
  */
@@ -738,6 +747,7 @@ struct vm_control {
 	int up_fd;
 	char log[160];
 	struct console_reader *readers;
+	bool stats_tried;
 	int stats_fd;
 	int memory_fd;
 	int kernel_fd;

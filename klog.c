@@ -165,7 +165,8 @@ void klog_forget(struct klog *k)
 	k->splats = 0;
 }
 
-void klog_scan(struct klog *k, const void *data, size_t len)
+/* As klog_feed(), without the tail. */
+static void klog_scan(struct klog *k, const void *data, size_t len)
 {
 	const u8 *d = data;
 

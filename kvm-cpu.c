@@ -29,7 +29,7 @@
 #include "kvm/thread.h"
 
 /* How often it is looked whether a vCPU waits for its output */
-#define PAUSE_LOOK_NS 1000000
+#define PAUSE_LOOK_NS NSEC_PER_MSEC
 
 int kvm_cpu_create(struct kvm *kvm, unsigned int id, struct report *r)
 {
@@ -56,9 +56,9 @@ void kvm_cpu_destroy(struct kvm_cpu *cpu)
 		munmap(cpu->run, cpu->kvm->run_size);
 	if (cpu->kvm && cpu->fd >= 0)
 		close(cpu->fd);
-	if (cpu->stats_fd > 0)
+	if (cpu->stats_fd >= 0)
 		close(cpu->stats_fd);
-	cpu->stats_fd = 0;
+	cpu->stats_fd = -1;
 	cpu->run = NULL;
 	cpu->fd = -1;
 }
@@ -76,7 +76,7 @@ u64 kvm_cpu_time(const struct kvm_cpu *cpu)
 	if (!cpu->has_thread || pthread_getcpuclockid(cpu->thread, &clock) ||
 	    clock_gettime(clock, &ts) < 0)
 		return 0;
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
 /* Waits while paused. False when the VM stops. */
@@ -234,7 +234,10 @@ void kvm_cpus_pause(struct kvm *kvm)
 
 void kvm_cpus_resume(struct kvm *kvm)
 {
-	/* Its watchdogs are not to bark; a guest without that clock: EINVAL. */
+	/*
+	 * Tell kvmclock about the pause, so that soft-lockup watchdogs stay quiet; EINVAL
+	 * if the guest does not use kvmclock.
+	 */
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
 		ioctl(kvm->cpus[i].fd, KVM_KVMCLOCK_CTRL, 0L);
 	kvm_cpus_wish(kvm, KVM_RUNNING);

@@ -28,6 +28,7 @@
 
 #include "kvm/abi.h"
 #include "kvm/arch.h"
+#include "kvm/eventfd.h"
 #include "kvm/kvm.h"
 #include "kvm/thread.h"
 
@@ -38,7 +39,8 @@ int kvm_check_extension(struct kvm *kvm, int cap)
 	return v < 0 ? 0 : v;
 }
 
-int kvm_set_state(struct kvm *kvm, enum kvm_state to)
+/* Checks every transition. Return: 0, -EINVAL. */
+static int kvm_set_state(struct kvm *kvm, enum kvm_state to)
 {
 	static const u8 allowed[] = {
 		[KVM_CREATED] = BIT(KVM_RUNNING) | BIT(KVM_STOPPED),
@@ -53,25 +55,17 @@ int kvm_set_state(struct kvm *kvm, enum kvm_state to)
 	return 0;
 }
 
-static void kvm_wake(int fd)
-{
-	u64 one = 1;
-
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 void kvm_released(struct kvm *kvm)
 {
-	kvm_wake(kvm->release_fd);
+	eventfd_signal(kvm->release_fd);
 }
 
-/* Under @end_lock. A panic has been the first reason, whatever ends it then. */
+/* With @end_lock held. After a panic the reason stays VM_END_PANIC, whatever ends the VM. */
 static void end_set(struct kvm *kvm, enum vm_end end, u32 code)
 {
 	kvm->end = kvm->panicked ? VM_END_PANIC : end;
 	kvm->end_code = kvm->panicked ? 0 : code;
-	kvm_wake(kvm->end_fd);
+	eventfd_signal(kvm->end_fd);
 }
 
 void kvm_end(void *opaque, enum vm_end end, u32 code)
@@ -81,7 +75,7 @@ void kvm_end(void *opaque, enum vm_end end, u32 code)
 	pthread_mutex_lock(&kvm->end_lock);
 	if (end == VM_END_PANIC && !kvm->panicked) {
 		kvm->panicked = true;
-		kvm_wake(kvm->end_fd);
+		eventfd_signal(kvm->end_fd);
 	} else if (end != VM_END_PANIC && kvm->end == VM_END_NONE) {
 		end_set(kvm, end, code);
 	}
@@ -244,8 +238,10 @@ static int kvm_create_cpus(struct kvm *kvm, struct report *r)
 	kvm->cpus = calloc(nr, sizeof(*kvm->cpus));
 	if (!kvm->cpus)
 		return report_error(r, ENOMEM, "%u CPUs", nr);
-	for (unsigned int i = 0; i < nr; i++)
+	for (unsigned int i = 0; i < nr; i++) {
 		kvm->cpus[i].fd = -1;
+		kvm->cpus[i].stats_fd = -1;
+	}
 	for (kvm->nr_cpus = 0; kvm->nr_cpus < nr;) {
 		err = kvm_cpu_create(kvm, kvm->nr_cpus++, r);
 		if (err)
@@ -269,6 +265,7 @@ static struct kvm *kvm_alloc(const struct machine *m, const struct vm_log *log,
 	kvm->log = *log;
 	kvm->console = *console;
 	kvm->dev_fd = -1;
+	kvm->edits_fd = -1;
 	kvm->vm_fd = -1;
 	kvm->devices_tail = &kvm->devices;
 	io_bus_init(&kvm->pio);
@@ -449,7 +446,7 @@ void kvm_destroy(struct kvm *kvm)
 		close(kvm->end_fd);
 	if (kvm->release_fd >= 0)
 		close(kvm->release_fd);
-	if (kvm->edits_fd > 0)
+	if (kvm->edits_fd >= 0)
 		close(kvm->edits_fd);
 	io_bus_destroy(&kvm->pio);
 	io_bus_destroy(&kvm->mmio);

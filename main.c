@@ -70,7 +70,10 @@ const struct command commands[] = {
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
-/* What is printed and is not written was not said; with 125 that has been said. */
+/*
+ * If stdout could not be written the command failed: 0 becomes 125. A 125 has been
+ * reported already.
+ */
 int status_of_output(int status)
 {
 	errno = 0;
@@ -87,7 +90,7 @@ static int run_command(int argc, char **argv)
 	const char *base = argc ? strrchr(argv[0], '/') : NULL;
 	const char *first = argc > 2 ? argv[2] : "";
 
-	/* Who has made us may not mind its children; we ask how ours have ended. */
+	/* SIGCHLD may be inherited as ignored; waitpid() needs the default. */
 	signal(SIGCHLD, SIG_DFL);
 	base = base ? base + 1 : argc ? argv[0] : "";
 	if (!strcmp(base, QEMU_NAME))

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kvm/file.h"
 #include "kvm/modules.h"
 #include "kvm/thread.h"
 
@@ -31,7 +32,7 @@
 /* Behind a module's name, and behind a word of modules.dep */
 #define NAME_END ".,:\n "
 #define WORD_END "\n "
-#define MODULE_BYTES_MAX (256 * SZ_1M)
+#define MODULE_BYTES_MAX (256 * SZ_1M - 2)
 
 /**
  * struct search - what is looked in
@@ -46,41 +47,6 @@ struct search {
 	unsigned int depth;
 };
 
-/* Return: all of it and a NUL, to be freed; NULL if that cannot be */
-static char *read_all(int fd, size_t *len)
-{
-	size_t capacity = 0x10000, n = 0;
-	char *d = malloc(capacity), *more;
-
-	while (d) {
-		ssize_t got = read(fd, d + n, capacity - 1 - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (!got)
-			break;
-		n += MAX(got, 0);
-		if (got > 0 && n < capacity - 1)
-			continue;
-		/* What cannot be read is not the end. */
-		more = NULL;
-		if (got > 0 && capacity >= MODULE_BYTES_MAX)
-			errno = EFBIG;
-		else if (got > 0)
-			more = realloc(d, capacity * 2);
-		if (!more) {
-			free(d);
-			return NULL;
-		}
-		d = more;
-		capacity *= 2;
-	}
-	if (d)
-		d[n] = 0;
-	*len = n;
-	return d;
-}
-
 static char *read_list(const char *dir, const char *name)
 {
 	char path[MODULES_PATH], *d;
@@ -93,7 +59,7 @@ static char *read_list(const char *dir, const char *name)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
-	d = read_all(fd, &len);
+	d = file_read_all(fd, MODULE_BYTES_MAX, &len);
 	close(fd);
 	return d;
 }
@@ -285,7 +251,7 @@ static void *unpack(int fd, const char *const *argv, size_t *len)
 	posix_spawn_file_actions_destroy(&files);
 	close(p[1]);
 	if (!err)
-		d = read_all(p[0], len);
+		d = file_read_all(p[0], MODULE_BYTES_MAX, len);
 	/* It may still have more to say than is read. */
 	close(p[0]);
 	while (!err && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -307,7 +273,7 @@ int modules_read(const char *path, void **data, size_t *len, struct report *r)
 	if (argv)
 		*data = unpack(fd, argv, len);
 	if (!*data && lseek(fd, 0, SEEK_SET) == 0)
-		*data = read_all(fd, len);
+		*data = file_read_all(fd, MODULE_BYTES_MAX, len);
 	err = *data ? 0 : report_error(r, errno, "module %s", path);
 	close(fd);
 	return err;

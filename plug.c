@@ -19,9 +19,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "kvm/arch.h"
+#include "kvm/eventfd.h"
 #include "kvm/kvm.h"
 
 /* Return: 0 while nothing but the caller runs, until still_end(); or -EINVAL */
@@ -145,11 +145,9 @@ int kvm_unplug(struct kvm *kvm, const char *name, struct report *r)
 bool kvm_reap(struct kvm *kvm, char *name)
 {
 	struct device *dev = kvm->devices;
-	u64 count;
 
-	/* Non-blocking: what comes after it is seen below, or signals again. */
-	if (read(kvm->release_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return false;
+	/* What comes after it is seen below, or signals again. */
+	eventfd_clear(kvm->release_fd);
 	while (dev && !arch_released(kvm, dev))
 		dev = dev->next;
 	if (!dev)

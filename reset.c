@@ -13,9 +13,9 @@
  * Threads: the main thread, under kvm->lock.
  */
 #include <errno.h>
-#include <unistd.h>
 
 #include "kvm/arch.h"
+#include "kvm/eventfd.h"
 #include "kvm/kvm.h"
 
 int kvm_keep_fresh(struct device *dev)
@@ -49,7 +49,6 @@ static int reset_all(struct kvm *kvm, struct report *r)
 int kvm_reset(struct kvm *kvm, struct report *r)
 {
 	bool running = !kvm_pause(kvm);
-	u64 v;
 	int err;
 
 	if (kvm->state != KVM_PAUSED)
@@ -60,8 +59,8 @@ int kvm_reset(struct kvm *kvm, struct report *r)
 	/* A panic of the last guest's is none of the next one's. */
 	pthread_mutex_lock(&kvm->end_lock);
 	kvm->panicked = kvm->panicked && err;
-	while (kvm->end == VM_END_NONE && read(kvm->end_fd, &v, sizeof(v)) > 0)
-		;
+	if (kvm->end == VM_END_NONE)
+		eventfd_clear(kvm->end_fd);
 	pthread_mutex_unlock(&kvm->end_lock);
 	if (err)
 		kvm_end_error(kvm, "%s", r->msg);

@@ -85,7 +85,10 @@ bool session_over(const struct session *s)
 	return s->state >= SESSION_EXITED;
 }
 
-/* All of them: who breaks a rule once is not believed in anything. */
+/*
+ * A guest that breaks the protocol once is not trusted again: all sessions become
+ * SESSION_BROKEN.
+ */
 static void broken(struct session_port *p, const char *why)
 {
 	for (unsigned int i = 0; i < GUEST_PROTO_SESSIONS; i++) {
@@ -133,13 +136,13 @@ static void handle_hello(struct session_port *p, size_t len)
 	struct guest_hello hello;
 
 	if (p->main.state != SESSION_SILENT || len != sizeof(hello)) {
-		broken(p, "a greeting that is none");
+		broken(p, "malformed HELLO");
 		return;
 	}
 	memcpy(&hello, p->small, sizeof(hello));
 	if (le32toh(hello.magic) != GUEST_PROTO_MAGIC ||
 	    le32toh(hello.version) != GUEST_PROTO_VERSION) {
-		broken(p, "a greeting of another protocol");
+		broken(p, "HELLO of another protocol");
 		return;
 	}
 	p->window = MIN(le32toh(hello.window), GUEST_PROTO_WINDOW);
@@ -158,7 +161,7 @@ static void handle_credit(struct session *s, u8 stream, size_t len)
 	u32 more;
 
 	if (len != 4 || stream != s->input) {
-		broken(s->port, "credit for nothing");
+		broken(s->port, "CREDIT for a stream without input");
 		return;
 	}
 	more = get32(s->port->small);
@@ -178,7 +181,7 @@ static void handle_started(struct session *s)
 	if (s->state == SESSION_READY && !s->config)
 		s->state = SESSION_STARTED;
 	else
-		broken(s->port, "a second start");
+		broken(s->port, "unexpected STARTED");
 }
 
 static void handle_exit(struct session *s, size_t len)
@@ -186,7 +189,7 @@ static void handle_exit(struct session *s, size_t len)
 	struct guest_exit e;
 
 	if (s->state != SESSION_STARTED || len != sizeof(e)) {
-		broken(s->port, "an exit of nothing");
+		broken(s->port, "EXIT out of order or of wrong length");
 		return;
 	}
 	memcpy(&e, s->port->small, sizeof(e));
@@ -199,7 +202,7 @@ static void handle_exit(struct session *s, size_t len)
 static void handle_error(struct session *s, size_t len)
 {
 	if (s->state != SESSION_READY || len < 4) {
-		broken(s->port, "an error of nothing");
+		broken(s->port, "ERROR out of order or too short");
 		return;
 	}
 	s->state = SESSION_FAILED;
@@ -586,7 +589,10 @@ static void tell_config(struct session *s)
 	}
 	if (s->config_sent < s->config_len || tx_room(p) < TX_CONTROL / 2)
 		return;
-	/* Nobody wants it any more: a signal has it forgotten. */
+	/*
+	 * If the client is gone, GUEST_SIGNAL in place of GUEST_RUN makes the guest forget
+	 * the command.
+	 */
 	tx_put(p, frame_of(s, s->orphan ? GUEST_SIGNAL : GUEST_RUN, 0), NULL, 0);
 	free(s->config);
 	s->config = NULL;

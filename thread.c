@@ -26,6 +26,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "kvm/clock.h"
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 
 #define STACK_SIZE (1024 * 1024)
@@ -76,6 +78,13 @@ out:
 	return -err;
 }
 
+void thread_stop(pthread_t t, int control_fd)
+{
+	eventfd_signal(control_fd);
+	pthread_join(t, NULL);
+	eventfd_clear(control_fd);
+}
+
 void cond_create(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;
@@ -89,8 +98,8 @@ void cond_create(pthread_cond_t *c)
 int cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, u64 ns)
 {
 	const struct timespec t = {
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
+		.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(ns % NSEC_PER_SEC),
 	};
 
 	return pthread_cond_timedwait(c, lock, &t);

@@ -26,11 +26,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kvm/clock.h"
 #include "kvm/unix.h"
 
 /* Others hold the lock for a moment; who holds it for two seconds is no VM. */
 #define LOCK_TRIES 200
-#define LOCK_PAUSE_NS 10000000
+#define LOCK_PAUSE_NS (10 * NSEC_PER_MSEC)
 
 int unix_address(struct sockaddr_un *a, const char *path)
 {

@@ -23,9 +23,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "kvm/clock.h"
 #include "kvm/control-path.h"
 #include "kvm/json.h"
 #include "kvm/unix.h"
@@ -56,28 +56,20 @@ struct lkvm {
 	char error[512];
 };
 
-static unsigned long long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
-}
-
 /* What is left of @timeout_ms that began at @begin */
-static int left_ms(unsigned long long begin, int timeout_ms)
+static int left_ms(u64 begin, int timeout_ms)
 {
-	unsigned long long gone = now_ms() - begin;
+	u64 gone = now_ms() - begin;
 
 	if (timeout_ms < 0)
 		return -1;
-	return gone >= (unsigned long long)timeout_ms ? 0 : timeout_ms - (int)gone;
+	return gone >= (u64)timeout_ms ? 0 : timeout_ms - (int)gone;
 }
 
 static int wait_for(int fd, short events, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = events };
-	unsigned long long begin = now_ms();
+	u64 begin = now_ms();
 	int n;
 
 	do {
@@ -298,7 +290,7 @@ static int receive_more(struct lkvm *l, int timeout_ms)
 /* The next line from the socket */
 static int read_line(struct lkvm *l, char **line, int timeout_ms)
 {
-	unsigned long long begin = now_ms();
+	u64 begin = now_ms();
 	int err = 0;
 
 	/* What was read already counts even if the end has come. */
@@ -407,7 +399,7 @@ static bool find_kept(struct lkvm *l, long long id, char **ok, int *err)
 
 int lkvm_answer(struct lkvm *l, long long id, int timeout_ms, char **ok)
 {
-	unsigned long long begin = now_ms();
+	u64 begin = now_ms();
 	int err = 0;
 	char *line;
 
@@ -438,7 +430,7 @@ int lkvm_call(struct lkvm *l, const char *cmd, const char *args,
 /* Without a pidfd: the connection ends when the process does, if not before. */
 static int wait_closed(struct lkvm *l, int timeout_ms)
 {
-	unsigned long long begin = now_ms();
+	u64 begin = now_ms();
 	int err = 0;
 
 	while (!err) {

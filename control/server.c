@@ -41,7 +41,7 @@
 #define CLIENTS_MAX 128
 #define LATER_MAX 64
 #define LINES_AT_ONCE 16
-#define DEAF_NS (100 * 1000000ULL)
+#define DEAF_NS (100 * NSEC_PER_MSEC)
 #define READ_SIZE 0x4000
 #define OUT_HIGH 0x40000
 #define EVENT_HIGH 0x10000
@@ -247,7 +247,10 @@ void control_answer_error(struct control_later *l, const char *code,
 	client_error(c, &e);
 }
 
-/* Lines that are whole; those that may not be asked yet wait, as do many. */
+/*
+ * Run complete lines: at most LINES_AT_ONCE at a time, and none while the client has
+ * too much unread output or too many open requests.
+ */
 static void client_lines(struct control_client *c)
 {
 	unsigned int lines = 0;
@@ -334,7 +337,7 @@ static ssize_t client_receive(struct control_client *c)
 	return n < 0 ? -errno : n;
 }
 
-/* What cannot be told apart any more: say so, and hang up. */
+/* The end of a request cannot be found any more: send an error and close. */
 static void client_give_up(struct control_client *c, const char *code,
 			   const char *why)
 {
@@ -435,7 +438,10 @@ static void client_greet(struct control_client *c)
 	answer_end(c);
 }
 
-/* For a while, or until a client goes: nobody is accepted, and nothing spins. */
+/*
+ * Out of descriptors: do not poll the listening socket for DEAF_NS, or until a client
+ * is freed, so that the loop does not spin.
+ */
 static void server_deafen(struct control_server *s)
 {
 	if (!control_watch_change(s, &s->watch, 0))
@@ -545,7 +551,7 @@ static void client_event(struct control_client *c, const char *name,
 	json_put_string(&c->out, "event", name);
 	json_put_number(&c->out, "seq", c->server->seq);
 	json_put_number(&c->out, "time_ms",
-			ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000);
+			ts.tv_sec * 1000ULL + ts.tv_nsec / NSEC_PER_MSEC);
 	json_put_number(&c->out, "lost", c->lost);
 	json_open(&c->out, "data", '{');
 	if (members && members->len)

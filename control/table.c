@@ -61,7 +61,7 @@ const struct control_cmd control_table[CONTROL_NR] = {
 	[CONTROL_VM_BALLOON] = {
 		.name = "vm.balloon",
 		.help = "how much of its memory the guest is to give up",
-		.result = "target, actual: bytes wanted, and given up by now",
+		.result = "target, actual: bytes wanted, and given up by now; guest: its memory",
 		.arg = (const struct control_arg[]){
 			{ "size", CONTROL_NUMBER, false, 0, 1ULL << 52,
 			  "bytes in all, 0 for none; without it, nothing changes" },
@@ -212,7 +212,7 @@ const struct control_event_desc control_events[] = {
 	{ NULL, NULL, NULL },
 };
 
-const char *control_type_name(enum control_type type)
+static const char *control_type_name(enum control_type type)
 {
 	static const char *const names[] = {
 		[CONTROL_STRING] = "string",

@@ -154,7 +154,7 @@ static int disk_probe(struct disk *d, const char *path, struct report *r)
 		return ret;
 	if (!power_of_two(d->info.block_size) ||
 	    d->info.block_size > BLOCK_MAX || !power_of_two(d->mem_align))
-		return report_error(r, 0, "disk %s: block size %u is odd",
+		return report_error(r, 0, "disk %s: unsupported block size %u",
 				    path, d->info.block_size);
 	if (!power_of_two(d->info.physical_block_size) ||
 	    d->info.physical_block_size < d->info.block_size)
@@ -273,11 +273,6 @@ void disk_close(struct disk *d)
 const struct disk_info *disk_info(const struct disk *d)
 {
 	return &d->info;
-}
-
-const char *disk_engine_name(const struct disk *d)
-{
-	return d->ops->name;
 }
 
 int disk_queue_create(struct disk *d, unsigned int depth,

@@ -12,7 +12,6 @@
  * @probe: 0 if this host can do it, else -errno
  */
 struct disk_engine_ops {
-	const char *name;
 	int (*probe)(void);
 	int (*create)(struct disk *d, unsigned int depth,
 		      struct disk_queue **out);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 #include "engine.h"
 
@@ -39,25 +40,6 @@ struct threads_queue {
 	unsigned int nr_workers;
 	pthread_t worker[NR_WORKERS];
 };
-
-static void eventfd_signal(int fd)
-{
-	u64 one = 1;
-
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
-static bool eventfd_clear(int fd)
-{
-	ssize_t n;
-	u64 count;
-
-	do {
-		n = read(fd, &count, sizeof(count));
-	} while (n < 0 && errno == EINTR);
-	return n == sizeof(count);
-}
 
 static void *worker_main(void *opaque)
 {
@@ -210,7 +192,6 @@ static int threads_probe(void)
 }
 
 const struct disk_engine_ops disk_threads_ops = {
-	.name = "threads",
 	.probe = threads_probe,
 	.create = threads_create,
 	.destroy = threads_destroy,

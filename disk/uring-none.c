@@ -15,6 +15,5 @@ static int none_probe(void)
 }
 
 const struct disk_engine_ops disk_uring_ops = {
-	.name = "io_uring",
 	.probe = none_probe,
 };

@@ -45,6 +45,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/io_uring.h>
+#include "kvm/eventfd.h"
 #include "engine.h"
 
 #define MAX_ENTRIES 1024
@@ -324,14 +325,6 @@ static void fill_requests(struct uring_queue *q)
 	}
 }
 
-static void fd_clear(int fd)
-{
-	u64 count;
-
-	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
-}
-
 static void arm_polls(struct uring_queue *q)
 {
 	for (unsigned int i = 0; i < q->nr_fds; i++) {
@@ -344,7 +337,7 @@ static void arm_polls(struct uring_queue *q)
 			return;
 		/* The poll starts from zero; there may be more than was reported. */
 		if (q->stale & BIT(i)) {
-			fd_clear(q->fds[i]);
+			eventfd_clear(q->fds[i]);
 			q->fired |= BIT(i);
 		}
 		sqe->opcode = IORING_OP_POLL_ADD;
@@ -374,7 +367,10 @@ static void complete_other(struct uring_queue *q,
 		q->armed &= ~BIT(i);
 }
 
-/* @res is that of @req and of those merged with it; what is left is tried alone. */
+/*
+ * @res is the result for @req and all merged with it: hand out the bytes in order,
+ * resubmit the rest unmerged.
+ */
 static void complete_merged(struct uring_queue *q, struct disk_req *req, int res)
 {
 	struct disk_req *next = req->merged;
@@ -534,7 +530,7 @@ static void uring_destroy(struct disk_queue *base)
 	cancel_polls(q);
 	for (unsigned int i = 0; i < q->nr_fds; i++) {
 		if (q->stale & BIT(i))
-			fd_clear(q->fds[i]);
+			eventfd_clear(q->fds[i]);
 	}
 	uring_unmap(q);
 }
@@ -608,7 +604,6 @@ static int uring_create(struct disk *d, unsigned int depth,
 }
 
 const struct disk_engine_ops disk_uring_ops = {
-	.name = "io_uring",
 	.probe = uring_probe,
 	.create = uring_create,
 	.destroy = uring_destroy,

@@ -26,9 +26,6 @@ int fs_caller_enter(const struct fs_host *h, const struct fs_caller *who);
 void fs_caller_leave(const struct fs_host *h, const struct fs_caller *who);
 /** fs_caller_mode() - the mode of what is made in a directory */
 u32 fs_caller_mode(int dirfd, u32 mode, u32 umask);
-/** fs_entered() - fs_enter() of @name in a directory in use with its fd */
-int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
-	       struct fs_entry *e);
 /** fs_kill_priv() - take set-ID bits off a file that is written to */
 int fs_kill_priv(const struct fs_host *h, int fd);
 

@@ -61,7 +61,7 @@
 #define MINOR 38
 
 /* How long names and attributes are good. */
-#define VALID_NS 500000000U
+#define VALID_NS (500 * NSEC_PER_MSEC)
 
 /* A chain has so many pieces; some hold headers. */
 #define MAX_PAGES (VQ_CHAIN_MAX - 16)
@@ -441,9 +441,9 @@ static void open_fill(struct fuse_open_out *o, u64 fh, u32 flags)
 static bool list_is_new(struct fuse_server *s, u64 node)
 {
 	u64 *at = &s->listed[node % LISTED], was = __atomic_load_n(at, __ATOMIC_RELAXED);
-	u32 ms = (u32)(now_ns() / 1000000);
+	u32 ms = (u32)now_ms();
 
-	if (was >> 32 == (u32)node && ms - (u32)was < VALID_NS / 1000000)
+	if (was >> 32 == (u32)node && ms - (u32)was < VALID_NS / NSEC_PER_MSEC)
 		return true;
 	__atomic_store_n(at, node << 32 | ms, __ATOMIC_RELAXED);
 	return false;

@@ -140,8 +140,9 @@ u32 fs_caller_mode(int dirfd, u32 mode, u32 umask)
 	return mode & ~umask;
 }
 
-int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
-	       struct fs_entry *e)
+/* fs_enter() of @name in a directory in use with its fd */
+static int fs_entered(struct fs_host *h, struct fs_inode *dir, const char *name,
+		      struct fs_entry *e)
 {
 	struct statx st;
 	int err = fs_stat_step(fs_path_fd(h, dir), name, &st);
@@ -160,7 +161,7 @@ static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 	bool due, full, say;
 	int wd = -1;
 
-	if (h->edits_fd <= 0)
+	if (h->edits_fd < 0)
 		return;
 	pthread_mutex_lock(&h->lock);
 	due = !d->watched;
@@ -630,7 +631,7 @@ int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 	pthread_mutex_init(&h->lock, NULL);
 	h->proc_fd = -1;
 	h->readonly = o->readonly;
-	h->edits_fd = o->edits_fd;
+	h->edits_fd = o->has_edits ? o->edits_fd : -1;
 	h->log = o->log;
 	h->as_caller = may_be_caller();
 	h->max_inode_fds = max / 2;

@@ -142,7 +142,7 @@ const char *text_errno(int err)
 		const char *text;
 	} known[] = {
 		{ ENOENT, "No such file or directory" },
-		{ ELIBACC, "What it is to be run by is missing" },
+		{ ELIBACC, "Interpreter is missing" },
 		{ EACCES, "Permission denied" },
 		{ EPERM, "Operation not permitted" },
 		{ ENOEXEC, "Exec format error" },

@@ -45,6 +45,7 @@
 
 #include <linux/kvm.h>
 
+#include "kvm/eventfd.h"
 #include "kvm/irq.h"
 
 #define IRQ_ALL_SLOTS UINT_MAX
@@ -313,24 +314,10 @@ int irq_msi_set(struct irq_chip *chip, struct irq_msi *msi, u64 addr, u32 data)
 	return rc;
 }
 
-int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi)
-{
-	if (msi->fd < 0)
-		return -EINVAL;
-	pthread_mutex_lock(&chip->lock);
-	if (chip->msi[msi->slot].live) {
-		chip->msi[msi->slot].live = false;
-		set_dirty(chip, msi->slot);
-	}
-	pthread_mutex_unlock(&chip->lock);
-	return 0;
-}
-
 int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		   u32 data, bool on)
 {
 	unsigned int slot = msi->slot;
-	u64 count;
 	int rc = 0;
 
 	if (msi->fd < 0)
@@ -342,17 +329,15 @@ int irq_msi_listen(struct irq_chip *chip, struct irq_msi *msi, u64 addr,
 		rc = commit_slot(chip, slot);
 	if (!rc)
 		rc = set_irqfd(chip, msi, on);
-	/* Empty, mostly, which is as good. */
-	if (!rc && on && read(msi->fd, &count, sizeof(count)) < 0)
-		rc = 0;
+	/* KVM_IRQFD has sent what was pending but leaves the counter: drain it. */
+	if (!rc && on)
+		eventfd_clear(msi->fd);
 	pthread_mutex_unlock(&chip->lock);
 	return rc;
 }
 
 void irq_msi_signal(struct irq_chip *chip, struct irq_msi *msi)
 {
-	const u64 one = 1;
-	ssize_t n;
 	int rc = 0;
 
 	if (msi->fd < 0)
@@ -366,9 +351,7 @@ void irq_msi_signal(struct irq_chip *chip, struct irq_msi *msi)
 		if (rc)
 			return;
 	}
-	do {
-		n = write(msi->fd, &one, sizeof(one));
-	} while (n < 0 && errno == EINTR);
+	eventfd_signal(msi->fd);
 }
 
 static int vm_ioctl(void *opaque, unsigned long request, void *arg)

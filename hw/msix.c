@@ -33,6 +33,7 @@
 
 #include <linux/pci_regs.h>
 
+#include "kvm/eventfd.h"
 #include "kvm/pci.h"
 #include "hw/msix.h"
 
@@ -323,11 +324,10 @@ int pci_msix_lend(struct pci_function *f, unsigned int n)
 void pci_msix_return(struct pci_function *f, unsigned int n)
 {
 	struct pci_msix_entry *e = &f->msix[n];
-	u64 count;
 
 	pthread_mutex_lock(&f->lock);
 	/* What KVM did not listen to is pending from here on. */
-	if (!--e->lent && read(e->msi.fd, &count, sizeof(count)) > 0)
+	if (!--e->lent && eventfd_clear(e->msi.fd))
 		e->pending = true;
 	if (!e->lent && e->pending && msix_is_enabled(f))
 		msix_send(f, e);

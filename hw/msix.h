@@ -7,8 +7,6 @@
 
 /** pci_bus_irq() - where the messages of @bus go */
 struct irq_chip *pci_bus_irq(const struct pci_bus *bus);
-/** pci_intx_update() - drive the pin from the registers; f->lock is held */
-void pci_intx_update(struct pci_function *f);
 
 /** msix_attach() - allocate the vectors' GSIs. Return: 0 or -errno */
 int msix_attach(struct pci_function *f);

@@ -224,7 +224,8 @@ static void pci_update_bars(struct pci_bus *bus)
 
 /* INTx */
 
-void pci_intx_update(struct pci_function *f)
+/* Drive the pin from the registers. With @f->lock held. */
+static void pci_intx_update(struct pci_function *f)
 {
 	bool off = f->config[PCI_COMMAND + 1] & (PCI_COMMAND_INTX_DISABLE >> 8);
 
@@ -444,15 +445,6 @@ void pci_bus_destroy(struct pci_bus *bus)
 	pthread_mutex_destroy(&bus->bridge.lock);
 	pthread_mutex_destroy(&bus->move_lock);
 	free(bus);
-}
-
-unsigned int pci_bus_slots(const struct pci_bus *bus)
-{
-	for (unsigned int i = PCI_MAX_FUNCTIONS; i-- > 0;) {
-		if (bus->function[i])
-			return (i >> 3) + 1;
-	}
-	return 0;
 }
 
 struct pci_function *pci_bus_function(const struct pci_bus *bus,

@@ -482,14 +482,3 @@ int serial_break(struct device *dev, u8 key)
 	pthread_mutex_unlock(&s->lock);
 	return err;
 }
-
-bool serial_wants_input(struct device *dev)
-{
-	struct serial *s = container_of(dev, struct serial, dev);
-	bool wants;
-
-	pthread_mutex_lock(&s->lock);
-	wants = serial_room(s) > 0;
-	pthread_mutex_unlock(&s->lock);
-	return wants;
-}

@@ -148,8 +148,7 @@ static int wait_ready(pid_t pid, int said, struct report *r)
 	text[len] = 0;
 	last_line(text);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return report_error(r, 0,
-			"network user: cannot run passt: install package passt");
+		return -ENOENT;
 	return report_error(r, 0, "network user: passt failed: %.300s",
 			    *text ? text : "it said nothing");
 }
@@ -161,15 +160,15 @@ static int passt_start(const struct args *a, int fd, struct report *r)
 
 	if (pipe2(said, O_CLOEXEC) < 0)
 		return report_error(r, errno, "network user: pipe");
-	err = spawn(a, fd, said[1], &pid);
+	err = -spawn(a, fd, said[1], &pid);
 	close(said[1]);
-	if (err == ENOENT)
-		err = report_error(r, 0, "network user: passt is missing: %s",
-				   "install package passt");
-	else if (err)
-		err = report_error(r, err, "network user: cannot run passt");
-	else
+	if (!err)
 		err = wait_ready(pid, said[0], r);
+	else if (err != -ENOENT)
+		report_error(r, -err, "network user: cannot run passt");
+	if (err == -ENOENT)
+		err = report_error(r, 0,
+				   "network user: passt is missing: install package passt");
 	close(said[0]);
 	return err;
 }

@@ -11,25 +11,14 @@
 #include <string.h>
 
 #include "kvm/result.h"
+#include "kvm/utf8.h"
 
-/* Return: the length of the character at @s, 0 when there is none */
-static size_t utf8_length(const u8 *s, size_t len)
+/* Return: the length of the character at @s; 0 when there is none, or one like U+FFFE */
+static size_t char_length(const u8 *s, size_t len)
 {
-	static const u32 least[] = { 0, 0x80, 0x800, 0x10000 };
-	unsigned int more = *s >= 0xf0 ? 3 : *s >= 0xe0 ? 2 : 1;
-	u32 ch = *s & (0x3f >> more);
+	size_t n = utf8_length(s, len);
 
-	if (*s < 0x80)
-		return 1;
-	if (*s < 0xc2 || *s > 0xf4 || len <= more)
-		return 0;
-	for (unsigned int i = 1; i <= more; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		ch = ch << 6 | (s[i] & 0x3f);
-	}
-	return ch < least[more] || ch > 0x10ffff || ch >> 11 == 0x1b ||
-	       (ch & 0xfffe) == 0xfffe ? 0 : more + 1;
+	return n > 2 && (s[n - 3] & 0x0f) == 0x0f && s[n - 2] == 0xbf && s[n - 1] >= 0xbe ? 0 : n;
 }
 
 static void put_json(FILE *f, u8 ch)
@@ -68,7 +57,7 @@ void escape_put(FILE *f, enum escape how, const char *s, size_t len)
 	size_t n;
 
 	for (; p < end; p += n) {
-		n = how == ESCAPE_TAP ? 1 : utf8_length(p, end - p);
+		n = how == ESCAPE_TAP ? 1 : char_length(p, end - p);
 		if (!n) {
 			fprintf(f, "\xef\xbf\xbd");
 			n = 1;

@@ -104,7 +104,7 @@ static void missing_add(struct tap *t, struct result *into,
 	result_add(into, r);
 }
 
-/* The level on top comes to its end: parts of @into. */
+/* Close the innermost level: its tests become @into's subtests. */
 static void level_close(struct tap *t, struct result *into)
 {
 	struct tap_level *l = &t->level[--t->nr];
@@ -117,7 +117,7 @@ static void level_close(struct tap *t, struct result *into)
 	memset(l, 0, sizeof(*l));
 }
 
-/* The level on top had no whole: it gets one. */
+/* No parent test came: make one. */
 static void level_fold(struct tap *t)
 {
 	struct tap_level *l = &t->level[t->nr - 1];
@@ -212,7 +212,7 @@ static bool take_header(struct tap *t, unsigned int column, const char *s)
 	l = level_begin(t, column, !name);
 	if (!name || !l)
 		return true;
-	/* In the column of its whole it is older: TAP 13's */
+	/* A header in its parent's own column is TAP 13 style. */
 	free(l->name);
 	l->name = strdup(name);
 	return true;

@@ -416,11 +416,8 @@ static void *blk_main(void *opaque)
 
 static int start_thread(struct blk *b)
 {
-	char name[THREAD_NAME_MAX];
-	int ret;
+	int ret = virtio_thread_start(b->dev, &b->thread, blk_main, b);
 
-	snprintf(name, sizeof(name), "lkvm-%.10s", b->dev->dev.name);
-	ret = thread_start(&b->thread, blk_main, b, name);
 	if (ret)
 		return ret;
 	while (sem_wait(&b->started) && errno == EINTR)
@@ -463,17 +460,10 @@ static int blk_activate(struct virtio_device *dev)
 static void blk_deactivate(struct virtio_device *dev)
 {
 	struct blk *b = dev->priv;
-	const u64 one = 1;
-	u64 count;
 
 	if (!b || !b->running)
 		return;
-	while (write(b->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(b->thread, NULL);
-	while (read(b->control_fd, &count, sizeof(count)) < 0 &&
-	       errno == EINTR)
-		;
+	thread_stop(b->thread, b->control_fd);
 	b->running = false;
 	free(b->reqs);
 	b->reqs = NULL;

@@ -54,6 +54,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
 #include "kvm/clock.h"
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 
@@ -161,11 +162,7 @@ static bool port_wants_input(const struct console *c, const struct port *p)
 
 static void console_wake(struct console *c)
 {
-	u64 one = 1;
-
-	/* A full counter means that the thread has yet to look: as good. */
-	if (c->wake_fd >= 0 && write(c->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	eventfd_signal(c->wake_fd);
 }
 
 /* Whoever serves the other side of @p is to look at it again. */
@@ -487,7 +484,10 @@ static u32 port_out_max(struct console *c, const struct port *p)
 	return PORT_OUT + MAX(port_tx(c, p)->size_max, 2U) * PORT_CHAIN;
 }
 
-/* Either @p->out is empty, or it gets three times as large. Return: whether it is. */
+/*
+ * Resize the output ring. It is empty, or at least doubles, so that the part that
+ * has wrapped fits behind the old end. Return: whether @p->out has @size bytes now.
+ */
 static bool port_resize(struct port *p, u32 size)
 {
 	u32 old = p->out_size, end = p->out_pos + p->out_len;
@@ -582,7 +582,6 @@ static bool hangup_is_news(const struct port *p)
 static void console_wait(struct console *c, struct pollfd *p)
 {
 	int ms, timeout = -1;
-	u64 v;
 
 	p[0] = (struct pollfd){ .fd = c->wake_fd, .events = POLLIN };
 	for (unsigned int i = 0; i < c->nr_ports; i++) {
@@ -600,8 +599,8 @@ static void console_wait(struct console *c, struct pollfd *p)
 	pthread_mutex_unlock(&c->lock);
 	if (poll(p, 1 + STREAM_POLL * c->nr_ports, timeout) < 0)
 		memset(p, 0, sizeof(*p) * (1 + STREAM_POLL * c->nr_ports));
-	if (p[0].revents && read(c->wake_fd, &v, sizeof(v)) < 0)
-		p[0].revents = 0;
+	if (p[0].revents)
+		eventfd_clear(c->wake_fd);
 	pthread_mutex_lock(&c->lock);
 }
 
@@ -1025,19 +1024,18 @@ static bool console_busy(struct console *c)
 }
 
 /* A driver that has reset the device has stopped the thread, not the bytes. */
-static void port_drain(struct console *c, struct port *p, u64 end,
-		       unsigned int patience_ms)
+static void port_drain(struct console *c, struct port *p, u64 end, int patience_ms)
 {
 	struct pollfd poll_out[STREAM_POLL];
-	u64 now;
+	int left;
 
 	while (p->opts.stream && p->out_len) {
 		stream_push(c, p);
-		now = now_ns() / 1000000;
-		if (!p->out_len || now >= end)
+		left = ms_left(end);
+		if (!p->out_len || !left)
 			break;
 		stream_poll(p->opts.stream, poll_out, false, true);
-		if (poll(poll_out, STREAM_POLL, MIN(end - now, patience_ms)) <= 0)
+		if (poll(poll_out, STREAM_POLL, MIN(left, patience_ms)) <= 0)
 			break;
 		stream_polled(p->opts.stream, poll_out);
 	}
@@ -1047,7 +1045,7 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 			  unsigned int total_ms)
 {
 	struct console *c = dev->priv;
-	u64 end = now_ns() / 1000000 + total_ms, until, seen;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC, until, seen;
 	int err = 0;
 	bool busy;
 
@@ -1055,11 +1053,11 @@ bool virtio_console_flush(struct virtio_device *dev, unsigned int patience_ms,
 	for (unsigned int i = 0; i < c->nr_ports && !c->running; i++)
 		port_drain(c, &c->port[i], end, patience_ms);
 	while ((busy = console_busy(c)) && c->running && !err &&
-	       now_ns() / 1000000 < end) {
-		until = MIN(now_ns() / 1000000 + patience_ms, end);
+	       now_ns() < end) {
+		until = MIN(now_ns() + patience_ms * NSEC_PER_MSEC, end);
 		seen = c->nr_moved;
 		while (seen == c->nr_moved && !err)
-			err = cond_wait_until(&c->moved, &c->lock, until * 1000000);
+			err = cond_wait_until(&c->moved, &c->lock, until);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return !busy;

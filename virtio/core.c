@@ -31,10 +31,13 @@
  * reset, and LOG_MAX times in the life of a device.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "kvm/eventfd.h"
+#include "kvm/thread.h"
 #include "kvm/virtio.h"
 
 #define CORE_STATE_VERSION 1
@@ -56,15 +59,6 @@ static struct virtio_device *to_virtio(struct device *dev)
 static u32 status_load(const struct virtio_device *dev)
 {
 	return __atomic_load_n(&dev->status, __ATOMIC_ACQUIRE);
-}
-
-static void kick_drain(const struct virtqueue *vq)
-{
-	u64 v;
-
-	/* Non-blocking: empty is -EAGAIN, and as good. */
-	if (vq->kick_fd >= 0 && read(vq->kick_fd, &v, sizeof(v)) < 0)
-		return;
 }
 
 static bool features_ok(const struct virtio_device *dev)
@@ -146,7 +140,7 @@ static void device_reset(struct virtio_device *dev)
 		dev->class->reset(dev);
 	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		virtqueue_reset(&dev->queue[i]);
-		kick_drain(&dev->queue[i]);
+		eventfd_clear(dev->queue[i].kick_fd);
 	}
 	pthread_mutex_unlock(&dev->notify_lock);
 
@@ -389,7 +383,6 @@ void virtio_config_write(struct virtio_device *dev, u64 off, const void *d,
 
 void virtio_notify(struct virtio_device *dev, u32 queue)
 {
-	const u64 one = 1;
 	bool live;
 
 	if (queue >= dev->nr_queues)
@@ -401,10 +394,16 @@ void virtio_notify(struct virtio_device *dev, u32 queue)
 		dev->class->queue_notify(dev, queue);
 	pthread_mutex_unlock(&dev->notify_lock);
 
-	/* A full counter means that the thread has yet to look: as good. */
-	if (live && dev->class->has_thread &&
-	    write(dev->queue[queue].kick_fd, &one, sizeof(one)) < 0)
-		return;
+	if (live && dev->class->has_thread)
+		eventfd_signal(dev->queue[queue].kick_fd);
+}
+
+int virtio_thread_start(struct virtio_device *dev, pthread_t *t, void *(*run)(void *), void *arg)
+{
+	char name[THREAD_NAME_MAX];
+
+	snprintf(name, sizeof(name), "lkvm-%.10s", dev->dev.name);
+	return thread_start(t, run, arg, name);
 }
 
 bool virtio_has(const struct virtio_device *dev, unsigned int bit)

@@ -39,13 +39,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "kvm/clock.h"
+#include "kvm/eventfd.h"
 #include "kvm/fs-threads.h"
 #include "kvm/thread.h"
 
 #define SHARE_STATE_VERSION 1
 #define THREADS_MAX 16
-#define STAND_IN_NS (10 * 1000000ULL)
-#define PARALLEL_NS (200 * 1000000ULL)
+#define STAND_IN_NS (10 * NSEC_PER_MSEC)
+#define PARALLEL_NS (200 * NSEC_PER_MSEC)
 
 /** struct fs_worker - a thread's own; @order, @count guarded by the lock */
 struct fs_worker {
@@ -93,18 +94,9 @@ struct fs_threads {
 
 static void *threads_main(void *opaque);
 
-static void fd_signal(int fd)
-{
-	const u64 one = 1;
-
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-}
-
 /* With the lock held. It counts as idle from here on. */
 static int add_thread(struct fs_threads *t)
 {
-	char name[THREAD_NAME_MAX];
 	struct fs_worker *w;
 	int err;
 
@@ -114,8 +106,7 @@ static int add_thread(struct fs_threads *t)
 	if (!w)
 		return -ENOMEM;
 	w->t = t;
-	snprintf(name, sizeof(name), "lkvm-%.10s", t->dev->dev.name);
-	err = thread_start(&w->thread, threads_main, w, name);
+	err = virtio_thread_start(t->dev, &w->thread, threads_main, w);
 	if (err) {
 		free(w);
 		return err;
@@ -132,7 +123,7 @@ static void call_one(struct fs_threads *t)
 		t->called++;
 		pthread_cond_signal(&t->call);
 	} else if (t->polling) {
-		fd_signal(t->work_fd);
+		eventfd_signal(t->work_fd);
 	}
 }
 
@@ -294,7 +285,6 @@ static int watch(struct fs_threads *t, int fd, u32 events)
 void fs_threads_stop(struct fs_threads *t)
 {
 	unsigned int nr;
-	u64 count;
 
 	if (!t)
 		return;
@@ -305,12 +295,11 @@ void fs_threads_stop(struct fs_threads *t)
 	pthread_mutex_unlock(&t->lock);
 	if (!nr)
 		return;
-	fd_signal(t->stop_fd);
+	eventfd_signal(t->stop_fd);
 	pthread_cond_broadcast(&t->call);
 	for (unsigned int i = 0; i < nr; i++)
 		pthread_join(t->worker[i]->thread, NULL);
-	while (read(t->stop_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	eventfd_clear(t->stop_fd);
 	for (unsigned int i = 0; i < nr; i++)
 		free(t->worker[i]);
 	t->nr = 0;

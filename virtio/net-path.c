@@ -38,7 +38,7 @@
 
 #define RX_HURRY_MS 50
 #define BUSY_ROUNDS 8
-#define PACE_NS (10 * 1000000ULL)
+#define PACE_NS (10 * NSEC_PER_MSEC)
 #define PACE_FRAMES 20ULL
 
 enum event { EV_CONTROL, EV_KICK, EV_BACKEND, EV_LINK };
@@ -135,7 +135,7 @@ static bool pair_wait(struct net_pair *p, bool block)
 		timeout = RX_HURRY_MS;
 	n = epoll_wait(p->epfd, ev, ARRAY_SIZE(ev), timeout);
 	/* Whatever else there was meanwhile. */
-	if (hurry && now_ns() - p->short_since >= RX_HURRY_MS * 1000000ULL)
+	if (hurry && now_ns() - p->short_since >= RX_HURRY_MS * NSEC_PER_MSEC)
 		p->rx_hurry = true;
 	for (int i = 0; i < n; i++) {
 		switch (ev[i].data.u64) {
@@ -282,17 +282,9 @@ int net_pair_start(struct net_pair *p)
 
 void net_pair_stop(struct net_pair *p)
 {
-	const u64 one = 1;
-	u64 count;
-
 	if (!p->running)
 		return;
-	while (write(p->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(p->thread, NULL);
-	while (read(p->control_fd, &count, sizeof(count)) < 0 &&
-	       errno == EINTR)
-		;
+	thread_stop(p->thread, p->control_fd);
 	close(p->epfd);
 	p->epfd = -1;
 	p->running = false;

@@ -120,7 +120,6 @@ struct net {
 	struct virtio_device *dev;
 	struct net_backend *backend;
 	bool vnet_hdr;
-	bool vhost_wanted;
 	u8 mac[NET_MAC_LEN];
 	u16 status;
 	unsigned int pairs;

@@ -324,12 +324,13 @@ static void child_wait(struct stream *s)
 	struct pollfd p[2] = {
 		{ .events = POLLIN }, { .fd = s->in_fd, .events = POLLIN },
 	};
-	u64 end = now_ns() / 1000000 + CHILD_PATIENCE_MS, now;
+	u64 end = now_ns() + CHILD_PATIENCE_MS * NSEC_PER_MSEC;
 	char d[4096];
+	int left;
 
 	p[0].fd = syscall(SYS_pidfd_open, s->pid, 0);
-	while (p[0].fd >= 0 && (now = now_ns() / 1000000) < end) {
-		if (poll(p, 2, end - now) <= 0)
+	while (p[0].fd >= 0 && (left = ms_left(end))) {
+		if (poll(p, 2, left) <= 0)
 			continue;
 		if (p[0].revents)
 			break;
@@ -372,7 +373,7 @@ static void pty_wait_read(struct stream *s)
 		    (edge >= 0 && epoll_wait(edge, &event, 1, 0) > 0))
 			ms = 0;
 		before = left;
-		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = 5 * NSEC_PER_MSEC }, NULL);
 	}
 	fd_close(&edge);
 	fd_close(&p.fd);

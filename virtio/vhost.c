@@ -31,6 +31,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <linux/vhost.h>
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 #include "kvm/vhost.h"
 
@@ -183,20 +184,13 @@ static int ring_open(struct vhost *v, struct vhost_ring *ring,
 	return 0;
 }
 
-static bool drain(int fd)
-{
-	u64 n;
-
-	return fd >= 0 && read(fd, &n, sizeof(n)) == sizeof(n);
-}
-
 static void ring_close(struct vhost *v, struct vhost_ring *ring)
 {
 	const struct virtio_transport_ops *t = v->dev->transport;
 
 	if (ring->lent_fd >= 0)
 		t->return_eventfd(v->dev, ring->vq);
-	if (drain(ring->call_fd) && t)
+	if (eventfd_clear(ring->call_fd) && t)
 		t->signal_queue(v->dev, ring->vq);
 	if (ring->call_fd >= 0)
 		close(ring->call_fd);
@@ -211,9 +205,9 @@ static void ring_close(struct vhost *v, struct vhost_ring *ring)
 static void relay_ring(struct vhost *v, struct vhost_ring *ring,
 		       struct pollfd *p)
 {
-	if (p[0].revents && drain(ring->call_fd) && v->dev->transport)
+	if (p[0].revents && eventfd_clear(ring->call_fd) && v->dev->transport)
 		v->dev->transport->signal_queue(v->dev, ring->vq);
-	if (p[1].revents && drain(ring->err_fd))
+	if (p[1].revents && eventfd_clear(ring->err_fd))
 		virtio_needs_reset(v->dev, "vhost found an error in a ring");
 }
 
@@ -237,16 +231,6 @@ static void *relay_main(void *opaque)
 		for (unsigned int i = 0; i < v->nr_rings; i++)
 			relay_ring(v, &v->ring[i], &p[1 + 2 * i]);
 	}
-}
-
-static void relay_stop(struct vhost *v)
-{
-	const u64 one = 1;
-
-	while (write(v->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(v->relay, NULL);
-	drain(v->control_fd);
 }
 
 int vhost_start(struct vhost *v, u64 features, unsigned int first,
@@ -283,13 +267,8 @@ err_close_rings:
 
 void vhost_kick(struct vhost *v)
 {
-	const u64 one = 1;
-
-	/* A full counter is as good as one more. */
-	for (unsigned int i = 0; i < v->nr_rings; i++) {
-		if (write(v->ring[i].vq->kick_fd, &one, sizeof(one)) < 0)
-			continue;
-	}
+	for (unsigned int i = 0; i < v->nr_rings; i++)
+		eventfd_signal(v->ring[i].vq->kick_fd);
 }
 
 /* From here on the kernel neither hears kicks nor calls. */
@@ -312,7 +291,7 @@ void vhost_stop(struct vhost *v)
 		return;
 	for (unsigned int i = 0; i < v->nr_rings; i++)
 		ring_take_back(v, i);
-	relay_stop(v);
+	thread_stop(v->relay, v->control_fd);
 	while (v->nr_rings)
 		ring_close(v, &v->ring[--v->nr_rings]);
 	v->running = false;

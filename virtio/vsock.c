@@ -77,7 +77,6 @@
 #define EVENTS_MAX 64
 #define ACCEPT_BATCH 64
 
-#define NSEC_PER_MSEC 1000000ULL
 #define SHUTDOWN_ALL (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
 /* What epoll reports; larger values are connections. */
@@ -1102,11 +1101,8 @@ static void *vsock_main(void *opaque)
 static int vsock_activate(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	char name[THREAD_NAME_MAX];
-	int err;
+	int err = virtio_thread_start(dev, &v->thread, vsock_main, v);
 
-	snprintf(name, sizeof(name), "lkvm-%.10s", dev->dev.name);
-	err = thread_start(&v->thread, vsock_main, v, name);
 	v->running = !err;
 	return err;
 }
@@ -1114,16 +1110,10 @@ static int vsock_activate(struct virtio_device *dev)
 static void vsock_deactivate(struct virtio_device *dev)
 {
 	struct vsock *v = dev->priv;
-	const u64 one = 1;
-	u64 count;
 
 	if (!v || !v->running)
 		return;
-	while (write(v->control_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
-	pthread_join(v->thread, NULL);
-	while (read(v->control_fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		;
+	thread_stop(v->thread, v->control_fd);
 	v->running = false;
 }
 
@@ -1146,14 +1136,15 @@ void virtio_vsock_flush(struct virtio_device *dev, unsigned int patience_ms,
 			unsigned int total_ms)
 {
 	struct vsock *v = dev->priv;
-	u64 end = now_ns() / NSEC_PER_MSEC + total_ms, now;
+	u64 end = now_ns() + total_ms * NSEC_PER_MSEC;
 	bool stop = false;
+	unsigned int left;
 
 	virtio_device_pause(dev);
 	conns_end(v, false);
 	listener_watch(v, false);
-	while (!LIST_EMPTY(&v->all) && (now = now_ns() / NSEC_PER_MSEC) < end &&
-	       wait_events(v, MIN(end - now, patience_ms), &stop))
+	while (!LIST_EMPTY(&v->all) && (left = ms_left(end)) &&
+	       wait_events(v, MIN(left, patience_ms), &stop))
 		free_dead(v);
 }
 

@@ -36,7 +36,6 @@
 #include "x86/aml.h"
 #include "x86/x86.h"
 
-#define ACPI_HEADER_LEN		36
 #define ACPI_CHECKSUM_OFF	9
 #define ACPI_RSDP_LEN		36
 #define ACPI_RSDP_V1_LEN	20

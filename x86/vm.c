@@ -453,11 +453,6 @@ int arch_load(struct kvm *kvm, struct report *r)
 	return x86_load_image(&l, &kvm->arch->image, r);
 }
 
-size_t arch_cmdline_max(void)
-{
-	return X86_CMDLINE_MAX - 1;
-}
-
 u32 arch_audit(void)
 {
 	return AUDIT_ARCH_X86_64;

@@ -11,14 +11,12 @@
 /**
  * struct abi_row - a number that KVM gives
  * @name: as in <linux/kvm.h>
- * @handled: it has a meaning here, or is ignored on purpose
  * @why: for what is ignored, the reason; for an internal error, the words for
  *	the user
  */
 struct abi_row {
 	u32 nr;
 	const char *name;
-	bool handled;
 	const char *why;
 };
 

@@ -51,7 +51,5 @@ extern const char *const arch_images[];
  * Return: text in @head that may not end; NULL when it does not say.
  */
 const char *arch_image_release(const u8 *head, size_t len);
-/** arch_cmdline_max() - most bytes of command line that any kernel takes */
-size_t arch_cmdline_max(void);
 
 #endif

@@ -86,8 +86,6 @@ struct control_event_desc {
 extern const struct control_cmd control_table[CONTROL_NR];
 /** control_events - ends with a NULL name */
 extern const struct control_event_desc control_events[];
-/** control_type_name() - as the schema says it */
-const char *control_type_name(enum control_type type);
 /** control_schema() - the tables as one JSON object */
 void control_schema(struct json_out *o, const char *key);
 

@@ -95,8 +95,6 @@ int disk_open(struct disk **out, const struct disk_opts *opts,
 	      struct report *r);
 void disk_close(struct disk *d);
 const struct disk_info *disk_info(const struct disk *d);
-/** disk_engine_name() - "io_uring" or "threads" */
-const char *disk_engine_name(const struct disk *d);
 
 /**
  * disk_queue_create() - an engine instance for the calling thread

@@ -29,7 +29,7 @@ struct fs_host;
  *	over on success
  * @readonly: nothing below it is changed
  * @max_fds: descriptors that may be used, 64 to 65536
- * @edits_fd: of inotify, if above 0: hears when a name comes or goes in a directory in
+ * @edits_fd: with @has_edits, of inotify: hears when a name comes or goes in a directory in
  *	which one was looked up; stays the caller's
  * @log: is told, once, if it does not; may be NULL; stays the caller's
  */
@@ -39,6 +39,7 @@ struct fs_opts {
 	int edits_fd;
 	const struct vm_log *log;
 	bool has_fd;
+	bool has_edits;
 	bool readonly;
 	unsigned int max_fds;
 };

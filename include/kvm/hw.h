@@ -67,11 +67,10 @@ int serial_create(struct device **out, const struct hw_env *env,
 		  const struct serial_opts *opts);
 /**
  * serial_input() - bytes for the guest. Context: any thread.
- * Return: how many fit into the receive FIFO; offer the rest when
- * serial_wants_input() is true.
+ * Return: how many fit into the receive FIFO; if not all do, offer the rest once
+ * the wake of struct serial_opts was called.
  */
 size_t serial_input(struct device *dev, const void *d, size_t len);
-bool serial_wants_input(struct device *dev);
 /**
  * serial_break() - a break, and @key behind it. Context: any thread
  * Return: 0; -ENOTCONN when the guest does not listen or has no room.

@@ -102,8 +102,6 @@ void irq_msi_free(struct irq_chip *chip, struct irq_msi *msi);
  * Takes effect before the next irq_msi_signal(). Return: 0 or -errno of KVM.
  */
 int irq_msi_set(struct irq_chip *chip, struct irq_msi *msi, u64 addr, u32 data);
-/** irq_msi_mask() - signals go nowhere until the next irq_msi_set() */
-int irq_msi_mask(struct irq_chip *chip, struct irq_msi *msi);
 
 /**
  * irq_msi_listen() - whether what others write to msi->fd is sent

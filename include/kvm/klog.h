@@ -47,8 +47,6 @@ struct klog {
 const char *klog_message(const char *s);
 /** klog_feed() - bytes of the log, at any boundary */
 void klog_feed(struct klog *k, const void *d, size_t len);
-/** klog_scan() - as klog_feed(), for what the tail is not to have */
-void klog_scan(struct klog *k, const void *d, size_t len);
 /** klog_again() - what was fed comes once more, and more of it than before */
 void klog_again(struct klog *k);
 /** klog_forget() - another kernel begins, whatever the last one complained of */

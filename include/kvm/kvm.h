@@ -35,10 +35,11 @@ struct console_ops {
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
  * @end, @end_code, @end_text: why; set once, under @end_lock
- * @panicked: that is going to be the reason; also under @end_lock
+ * @panicked: the guest reported a panic, which will be the reason; it runs on so that
+ *	the report gets out. Under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
- * @edits_fd: inotify, if above 0, readable when names have changed below the root share
+ * @edits_fd: inotify, or -1, readable when names have changed below the root share
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
@@ -179,8 +180,6 @@ void kvm_end(void *kvm, enum vm_end end, u32 code);
 /** kvm_end_error() - end with VM_END_ERROR and a text; the first wins */
 void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 	__printf(2, 3);
-/** kvm_set_state() - checks every transition. Return: 0, -EINVAL. */
-int kvm_set_state(struct kvm *kvm, enum kvm_state to);
 /** kvm_new_vm() - one with nothing in it. Return: as ioctl() */
 int kvm_new_vm(const struct kvm *kvm);
 /** kvm_check_extension() - the VM's answer, 0 when unsupported */

@@ -127,7 +127,7 @@ int pci_bus_create(struct pci_bus **out, const struct pci_bus_params *p);
 void pci_bus_destroy(struct pci_bus *bus);
 
 /**
- * pci_function_init() - fill the header: ids, class code, revision
+ * pci_function_init() - fill the header: ids and class code
  * @class_code: 24 bits, base class on top
  */
 void pci_function_init(struct pci_function *f,
@@ -158,7 +158,9 @@ int pci_add_msix(struct pci_function *f, unsigned int nr, u32 table_off,
  *
  * Slots first, then functions. Gives BARs an address, the function a pin.
  * After pci_bus_finish() only hot slots, and no address.
- * Context: no vCPU runs. Return: 0, -ENOSPC.
+ * Context: no vCPU runs.
+ * Return: 0; -ENOSPC without room; -EINVAL for a bad size of @f's BAR; what
+ * irq_msi_alloc() returns.
  */
 int pci_register(struct pci_bus *bus, struct pci_function *f);
 /** pci_unregister() - accepts one that is on no bus. Context: no vCPU runs */
@@ -182,8 +184,6 @@ void pci_intx_set(struct pci_function *f, bool level);
 /** pci_irq_gsi() - what the slot's pin A..D, 0..3, is wired to */
 unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 			 unsigned int pin);
-/** pci_bus_slots() - highest used slot number plus one */
-unsigned int pci_bus_slots(const struct pci_bus *bus);
 /**
  * pci_bus_finish() - the functions that there are from the start are known
  * @spare: how many of the slots that are free will be hot

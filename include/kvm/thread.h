@@ -20,6 +20,14 @@ int thread_start(pthread_t *t, void *(*run)(void *), void *arg,
 		 const char *name);
 
 /**
+ * thread_stop() - signal @control_fd, whose thread then ends, and wait for that
+ * @control_fd: an eventfd, which is empty again afterwards
+ *
+ * Context: any other thread, with no lock that @t takes.
+ */
+void thread_stop(pthread_t t, int control_fd);
+
+/**
  * cond_create() - a condition variable that cond_wait_until() can wait for
  *
  * Its end is pthread_cond_destroy().

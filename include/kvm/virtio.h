@@ -158,6 +158,12 @@ int virtio_device_create(struct virtio_device **out,
 			 const void *opts, const struct virtio_env *env,
 			 struct report *r);
 
+/** virtio_of() - NULL unless @d is a virtio device */
+static inline struct virtio_device *virtio_of(struct device *d)
+{
+	return d->is_virtio ? container_of(d, struct virtio_device, dev) : NULL;
+}
+
 /* Registers, for transports. They take dev->lock. */
 
 u32 virtio_get_features(struct virtio_device *dev);
@@ -198,6 +204,12 @@ bool virtio_has(const struct virtio_device *dev, unsigned int bit);
 void virtio_needs_reset(struct virtio_device *dev, const char *why);
 /** virtio_config_changed() - tell the driver; any thread, no lock held */
 void virtio_config_changed(struct virtio_device *dev);
+/**
+ * virtio_thread_start() - thread_start() of one that is named after @dev
+ *
+ * Return: 0 with *@t, which is to be joined; -errno.
+ */
+int virtio_thread_start(struct virtio_device *dev, pthread_t *t, void *(*run)(void *), void *arg);
 
 /* Lifecycle, called through dev->dev.ops; transports extend save/restore. */
 int virtio_device_pause(struct virtio_device *dev);

@@ -10,7 +10,7 @@ TEST(exits_have_names_and_numbers)
 {
 	const struct abi_row *row = abi_exit(KVM_EXIT_MMIO);
 
-	EXPECT(row && row->handled && row->nr == KVM_EXIT_MMIO);
+	EXPECT(row && row->nr == KVM_EXIT_MMIO);
 	EXPECT(row && !strcmp(row->name, "KVM_EXIT_MMIO"));
 }
 
@@ -18,7 +18,7 @@ TEST(ignored_exit_says_why)
 {
 	const struct abi_row *row = abi_exit(KVM_EXIT_XEN);
 
-	EXPECT(row && !row->handled && row->why[0]);
+	EXPECT(row && row->why[0]);
 }
 
 TEST(numbers_newer_than_the_table_are_unknown)
@@ -34,7 +34,7 @@ TEST(suberrors_have_words_for_the_user)
 	     i <= KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON; i++) {
 		const struct abi_row *row = abi_suberror(i);
 
-		EXPECT(row && row->handled && strlen(row->why) > 10);
+		EXPECT(row && strlen(row->why) > 10);
 	}
 }
 
@@ -42,7 +42,7 @@ TEST(events_know_shutdown)
 {
 	const struct abi_row *row = abi_event(KVM_SYSTEM_EVENT_SHUTDOWN);
 
-	EXPECT(row && row->handled);
+	EXPECT(row && row->nr == KVM_SYSTEM_EVENT_SHUTDOWN);
 }
 
 TEST(required_capabilities_are_a_list_with_an_end)

@@ -44,10 +44,13 @@ bool terminal_lines(void)
 	return lines;
 }
 
-enum terminal_key terminal_key(bool *escape, u8 ch)
+size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
 {
+	const u8 *at = memchr(d, 'X', len);
+
 	(void)escape;
-	return ch == 'X' ? KEY_LEAVE : KEY_SEND;
+	*leave = at;
+	return at ? (size_t)(at - d) : len;
 }
 
 void control_refuse(struct control_call *call, const char *code,

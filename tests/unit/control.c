@@ -253,6 +253,23 @@ TEST(control_address_has_all_of_the_name)
 	EXPECT(control_address(&a, name) == -ENAMETOOLONG);
 }
 
+TEST(control_dir_make_wants_one_of_its_own)
+{
+	char dir[] = "/tmp/lkvm-unit-XXXXXX", made[64], link[64];
+
+	EXPECT(mkdtemp(dir));
+	snprintf(made, sizeof(made), "%s/made", dir);
+	snprintf(link, sizeof(link), "%s/link", dir);
+	EXPECT(!control_dir_make(made) && !control_dir_make(made));
+	EXPECT(!symlink(made, link) && control_dir_make(link) == -ENOTDIR);
+	EXPECT(!chmod(made, 0770) && control_dir_make(made) == -EPERM);
+	EXPECT(!chmod(made, 0702) && control_dir_make(made) == -EPERM);
+	EXPECT(!chmod(made, 0755) && !control_dir_make(made));
+	EXPECT(geteuid() || (!chown(made, 1, 0) && control_dir_make(made) == -EPERM));
+	EXPECT(!unlink(link) && !rmdir(made));
+	EXPECT(control_dir_make(link) == 0 && !rmdir(link) && !rmdir(dir));
+}
+
 TEST(control_refuses_what_is_not_in_the_table)
 {
 	static const char *const bad[][2] = {
@@ -550,6 +567,7 @@ TEST_MAIN(T(control_serves_two_vms_of_one_process),
 	  T(control_name_is_taken_once),
 	  T(control_socket_of_another_stays),
 	  T(control_address_has_all_of_the_name),
+	  T(control_dir_make_wants_one_of_its_own),
 	  T(control_refuses_what_is_not_in_the_table),
 	  T(control_closes_the_files_of_what_it_refuses),
 	  T(control_is_blocked_by_nobody),

@@ -252,13 +252,13 @@ TEST(devices_without_a_driver_are_named_once_a_kind)
 	old = hear_begin();
 	drivers_report(&f.c, &kvm, false);
 	hear_end(old);
-	EXPECT(!strcmp(f.said, "lkvm: d3: no driver of the guest took it: CONFIG_VIRTIO_NET\n"
-		       "lkvm: d1: no driver of the guest took it: CONFIG_VIRTIO_BLK\n"));
+	EXPECT(!strcmp(f.said, "lkvm: d3: no guest driver bound to it (CONFIG_VIRTIO_NET)\n"
+		       "lkvm: d1: no guest driver bound to it (CONFIG_VIRTIO_BLK)\n"));
 	/* The guest's init has told of networks. */
 	old = hear_begin();
 	drivers_report(&f.c, &kvm, true);
 	hear_end(old);
-	EXPECT(!strcmp(f.said, "lkvm: d1: no driver of the guest took it: CONFIG_VIRTIO_BLK\n"));
+	EXPECT(!strcmp(f.said, "lkvm: d1: no guest driver bound to it (CONFIG_VIRTIO_BLK)\n"));
 	/* And this was known before. */
 	f.c.machine.nr_disks = 1;
 	put_text("modules.builtin", "k/virtio_pci.ko\nk/virtio_console.ko\n");

@@ -950,6 +950,7 @@ TEST(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times)
 	setup(&r);
 	fs_close(r.h);
 	o.path = r.share;
+	o.has_edits = true;
 	o.edits_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	EXPECT(!fs_open(&r.h, &o, &why));
 	EXPECT(!mkdir("a", 0755) && !mkdir("b", 0755) && !mkdir("c", 0755));

@@ -31,11 +31,6 @@ static const struct one_boot *next;
 static unsigned int steps;
 static char dir[32];
 
-int test_mkdir(const char *path)
-{
-	return mkdir(path, 0700) ? -errno : 0;
-}
-
 void test_line(const struct test_run *of, const char *collection,
 	       const struct result *t, unsigned int tries)
 {

@@ -380,11 +380,13 @@ TEST(pci_slots_fill_before_functions)
 	EXPECT(f[30].devfn == 31 << 3 && f[31].devfn == (1 << 3 | 1));
 	EXPECT(rd(&w.mmio, ecam(&f[0], 0xe), 1) == 0x80);
 	EXPECT(rd(&w.mmio, ecam(&f[1], 0xe), 1) == 0);
-	EXPECT(pci_bus_slots(w.bus) == 32);
+	EXPECT(pci_bus_function(w.bus, 31 << 3) == &f[30]);
+	EXPECT(pci_bus_function(w.bus, 1 << 3 | 1) == &f[31]);
 	EXPECT(!pci_bus_function(w.bus, 256));
 	for (int i = 0; i < 32; i++)
 		pci_unregister(&f[i]);
-	EXPECT(pci_bus_slots(w.bus) == 1);
+	EXPECT(pci_bus_function(w.bus, 0) && !pci_bus_function(w.bus, 1 << 3));
+	EXPECT(!pci_bus_function(w.bus, 31 << 3));
 	world_end(&w);
 }
 

@@ -13,12 +13,6 @@ void file_name(char *out, const char *name)
 	memcpy(out, name, strlen(name) + 1);
 }
 
-int test_mkdir(const char *path)
-{
-	(void)path;
-	return 0;
-}
-
 void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries)
 {

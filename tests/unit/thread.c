@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Threads of devices: their name and signals, and a SIGBUS in one of them. */
-#include <setjmp.h>
+/* Threads of devices: their name and signals, what they wait for, a SIGBUS in one of them. */
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "kvm/clock.h"
+#include "kvm/eventfd.h"
 #include "kvm/thread.h"
 #include "kvm/types.h"
 #include "test.h"
@@ -42,6 +46,59 @@ TEST(thread_has_a_name_and_no_signals)
 	EXPECT(!sigismember(&s.blocked, SIGSEGV));
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	EXPECT(sigismember(&after, SIGTERM) == sigismember(&before, SIGTERM));
+}
+
+TEST(eventfd_is_clear_once_it_was_read)
+{
+	const u64 full = ~0ULL - 1;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	EXPECT(!eventfd_clear(fd));
+	eventfd_signal(fd);
+	eventfd_signal(fd);
+	EXPECT(eventfd_clear(fd) && !eventfd_clear(fd));
+	EXPECT(write(fd, &full, sizeof(full)) == sizeof(full));
+	eventfd_signal(fd);
+	EXPECT(eventfd_clear(fd) && !eventfd_clear(fd));
+	close(fd);
+	eventfd_signal(-1);
+	EXPECT(!eventfd_clear(-1));
+}
+
+static void *wait_for_end(void *fd)
+{
+	struct pollfd p = { .fd = *(int *)fd, .events = POLLIN };
+
+	poll(&p, 1, -1);
+	return NULL;
+}
+
+TEST(thread_that_is_stopped_can_start_again)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_t thread;
+
+	for (int i = 0; i < 2; i++) {
+		EXPECT(!thread_start(&thread, wait_for_end, &fd, "waits"));
+		thread_stop(thread, fd);
+		EXPECT(!eventfd_clear(fd));
+	}
+	close(fd);
+}
+
+TEST(ms_left_is_zero_only_once_it_is_over)
+{
+	u64 now = now_ns();
+
+	EXPECT(!ms_left(0) && !ms_left(now));
+	EXPECT(ms_left(now + 3600 * NSEC_PER_SEC) > 3500 * 1000);
+	EXPECT(ms_left(now + 3600 * NSEC_PER_SEC) <= 3600 * 1000);
+	EXPECT(ms_left(~0ULL) == INT_MAX);
+	for (u64 end = now_ns() + 2 * NSEC_PER_MSEC; now_ns() < end;) {
+		int left = ms_left(end);
+
+		EXPECT(left <= 2 && (left || now_ns() >= end));
+	}
 }
 
 static void replace_page(int sig, siginfo_t *info, void *context)
@@ -100,5 +157,7 @@ TEST(process_hears_signals_that_who_starts_it_does_not)
 }
 
 TEST_MAIN(T(thread_has_a_name_and_no_signals),
+	  T(eventfd_is_clear_once_it_was_read), T(thread_that_is_stopped_can_start_again),
+	  T(ms_left_is_zero_only_once_it_is_over),
 	  T(process_hears_signals_that_who_starts_it_does_not),
 	  T(thread_survives_a_file_that_shrank));

@@ -28,7 +28,6 @@
 #define RX_GPA(i) (0x80000ULL + 0x2000 * (i))
 #define RX_LEN (HDR + 4096)
 #define TX_GPA 0x20000ULL
-#define TX_MAX 0x30000U
 #define ALLOC 0x20000U
 
 enum {

@@ -26,7 +26,6 @@
 #define APIC_DEADLINE	BIT(18)
 #define APIC_INIT	0x4500
 #define APIC_STARTUP	0x4600
-#define APIC_NMI	0x4400
 #define MSR_TSC_DEADLINE 0x6e0
 
 /** irq_init() - load the IDT, mask both PICs; called before main() */
