@@ -38,6 +38,8 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define TWICE_NS 1000000000ULL
 /* A guest that lives takes a key within that; two at once say nothing. */

@@ -22,6 +22,8 @@
 
 #include "builtin.h"
 #include "kvm/control-path.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define FINISH_MS 500
 

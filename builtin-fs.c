@@ -21,6 +21,7 @@
 
 #include "builtin.h"
 #include "kvm/fs.h"
+#include "kvm/virtio.h"
 
 #define TAG_MAX 36
 /* What all else of lkvm needs */

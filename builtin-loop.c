@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/virtio.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS 50000000ULL

@@ -328,6 +328,9 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 int disk_create(struct kvm *kvm, struct virtio_device **dev,
 		const struct machine_disk *d, const char *name,
 		struct report *r);
+
+struct net_backend;
+
 /** network_create() - @b is the device's, or closed when that cannot be made */
 int network_create(struct kvm *kvm, struct virtio_device **dev,
 		   struct net_backend *b, const struct net_opts *n,

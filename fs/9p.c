@@ -56,9 +56,10 @@
 #include <linux/limits.h>
 #include <linux/magic.h>
 #include <linux/xattr.h>
-#include "kvm/9p.h"
 #include "kvm/9p-fid.h"
 #include "kvm/9p-proto.h"
+#include "kvm/9p.h"
+#include "kvm/fs.h"
 
 #define P9_STATE_VERSION 1
 #define MSIZE_MIN 4096U

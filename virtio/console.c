@@ -54,6 +54,7 @@
 #include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
 #include "kvm/clock.h"
+#include "kvm/stream.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 

@@ -3,9 +3,9 @@
 #ifndef KVM__9P_H
 #define KVM__9P_H
 
-#include "kvm/fs.h"
 #include "kvm/fs-serve.h"
 
+struct fs_host;
 struct p9_server;
 
 /**

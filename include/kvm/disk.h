@@ -7,10 +7,9 @@
 #define KVM__DISK_H
 
 #include <sys/uio.h>
-#include "kvm/types.h"
+#include "kvm/opts.h"
 #include "kvm/report.h"
-
-enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
+#include "kvm/types.h"
 
 enum disk_op {
 	DISK_READ,
@@ -22,21 +21,6 @@ enum disk_op {
 
 struct disk;
 struct disk_queue;
-
-/**
- * struct disk_opts - an image, and how it is used
- * @path: only read
- * @fd: with @has_fd the image, open as @readonly and @direct say; then @path is
- *	for messages. Taken over on success
- */
-struct disk_opts {
-	const char *path;
-	int fd;
-	bool has_fd;
-	bool readonly;
-	bool direct;
-	enum disk_engine engine;
-};
 
 /**
  * struct disk_info - what the guest is told

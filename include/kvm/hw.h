@@ -8,42 +8,10 @@
 
 #include <time.h>
 #include "kvm/device.h"
+#include "kvm/env.h"
 #include "kvm/gmem.h"
 #include "kvm/io.h"
 #include "kvm/irq.h"
-
-/**
- * enum vm_end - why a guest wants to end; see vm_end_fn
- *
- * VM_END_REPORTED: its init has said how its command ended.
- */
-enum vm_end {
-	VM_END_NONE,
-	VM_END_POWEROFF,
-	VM_END_RESET,
-	VM_END_TRIPLE_FAULT,
-	VM_END_PANIC,
-	VM_END_DEBUG_EXIT,
-	VM_END_TIMEOUT,
-	VM_END_USER,
-	VM_END_ERROR,
-	VM_END_REPORTED,
-};
-
-/**
- * typedef vm_end_fn - a device's way to end the VM
- * @code: for VM_END_DEBUG_EXIT the value written
- * Context: any thread; the first call wins.
- */
-typedef void (*vm_end_fn)(void *opaque, enum vm_end end, u32 code);
-
-/** struct hw_env - what the devices stand in */
-struct hw_env {
-	struct io_bus *pio;
-	struct irq_chip *irq;
-	vm_end_fn end;
-	void *end_opaque;
-};
 
 struct serial;
 

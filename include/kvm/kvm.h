@@ -2,17 +2,21 @@
 #ifndef KVM__KVM_H
 #define KVM__KVM_H
 
+#include <pthread.h>
+#include "kvm/device.h"
+#include "kvm/end.h"
+#include "kvm/env.h"
 #include "kvm/gmem.h"
-#include "kvm/hw.h"
+#include "kvm/io.h"
 #include "kvm/machine.h"
 #include "kvm/report.h"
 #include "kvm/seal.h"
-#include "kvm/virtio.h"
 
 enum kvm_state { KVM_CREATED, KVM_RUNNING, KVM_PAUSED, KVM_STOPPED };
 
 struct kvm_cpu;
 struct arch_vm;
+struct virtio_device;
 
 /**
  * struct console_ops - where the console's bytes go; any thread
@@ -112,12 +116,12 @@ void kvm_free_device(struct device *dev);
 struct device *kvm_find_device(struct kvm *kvm, const char *name);
 /**
  * kvm_plug() - give a running or paused VM one more device, and tell the guest
- * @dev: ownership passes, also on failure
+ * @dev: a virtio device; ownership passes, also on failure
  *
  * Context: the main thread. vCPUs stand still meanwhile.
  * Return: 0, -errno with the reason in @r.
  */
-int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r);
+int kvm_plug(struct kvm *kvm, struct device *dev, struct report *r);
 /**
  * kvm_unplug_ask() - ask the guest to let go of device @name
  *

@@ -2,8 +2,7 @@
 #ifndef KVM__MACHINE_H
 #define KVM__MACHINE_H
 
-#include "kvm/disk.h"
-#include "kvm/net.h"
+#include "kvm/opts.h"
 #include "kvm/stream.h"
 
 #define MACHINE_MAX_DISKS 64

@@ -9,12 +9,11 @@
 
 #include <sys/uio.h>
 #include "kvm/gmem.h"
+#include "kvm/opts.h"
 #include "kvm/report.h"
 #include "kvm/virtqueue.h"
 
 #define NET_MAX_PAIRS 8
-#define NET_MAX_FORWARDS 32
-#define NET_MAC_LEN 6
 #define NET_MIN_MTU 68
 #define NET_MAX_MTU 65535
 /* Ethernet header, two VLAN tags, and the most that IP can say. */
@@ -23,32 +22,6 @@
 #define NET_HDR_LEN 12
 /* Pieces in one frame, at most. */
 #define NET_MAX_IOV 1024
-
-enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
-
-/**
- * struct net_opts - one interface, as asked for; strings are the caller's
- * @ifname: of the tap device, or NULL; @script: run with its name
- * @path: of the socket; @fd: taken over on success
- * @forward: "tcp:2222:22"; @hostgw: the gateway's address is the host's
- *	loopback
- * @mtu: 0 for the backend's own; @pairs: of queues, 0 for one
- */
-struct net_opts {
-	enum net_kind kind;
-	const char *ifname;
-	const char *script;
-	const char *path;
-	int fd;
-	bool vhost;
-	bool hostgw;
-	unsigned int pairs;
-	unsigned int mtu;
-	bool has_mac;
-	u8 mac[NET_MAC_LEN];
-	const char *forward[NET_MAX_FORWARDS];
-	unsigned int nr_forwards;
-};
 
 /**
  * struct net_info - what a backend is

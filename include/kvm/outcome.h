@@ -2,7 +2,7 @@
 #ifndef KVM__OUTCOME_H
 #define KVM__OUTCOME_H
 
-#include "kvm/hw.h"
+#include "kvm/end.h"
 #include "kvm/klog.h"
 #include "kvm/session.h"
 

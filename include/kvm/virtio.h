@@ -10,11 +10,11 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include "kvm/device.h"
+#include "kvm/env.h"
 #include "kvm/io.h"
 #include "kvm/irq.h"
 #include "kvm/pci.h"
 #include "kvm/report.h"
-#include "kvm/stream.h"
 #include "kvm/virtqueue.h"
 
 #define VIRTIO_MAX_QUEUES 48
@@ -130,22 +130,6 @@ struct virtio_device {
 	bool driven;
 	u32 errors;
 	struct virtqueue queue[VIRTIO_MAX_QUEUES];
-};
-
-/**
- * struct virtio_env - what a device stands in; the same for all of a VM
- * @ioeventfd: @fd is written to when the guest writes @value to @addr in @len bytes;
- *	@port: @addr is one. @on is false to undo it. Return: 0 or -errno
- */
-struct virtio_env {
-	const struct gmem *gmem;
-	const struct vm_log *log;
-	struct io_bus *mmio;
-	struct irq_chip *irq;
-	struct pci_bus *pci;
-	int (*ioeventfd)(void *opaque, int fd, u64 addr, u32 len, u32 value,
-			 bool port, bool on);
-	void *ioeventfd_opaque;
 };
 
 /**
@@ -354,6 +338,8 @@ struct virtio_9p_opts {
 
 #define VIRTIO_CONSOLE_MAX_PORTS 16
 #define VIRTIO_CONSOLE_NAME_MAX 64
+
+struct stream;
 
 /**
  * struct virtio_console_port - one port and its other side
