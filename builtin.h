@@ -15,7 +15,10 @@
 #include "kvm/session.h"
 #include "kvm/state.h"
 
-/** struct command - one row of the command table; @args: what follows its name */
+/**
+ * struct command - one row of the command table
+ * @args: what follows its name
+ */
 struct command {
 	const char *name;
 	const char *help;
@@ -142,20 +145,21 @@ int cmd_help(int argc, char **argv);
 
 /**
  * struct run_options - what the command line of run says, as given
- * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
- *	words are in a copy that begins with its path
+ * @net_text: copies whose words @net points to; a share's words are in a copy that
+ *	begins with its path
+ * @vsock_text: a copy whose words @vsock points to
  * @share_at: where in the guest a share is, NULL for the same path
  * @own: NAME was given, that of a guest with directories of its own
- * @as_kvmtool, @as_qemu: who of these calls knows us by that name, and waits
- *	for its words and statuses
+ * @as_kvmtool: who calls knows us by that name, and waits for its words and statuses
+ * @as_qemu: the same of QEMU
  * @accel: of as_qemu: "kvm" if that was named, else the first that was
  * @unused: for what is understood and has no effect
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
- * @cmdline: the whole of it, of --config, NULL without; @config_console: what
- *	the console was there
- * @config_text: the file, that words of it point to; @config_command: the
- *	command that it has
+ * @cmdline: the whole of it, of --config, NULL without
+ * @config_console: what the console was there
+ * @config_text: the file, that words of it point to
+ * @config_command: the command that it has
  */
 struct run_options {
 	const char *kernel;
@@ -486,7 +490,8 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
 /**
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the port's
- * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @fd: where each stream's output goes, -1 for nowhere
+ * @in_fd: of input
  * @whole: a write to it takes what there is room for, and does not wait
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
@@ -495,9 +500,11 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
  * @last_signal: what we got last, at @last_time
  * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
  * @asked: when ^C was typed that the guest has not taken, 0 without
- * @init_time, @start_time, @end_time: when init greeted, and the command started
- *	and ended, as now_ns(); 0 if that has not been
- * @cut, @cut_code: why output of a command that has ended was not waited for
+ * @init_time: when init greeted, as now_ns(); 0 if it has not
+ * @start_time: when the command started, likewise
+ * @end_time: when it ended, likewise
+ * @cut: why output of a command that has ended was not waited for
+ * @cut_code: of the end that cut it: end_code of struct outcome_facts
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
  * @again: the guest is to offer again what there was no room for
@@ -614,11 +621,16 @@ struct flow {
 
 /**
  * struct exec - a command in another process's VM
- * @flow: by enum guest_stream; @theirs: the ends for the VM
- * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
+ * @flow: by enum guest_stream
+ * @theirs: the ends for the VM
+ * @tty: our terminal, -1 without
+ * @keys: input comes from it
+ * @lines: the terminal is cooked
  * @copy: of lkvm cp: what comes is made readable text, and the first signal is the
- *	end; @shell: leaving it is no failure
- * @answered: it has ended; @left: we do not wait for its end any more
+ *	end
+ * @shell: leaving it is no failure
+ * @answered: it has ended
+ * @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
  */
 struct exec {
@@ -717,11 +729,15 @@ struct run_times {
 /**
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
- * @kvm, @console, @command: from control_attach() on; @kvm until the VM is destroyed
+ * @kvm: from control_attach() on, until the VM is destroyed
+ * @console: from control_attach() on
+ * @command: from control_attach() on
  * @shell: the command is a shell
  * @machine: members that machine_put() has put
- * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
- * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
+ * @start: CLOCK_MONOTONIC ns
+ * @begun: "started" was told
+ * @up_fd: who waits for the guest to be up, -1 without
+ * @log: where output goes
  * @readers: those who have the console open
  * @plug: builtin-plug.c's, NULL until a device is to leave
  * @stats_fd: of kvm_stats_open(), 0 before
@@ -768,7 +784,10 @@ void control_shut(struct vm_control *v);
 
 /** detach_begin() - returns in the child; *@fd is for detach_say() */
 int detach_begin(int *fd, struct report *r);
-/** detach_output() - to a file named for the VM; @path: of it */
+/**
+ * detach_output() - to a file named for the VM
+ * @path: of it
+ */
 int detach_output(const struct vm_control *v, char *path, size_t size,
 		  struct report *r);
 /** detach_say() - to who has started it, once; @status 0: it is up */

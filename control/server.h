@@ -10,7 +10,8 @@ struct epoll_event;
 
 /**
  * struct control_client - a connection
- * @in: what came of the line that has no end yet; @out: what is to be sent
+ * @in: what came of the line that has no end yet
+ * @out: what is to be sent
  * @fd: files that came, for the next command that takes files
  * @later: answers that are still to come
  * @waiting: a whole line is in @in that may not be asked yet

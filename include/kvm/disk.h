@@ -41,7 +41,8 @@ struct disk_info {
 
 /**
  * struct disk_req - one request; the caller's, until it is completed
- * @off, @len: bytes; @len is the sum of @iov for READ and WRITE
+ * @off: bytes
+ * @len: bytes, for READ and WRITE the sum of @iov
  * @unmap: WRITE_ZEROES may give the space back
  * @result: 0 or -errno, valid after completion; a short transfer is retried,
  *	and is -EIO when it makes no progress (the image shrank)
@@ -95,8 +96,9 @@ void disk_submit(struct disk_queue *q, struct disk_req *req);
 
 /**
  * disk_wait() - start what was submitted, then wait for something
- * @fds, @nr_fds: eventfds (at most 17) to wait for as well, non-blocking; the
- *	same set on each call. One that fires is read by the engine.
+ * @fds: eventfds to wait for as well, non-blocking; the same set on each call. One
+ *	that fires is read by the engine.
+ * @nr_fds: how many, at most 17
  * @fired: bit n is set when fds[n] fired
  * @block: false to only start requests and collect what is done
  *

@@ -14,7 +14,13 @@ struct irq_chip;
 struct pci_bus;
 struct vm_log;
 
-/** struct hw_env - what the devices stand in */
+/**
+ * struct hw_env - what the devices of hw/ stand in; the same for all of a VM
+ * @pio: its ports
+ * @irq: its interrupt controllers
+ * @end: called by a device that ends the VM
+ * @end_opaque: handed to @end
+ */
 struct hw_env {
 	struct io_bus *pio;
 	struct irq_chip *irq;
@@ -24,8 +30,15 @@ struct hw_env {
 
 /**
  * struct virtio_env - what a device stands in; the same for all of a VM
- * @ioeventfd: @fd is written to when the guest writes @value to @addr in @len bytes;
- *	@port: @addr is one. @on is false to undo it. Return: 0 or -errno
+ * @gmem: its memory
+ * @log: where to say what a guest does wrong
+ * @mmio: its bus of memory that is not RAM
+ * @irq: its interrupt controllers
+ * @pci: its bus, NULL in a machine without PCI
+ * @ioeventfd: fd is written to when the guest writes value to addr in len bytes,
+ *	at a port of that number if port is true. on is false to undo it.
+ *	Return: 0 or -errno
+ * @ioeventfd_opaque: handed to @ioeventfd
  */
 struct virtio_env {
 	const struct gmem *gmem;

@@ -9,8 +9,9 @@
 
 /**
  * struct initramfs - an archive that grows; zero-initialise
- * @data: @len bytes of it; @err: -ENOMEM once memory ran out, -E2BIG for a
- *	file or a name that the format has no room for; sticky
+ * @data: @len bytes of it
+ * @err: -ENOMEM once memory ran out, -E2BIG for a file or a name that the format
+ *	has no room for; sticky
  */
 struct initramfs {
 	u8 *data;

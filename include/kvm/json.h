@@ -25,9 +25,11 @@ enum json_type {
  * struct json_value - one value
  * @whole: a number without fraction and exponent that @number holds, and which
  *	is below zero if @negative
- * @key: in an object, NULL elsewhere; @string: of a string. Both are in the text
+ * @key: in an object, NULL elsewhere; in the text
+ * @string: of a string; in the text
  * @nr: how many values are in this array or object
- * @begin, @end: bytes of the text that it was, the first and the one behind it
+ * @begin: where it begins in the text, in bytes
+ * @end: the first byte behind it
  * @span: how many values of the document this is, with all in it
  */
 struct json_value {

@@ -11,7 +11,8 @@ enum cpu_exit { CPU_EXIT_PIO, CPU_EXIT_MMIO, CPU_EXIT_KICK, CPU_EXIT_OTHER, CPU_
  * struct kvm_cpu - one vCPU; owned by its thread while that runs
  * @first: CLOCK_MONOTONIC ns of the first KVM_RUN, for --timing
  * @stats_fd: of kvm_stats_open(), by who asks first; 0 without
- * @exits: returns of KVM_RUN; @exits_by: why; others may read them
+ * @exits: returns of KVM_RUN
+ * @exits_by: why; others may read them
  */
 struct kvm_cpu {
 	struct kvm *kvm;

@@ -38,7 +38,9 @@ struct console_ops {
  * struct kvm - one VM
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
- * @end, @end_code, @end_text: why; set once, under @end_lock
+ * @end: why; set once, under @end_lock
+ * @end_code: as vm_end_fn has it; set with @end
+ * @end_text: of VM_END_ERROR, for the user; set with @end
  * @panicked: that is going to be the reason; also under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
@@ -47,9 +49,11 @@ struct console_ops {
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
  * @power_button: what acpi_pm_press() presses, or NULL
- * @console_serial, @console_virtio: the console's devices, or NULL
+ * @console_serial: the console's device if that is a serial port, or NULL
+ * @console_virtio: the same if it is a virtio one, or NULL
  * @control: where the bytes of the guest's init go; set before devices are made
- * @control_serial, @control_virtio: its devices, or NULL
+ * @control_serial: the device they come by if that is a serial port, or NULL
+ * @control_virtio: the same if it is a virtio port, or NULL
  * @ports: the device with the ports, or NULL
  */
 struct kvm {

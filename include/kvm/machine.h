@@ -43,7 +43,8 @@ struct machine_share {
  * struct machine_vsock - --vsock; strings are the configuration's
  * @cid: 0 for none
  * @path: of the UNIX socket, NULL with @vhost
- * @dir: directory of @path; @make_dir: it is the default one, and is made
+ * @dir: directory of @path
+ * @make_dir: it is the default one, and is made
  */
 struct machine_vsock {
 	u64 cid;
@@ -56,7 +57,8 @@ struct machine_vsock {
 /**
  * struct machine - a resolved configuration: all that a VM is made of
  * @mem: bytes of RAM, a multiple of 4 KiB
- * @kernel, @initrd: paths; @initrd may be NULL
+ * @kernel: path
+ * @initrd: path, or NULL
  * @archive: @archive_len bytes, of whole pages, that the kernel unpacks as its
  *	first root, before @initrd; the configuration's
  * @cmdline: the whole of it, defaults included

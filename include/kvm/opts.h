@@ -32,11 +32,14 @@ enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
 
 /**
  * struct net_opts - one interface, as asked for; strings are the caller's
- * @ifname: of the tap device, or NULL; @script: run with its name
- * @path: of the socket; @fd: taken over on success
- * @forward: "tcp:2222:22"; @hostgw: the gateway's address is the host's
- *	loopback
- * @mtu: 0 for the backend's own; @pairs: of queues, 0 for one
+ * @ifname: of the tap device, or NULL
+ * @script: run with its name
+ * @path: of the socket
+ * @fd: taken over on success
+ * @forward: "tcp:2222:22"
+ * @hostgw: the gateway's address is the host's loopback
+ * @mtu: 0 for the backend's own
+ * @pairs: of queues, 0 for one
  */
 struct net_opts {
 	enum net_kind kind;

@@ -16,7 +16,8 @@ struct pci_function;
 
 /**
  * struct pci_function_ops - what a function adds to the framework
- * @bar_read, @bar_write: accesses to the memory BAR 0
+ * @bar_read: a read of the memory BAR 0
+ * @bar_write: a write to it
  * @ports_write: a write to the ports of BAR 1, which read as zero; not NULL if it
  *	has a size
  * @ports_moved: they now begin at @port, or nowhere when @enabled is false: move
@@ -100,11 +101,14 @@ struct pci_function {
  * @pio: ports 0xcf8..0xcff and BARs are claimed there
  * @mmio: ECAM and BARs are claimed there
  * @ecam_gpa: 1 MiB for bus 0
- * @mmio_gpa, @mmio_size: the window that BARs are given out of
- * @port, @nr_ports: and that for BARs of ports
+ * @mmio_gpa: the window that memory BARs are placed in
+ * @mmio_size: its bytes
+ * @port: the first of those that BARs of ports are placed at
+ * @nr_ports: how many there are
  * @intx_gsi: the four lines that pins are swizzled over
- * @reset, @reset_read: byte accesses to port 0xcf9, which lies inside the
- *	claimed ports; called with @reset_opaque. May be NULL.
+ * @reset: a byte was written to port 0xcf9, which lies inside the claimed ports;
+ *	called with @reset_opaque. May be NULL.
+ * @reset_read: a byte is read from there. May be NULL.
  */
 struct pci_bus_params {
 	struct io_bus *pio;

@@ -20,10 +20,13 @@ enum result_kind {
 
 /**
  * struct result - a test, and those that it is made of
- * @next: beside it; @first, @last: those that it is made of
- * @name: never NULL; @why, @note, @log: may be NULL
- * @why: a word or two; @note: lines that came before the result
- * @log: the directory of its logs, below that of the run
+ * @next: beside it
+ * @first: the first of those that it is made of
+ * @last: the last of them
+ * @name: never NULL
+ * @why: a word or two, or NULL
+ * @note: lines that came before the result, or NULL
+ * @log: the directory of its logs, below that of the run, or NULL
  * @ms: how long it took; 0 if that is not known
  *
  * A test owns its texts and what it is made of.

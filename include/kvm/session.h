@@ -24,7 +24,8 @@ enum session_state {
 
 /**
  * struct session_ring - bytes of a stream that the host has yet to write
- * @taken: bytes written since credit was given last; @ended: no more will come
+ * @taken: bytes written since credit was given last
+ * @ended: no more will come
  * @refused: nobody reads it any more, what comes is dropped
  */
 struct session_ring {
@@ -56,11 +57,14 @@ struct session_ops {
 /**
  * struct session - one command
  * @id: its number in frames
- * @config, @config_len, @config_sent: its records, until the guest has them
+ * @config: its records, until the guest has them
+ * @config_len: bytes of these
+ * @config_sent: how many of them the guest has got
  * @orphan: nobody is interested any more, it goes when it has ended
- * @credit: what the guest takes of input; @input_ended: it takes none any more
- * @unheard: the guest has not said that it has passed on a signal; @told: one was
- *	sent, or ^C typed, which may be why it has ended
+ * @credit: what the guest takes of input
+ * @input_ended: it takes none any more
+ * @unheard: the guest has not said that it has passed on a signal
+ * @told: one was sent, or ^C typed, which may be why it has ended
  */
 struct session {
 	struct session_port *port;
@@ -91,12 +95,16 @@ struct session {
 /**
  * struct session_port - all commands of a guest
  * @lock: guards @rx, @rx_len, @rx_full: bytes from the port; leaf
- * @frame, @have: the frame being read, and how many bytes of its header are
- *	there; @left: of its payload still to come
- * @window, @features: what the guest has greeted with
- * @main: the first command, number 0; @session: by number, NULL for none
+ * @frame: the frame being read
+ * @have: how many bytes of its header are there
+ * @left: of its payload still to come
+ * @window: what the guest has greeted with
+ * @features: what it has greeted with
+ * @main: the first command, number 0
+ * @session: by number, NULL for none
  * @turn: whose frames are made first
- * @tell_forget: it is to forget names; @forgetting: and has not said that it has
+ * @tell_forget: it is to forget names
+ * @forgetting: and has not said that it has
  *
  * All but @rx is the main thread's.
  */
@@ -149,7 +157,8 @@ void port_sent(struct session_port *p, size_t len);
 
 /**
  * session_open() - a further command; it starts once the first one runs
- * @config, @len: records as Documentation/guest-protocol.md has them; copied
+ * @config: records as Documentation/guest-protocol.md has them; copied
+ * @len: bytes of these
  * @input: GUEST_STDIN or GUEST_TERMINAL, where input goes
  * Return: 0; -EAGAIN when there are too many, -E2BIG, -ENOMEM, -EOPNOTSUPP when
  * the guest can run one alone, -EPIPE when the first has ended

@@ -13,7 +13,8 @@
 /**
  * struct vhost_ring - a virtqueue that is lent to the kernel
  * @lent_fd: the transport's eventfd, that interrupts by itself, or -1
- * @call_fd, @err_fd: eventfds that the relay thread waits for
+ * @call_fd: an eventfd that the relay thread waits for: interrupts
+ * @err_fd: another: errors
  */
 struct vhost_ring {
 	struct virtqueue *vq;
@@ -69,7 +70,8 @@ int vhost_ioctl(struct vhost *v, unsigned long request, const char *name,
 /**
  * vhost_start() - hand over memory table and rings
  * @features: as negotiated; what the kernel does not offer is left out
- * @first, @nr: dev->queue[@first + i] becomes ring i; each has to be ready
+ * @first: dev->queue[@first + i] becomes ring i; each has to be ready
+ * @nr: how many rings
  *
  * The rings are served once the class sets a backend; it calls vhost_kick()
  * after that, for what was made available meanwhile.

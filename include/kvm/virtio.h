@@ -25,7 +25,8 @@ struct virtio_device;
 /**
  * struct virtio_class - what a kind of device is; const
  * @name: "blk", @id: device type of virtio 1.2 s5
- * @nr_queues: at most this many; @queue_max: entries offered for each
+ * @nr_queues: at most this many
+ * @queue_max: entries offered for each
  * @config_len: bytes of device configuration
  * @queues: how many of @nr_queues @opts ask for, all if it is NULL. More than that
  *	is for @create to refuse, which finds dev->nr_queues set
@@ -48,7 +49,8 @@ struct virtio_device;
  *	through it when @has_thread is false; on a vCPU or the main thread
  * @has_thread: the class waits on vq->kick_fd by itself
  * @removable: an instance may leave a running guest
- * @save, @restore: the class's own state; queues and features are the core's
+ * @save: write the class's own state; queues and features are the core's
+ * @restore: read it. 0 or -errno
  * @destroy: frees dev->priv; accepts NULL
  */
 struct virtio_class {
@@ -101,7 +103,8 @@ struct virtio_transport_ops {
  *	is asked to do I/O, held while it is activated and deactivated
  * @notify_lock: below @lock; held while a class answers a kick. @active and
  *	@paused change with both held
- * @status: virtio 1.2 s2.1, atomic; @active: queues are lent
+ * @status: virtio 1.2 s2.1, atomic
+ * @active: queues are lent
  * @driven: a driver was ready for it, ever; with @lock held, and when vCPUs are gone
  * @config_generation: counts changes of the configuration
  * @log: where to say that the guest broke the rules, once per reset
@@ -273,8 +276,8 @@ struct net_backend;
 /**
  * struct virtio_net_opts - a network interface
  * @backend: ownership passes on success of create
- * @mac: its address, or NULL for one at random; @vhost: the host's kernel
- *	serves the rings, @backend is a tap device
+ * @mac: its address, or NULL for one at random
+ * @vhost: the host's kernel serves the rings, @backend is a tap device
  */
 struct virtio_net_opts {
 	struct net_backend *backend;
