@@ -329,6 +329,15 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 		 const struct machine_share *s, int dir, const char *name,
 		 struct report *r);
 /* builtin-devices.c: a device that is not yet at its place. */
+
+/**
+ * disk_create() - a disk on the image of @d
+ * @dev: ownership passes to the caller, for place_virtio() or kvm_plug()
+ * @d: a descriptor in it is duplicated, and stays the caller's
+ * @name: unique in the VM
+ *
+ * Return: 0, -errno with the reason in @r.
+ */
 int disk_create(struct kvm *kvm, struct virtio_device **dev,
 		const struct machine_disk *d, const char *name,
 		struct report *r);
@@ -549,6 +558,14 @@ struct guest_command {
 #define SIGNAL_HEARD_NS 10000000000ULL
 #define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
+/**
+ * command_open() - connect @g with our standard streams
+ * @kind: what these are; a terminal is put into raw mode, unless our output is none
+ * @console: outlives @g
+ *
+ * Context: the main thread, before command_attach().
+ * Return: 0, -errno with the reason in @r.
+ */
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		 struct console *console, struct report *r);
 /** command_attach() - the guest's init talks to @g; before devices are made */

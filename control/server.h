@@ -74,7 +74,14 @@ struct control_error {
 	char msg[512];
 };
 
+/** client_error() - append an error to what @c is sent; @e and its texts are copied */
 void client_error(struct control_client *c, const struct control_error *e);
+/**
+ * client_answer() - append the answer to request @id to what @c is sent
+ * @members: of its object "ok", copied; NULL or empty for none
+ *
+ * Context: the main thread. Memory that runs out ends the connection.
+ */
 void client_answer(struct control_client *c, u64 id,
 		   const struct json_out *members);
 /** request_run() - a line, without its end; it is changed */

@@ -31,6 +31,15 @@ struct serial_opts {
 	void *opaque;
 };
 
+/**
+ * serial_create() - a serial port; claims its 8 ports on env->pio
+ * @out: ownership passes to the caller, who adds it to the VM's list
+ * @env: env->irq may be NULL, for a port that is only polled
+ * @opts: copied; its functions are called as long as the device lives
+ *
+ * Context: the main thread, before vCPUs run. Return: 0, -ENOMEM, or -errno of the
+ * ports or the interrupt line.
+ */
 int serial_create(struct device **out, const struct hw_env *env,
 		  const struct serial_opts *opts);
 /**
@@ -78,6 +87,12 @@ int reset_create_forwarded(struct device **out, const struct hw_env *env);
  * @dev: a struct device that reset_create*() made
  */
 void reset_write(void *dev, u8 value);
+/**
+ * reset_read() - port 0xcf9 is read; for who claims it with 0xcf8
+ * @dev: a struct device that reset_create*() made
+ *
+ * Context: any vCPU, no lock of the device held. Return: what was written last.
+ */
 u8 reset_read(void *dev);
 /**
  * acpi_pm_create() - PM1a event block at 0x600, control at 0x604, SCI @gsi

@@ -104,13 +104,16 @@ void json_open(struct json_out *o, const char *key, char bracket);
 void json_close(struct json_out *o, char bracket);
 /** json_put_string() - bytes that are not UTF-8 become U+FFFD; NULL: null */
 void json_put_string(struct json_out *o, const char *key, const char *s);
+/** json_put_number() - in decimal */
 void json_put_number(struct json_out *o, const char *key, u64 v);
+/** json_put_bool() - true or false */
 void json_put_bool(struct json_out *o, const char *key, bool v);
 /** json_put_raw() - @len bytes of JSON as they are */
 void json_put_raw(struct json_out *o, const char *key, const char *raw,
 		  size_t len);
 /** json_end_line() - a newline */
 void json_end_line(struct json_out *o);
+/** json_out_free() - free the text; @o is as zero-initialised */
 void json_out_free(struct json_out *o);
 
 #endif

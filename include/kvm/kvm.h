@@ -147,7 +147,20 @@ bool kvm_reap(struct kvm *kvm, char *name);
 void kvm_released(struct kvm *kvm);
 /** kvm_seal() - every fd is open: give up what is not needed any more */
 int kvm_seal(struct kvm *kvm, struct report *r);
+/**
+ * kvm_start() - devices, then vCPUs begin to run; from KVM_CREATED to KVM_RUNNING
+ *
+ * What each device is like before that is kept for kvm_reset().
+ * Context: the main thread, after kvm_seal(). Return: 0; -EINVAL in another state;
+ * -errno of a device; -errno of a vCPU, with the reason in @r. kvm_destroy() takes
+ * what was begun.
+ */
 int kvm_start(struct kvm *kvm, struct report *r);
+/**
+ * kvm_pause() - on return no vCPU runs, and no device touches guest memory or a backend
+ *
+ * Context: the main thread. Return: 0, -EINVAL for a VM that is not running.
+ */
 int kvm_pause(struct kvm *kvm);
 /**
  * kvm_resume() - go on
@@ -176,6 +189,12 @@ int kvm_renew_ram(struct kvm *kvm, struct report *r);
 void kvm_halt(struct kvm *kvm);
 /** kvm_stop() - vCPUs and device threads are gone on return; idempotent */
 int kvm_stop(struct kvm *kvm);
+/**
+ * kvm_destroy() - stop the VM if it runs, and free it with all its devices
+ * @kvm: may be half-built, or NULL
+ *
+ * Context: the main thread; nobody else uses @kvm any more.
+ */
 void kvm_destroy(struct kvm *kvm);
 /**
  * kvm_end() - a vm_end_fn whose opaque is the struct kvm

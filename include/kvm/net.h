@@ -108,12 +108,31 @@ void net_close(struct net_backend *b);
 bool net_link(struct net_backend *b);
 
 /* The kinds, for net_open(). */
+
+/**
+ * net_tap_open() - a tap device, made if there is none of that name, and brought up
+ * @o: @ifname, vmtapN if it is NULL; @script is run before the device is up, and
+ *	waited for; @pairs of queues, one of which is in use at first
+ *
+ * Return: 0 with *@out, which net_close() frees; -errno with the reason in @r. The same
+ * is true of those below.
+ */
 int net_tap_open(struct net_backend **out, const struct net_opts *o,
 		 struct report *r);
 /** net_tap_adopt() - a tap device behind a file descriptor that was given */
 int net_tap_adopt(struct net_backend **out, int fd, struct report *r);
+/**
+ * net_passt_open() - start passt(1), on one end of a pair of sockets
+ * @o: @forward and @hostgw become its options
+ *
+ * Context: before the process is sealed; waits until passt is ready.
+ */
 int net_passt_open(struct net_backend **out, const struct net_opts *o,
 		   struct report *r);
+/**
+ * net_socket_open() - a wire between two VMs, by a UNIX socket
+ * @o: @path; who comes first listens there, and there need be nobody yet
+ */
 int net_socket_open(struct net_backend **out, const struct net_opts *o,
 		    struct report *r);
 /** net_packet_adopt() - a connected socket that keeps frames apart */

@@ -153,6 +153,7 @@ bool port_run(struct session_port *p);
 void port_forget(struct session_port *p);
 /** port_send() - bytes for the guest, *@len of them; then port_sent() */
 const u8 *port_send(struct session_port *p, size_t *len);
+/** port_sent() - @len of the bytes that port_send() gave have been taken */
 void port_sent(struct session_port *p, size_t len);
 
 /**
@@ -175,6 +176,7 @@ bool session_over(const struct session *s);
 
 /** session_output() - bytes of @stream to be written, at most *@len */
 const u8 *session_output(const struct session *s, u8 stream, size_t *len);
+/** session_written() - @len bytes of session_output() are written, and make room */
 void session_written(struct session *s, u8 stream, size_t len);
 /** session_refuse() - nobody reads @stream any more */
 void session_refuse(struct session *s, u8 stream);
@@ -187,7 +189,14 @@ bool session_pending(const struct session *s);
 size_t session_input_room(const struct session *s);
 /** session_input() - @len is at most session_input_room(); 0: it has ended */
 void session_input(struct session *s, const void *d, size_t len);
+/**
+ * session_signal() - have the guest send @sig to the command's process group
+ *
+ * Returns at once; it goes with the next port_send(), once however often it is said.
+ * Numbers of 32 and above are ignored.
+ */
 void session_signal(struct session *s, unsigned int sig);
+/** session_resize() - tell the guest the size of the command's terminal, if that is new */
 void session_resize(struct session *s, u16 rows, u16 cols);
 
 #endif

@@ -147,8 +147,16 @@ int virtio_device_create(struct virtio_device **out,
 
 /* Registers, for transports. They take dev->lock. */
 
+/**
+ * virtio_get_features() - 32 of the bits that are offered
+ *
+ * Which, dev->feature_select says, as for virtio_set_features()
+ * dev->driver_feature_select does: 0 or 1; of others there are none.
+ */
 u32 virtio_get_features(struct virtio_device *dev);
+/** virtio_set_features() - 32 bits that the driver takes; ignored after FEATURES_OK */
 void virtio_set_features(struct virtio_device *dev, u32 value);
+/** virtio_get_status() - virtio 1.2 s2.1; needs no lock */
 u32 virtio_get_status(struct virtio_device *dev);
 /**
  * virtio_set_status() - the driver wrote the status; 0 resets
@@ -187,9 +195,26 @@ void virtio_needs_reset(struct virtio_device *dev, const char *why);
 void virtio_config_changed(struct virtio_device *dev);
 
 /* Lifecycle, called through dev->dev.ops; transports extend save/restore. */
+
+/**
+ * virtio_device_pause() - take queues back from the class, without a reset
+ *
+ * Context: the main thread, vCPUs stopped, as of all below. Return: 0.
+ */
 int virtio_device_pause(struct virtio_device *dev);
+/**
+ * virtio_device_resume() - lend queues to the class again, if they were lent
+ * Return: 0; -errno of the class, and the device needs a reset.
+ */
 int virtio_device_resume(struct virtio_device *dev);
+/** virtio_device_save() - registers, queues and the class's state; while paused */
 void virtio_device_save(struct virtio_device *dev, struct state_out *out);
+/**
+ * virtio_device_restore() - take back what virtio_device_save() wrote
+ *
+ * The device is reset first, and is paused then. Return: 0; -EPROTO for what no driver
+ * could have reached, or the class refuses: the device is as after a reset.
+ */
 int virtio_device_restore(struct virtio_device *dev, struct state_in *in);
 /** virtio_device_free() - deactivate, destroy the instance, free @dev */
 void virtio_device_free(struct virtio_device *dev);
