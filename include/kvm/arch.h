@@ -7,6 +7,7 @@
 
 /** arch_vm_create() - RAM layout and memslots, then irqchip, then routing */
 int arch_vm_create(struct kvm *kvm, struct report *r);
+/** arch_vm_destroy() - devices and vCPUs are gone by then; accepts a half-built VM */
 void arch_vm_destroy(struct kvm *kvm);
 /** arch_platform_init() - the fixed devices, before virtio ones */
 int arch_platform_init(struct kvm *kvm, struct report *r);

@@ -78,7 +78,9 @@ struct disk_req {
  */
 int disk_open(struct disk **out, const struct disk_opts *opts,
 	      struct report *r);
+/** disk_close() - its queues are destroyed by then; accepts NULL */
 void disk_close(struct disk *d);
+/** disk_info() - what the guest is told of @d, which has it for as long as it is open */
 const struct disk_info *disk_info(const struct disk *d);
 /** disk_engine_name() - "io_uring" or "threads" */
 const char *disk_engine_name(const struct disk *d);

@@ -40,6 +40,7 @@ struct io_bus {
 	unsigned int capacity;
 };
 
+/** io_bus_init() - an empty bus; io_bus_destroy() */
 void io_bus_init(struct io_bus *bus);
 /** io_bus_destroy() - free the table; a zeroed bus is fine */
 void io_bus_destroy(struct io_bus *bus);

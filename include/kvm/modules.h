@@ -37,6 +37,7 @@ int modules_resolve(struct modules *m, const char *dir,
  * Return: 0, or -errno with a report.
  */
 int modules_read(const char *path, void **data, size_t *len, struct report *r);
+/** modules_free() - the paths; @m is empty then */
 void modules_free(struct modules *m);
 
 #endif

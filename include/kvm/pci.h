@@ -137,6 +137,7 @@ void pci_bus_destroy(struct pci_bus *bus);
 void pci_function_init(struct pci_function *f,
 		       const struct pci_function_ops *ops, void *opaque,
 		       u16 vendor, u16 device, u32 class_code);
+/** pci_function_set_subsystem() - the ids that tell cards of one function apart */
 void pci_function_set_subsystem(struct pci_function *f, u16 vendor, u16 id);
 
 /**
@@ -180,6 +181,12 @@ void pci_msix_signal(struct pci_function *f, unsigned int n);
  * Return: the eventfd; -1 for a bad @n, or with MSI-X switched off.
  */
 int pci_msix_lend(struct pci_function *f, unsigned int n);
+/**
+ * pci_msix_return() - undo one pci_msix_lend()
+ *
+ * Interrupts that the borrower has signalled and KVM has not taken are not lost: they
+ * are pending.
+ */
 void pci_msix_return(struct pci_function *f, unsigned int n);
 /** pci_intx_set() - the function's wish; INTx disable and MSI-X respected */
 void pci_intx_set(struct pci_function *f, bool level);
@@ -213,6 +220,7 @@ struct pci_function *pci_bus_function(const struct pci_bus *bus,
  * Return: 0, -EINVAL outside of the BAR or when the function refuses.
  */
 int pci_bar_read(struct pci_function *f, u64 off, void *d, unsigned int len);
+/** pci_bar_write() - as pci_bar_read() */
 int pci_bar_write(struct pci_function *f, u64 off, const void *d,
 		  unsigned int len);
 
@@ -221,6 +229,7 @@ void pci_bus_save(struct pci_bus *bus, struct state_out *out);
 /** pci_bus_restore() - before vCPUs run. Return: 0, -EPROTO. */
 int pci_bus_restore(struct pci_bus *bus, struct state_in *in);
 
+/** pci_function_save() - configuration space, INTx and MSI-X; takes f->lock */
 void pci_function_save(struct pci_function *f, struct state_out *out);
 /** pci_function_restore() - before vCPUs run. Return: 0, -EPROTO. */
 int pci_function_restore(struct pci_function *f, struct state_in *in);

@@ -180,6 +180,7 @@ bool virtio_queue_writable(const struct virtio_device *dev,
 /** virtio_config_read() - reads past the end give zero */
 void virtio_config_read(struct virtio_device *dev, u64 off, void *d,
 			unsigned int len);
+/** virtio_config_write() - ignored past the end, or where the class has none to write */
 void virtio_config_write(struct virtio_device *dev, u64 off, const void *d,
 			 unsigned int len);
 /** virtio_notify() - a kick by register; numbers out of range are ignored */
@@ -286,6 +287,7 @@ u64 virtio_balloon_actual(struct virtio_device *dev);
  * -ENOTCONN without a driver that gives statistics, or while paused.
  */
 int virtio_balloon_request_stats(struct virtio_device *dev);
+/** virtio_balloon_get_stats() - a copy of the last ones. Context: any thread */
 void virtio_balloon_get_stats(struct virtio_device *dev,
 			      struct virtio_balloon_stats *stats);
 

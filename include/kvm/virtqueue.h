@@ -176,7 +176,9 @@ bool virtqueue_set_notify(struct virtqueue *vq, bool on);
  */
 void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail);
 
+/** virtqueue_save() - registers and indices; no ring, which is guest memory */
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out);
+/** virtqueue_restore() - Return: 0; -EPROTO, and @vq is as after a reset */
 int virtqueue_restore(struct virtqueue *vq, struct state_in *in);
 
 /* iov.c: never reads or writes past the pieces */
