@@ -157,7 +157,11 @@ void log_wait_all(struct test_run *run);
 
 /* What a VM is: builtin-testvm.c */
 
-/** struct test_child - a lkvm run; @in, @out: pipes to it, -1 without */
+/**
+ * struct test_child - a lkvm run
+ * @in: a pipe to it, -1 without
+ * @out: a pipe from it, -1 without
+ */
 struct test_child {
 	pid_t pid;
 	int in;

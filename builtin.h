@@ -38,7 +38,9 @@ enum option_type {
 
 /**
  * struct option_desc - one option; the parser, help and man page read it
- * @name: long name, @letter: short one or 0, @arg: name of its argument
+ * @name: long name
+ * @letter: short one, or 0
+ * @arg: name of its argument
  * @off: of the field in the options struct: bool, const char *, u64 or long;
  *	the long of OPT_TIME is in seconds
  * @call: for OPT_CALL, gets the options struct; fills the report on error
@@ -758,8 +760,8 @@ struct run_times {
  * @readers: those who have the console open
  * @plug: builtin-plug.c's, NULL until a device is to leave
  * @stats_fd: of kvm_stats_open(), 0 before
- * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
- *	was asked for; -1 without
+ * @memory_fd: /proc/self/statm; -1 without
+ * @kernel_fd: the kernel's file, until its @release was asked for; -1 without
  */
 struct vm_control {
 	struct control_server *server;

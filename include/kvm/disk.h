@@ -25,8 +25,13 @@ struct disk_queue;
 /**
  * struct disk_info - what the guest is told
  * @size: bytes, a multiple of 512
- * @block_size: logical block, @physical_block_size, @opt_io_size: bytes
+ * @block_size: logical block, bytes
+ * @physical_block_size: bytes
+ * @min_io_size: bytes
+ * @opt_io_size: bytes
+ * @readonly: nothing is written
  * @discard: whether space can be given back
+ * @write_zeroes: whether DISK_WRITE_ZEROES is done
  */
 struct disk_info {
 	u64 size;

@@ -31,7 +31,9 @@ struct io_range {
 /**
  * struct io_bus - an address space: ports, or memory that is not RAM
  * @lock: guards @range, @nr; dropped before a handler runs
- * @range: sorted by start
+ * @range: @nr of them, sorted by start
+ * @nr: how many ranges there are
+ * @capacity: how many there is room for
  */
 struct io_bus {
 	pthread_rwlock_t lock;

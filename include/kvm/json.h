@@ -31,6 +31,9 @@ enum json_type {
  * @begin: where it begins in the text, in bytes
  * @end: the first byte behind it
  * @span: how many values of the document this is, with all in it
+ * @type: of the value
+ * @number: of a number that is @whole: how far it is from 0
+ * @negative: of such a number: it is below 0
  */
 struct json_value {
 	enum json_type type;
@@ -49,6 +52,9 @@ struct json_value {
  * struct json_doc - a text taken apart
  * @value: room for @max values, the caller's; the first is the whole
  * @error: what is wrong, NULL if nothing is; at byte @at
+ * @max: how many values there is room for
+ * @nr: how many there are
+ * @at: where @error is, in bytes
  */
 struct json_doc {
 	struct json_value *value;
@@ -85,6 +91,7 @@ u64 json_number_of(const struct json_value *o, const char *key);
  * struct json_out - text that grows
  * @text: @len bytes, ends with 0 behind them; NULL while empty
  * @err: -ENOMEM from the first failure on; nothing is appended then
+ * @size: bytes allocated for @text
  */
 struct json_out {
 	char *text;

@@ -13,6 +13,8 @@
  * @path: allocated; modules_free()
  * @missing: names that are neither built in nor there; the caller's strings
  * @known: the directory says what is built in, so that @missing means something
+ * @nr: how many paths
+ * @nr_missing: how many names
  */
 struct modules {
 	char *path[MODULES_MAX];

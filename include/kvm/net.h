@@ -30,6 +30,7 @@
  * @offloads: VIRTIO_NET_F_* bits about checksums and segmentation that it can
  *	do in either direction; 0 without @vnet_hdr
  * @mtu: largest packet, 0 when it does not say
+ * @pairs: of queues, each with a port of its own
  */
 struct net_info {
 	char name[64];

@@ -15,6 +15,10 @@ enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
  * @path: only read
  * @fd: with @has_fd the image, open as @readonly and @direct say; then @path is
  *	for messages. Taken over on success
+ * @has_fd: the image comes as @fd
+ * @readonly: opened for reading
+ * @direct: past the page cache of the host
+ * @engine: what does its I/O
  */
 struct disk_opts {
 	const char *path;
@@ -40,6 +44,11 @@ enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
  * @hostgw: the gateway's address is the host's loopback
  * @mtu: 0 for the backend's own
  * @pairs: of queues, 0 for one
+ * @kind: which backend
+ * @vhost: frames are moved by the host's kernel; NET_TAP
+ * @has_mac: @mac is given; else it is random
+ * @mac: hardware address in the guest
+ * @nr_forwards: how many of @forward there are; NET_USER
  */
 struct net_opts {
 	enum net_kind kind;

@@ -27,6 +27,10 @@ enum session_state {
  * @taken: bytes written since credit was given last
  * @ended: no more will come
  * @refused: nobody reads it any more, what comes is dropped
+ * @buf: a ring
+ * @pos: of the first byte in it
+ * @len: how many bytes there are
+ * @tell_refused: the guest is to learn of @refused
  */
 struct session_ring {
 	u8 buf[GUEST_PROTO_WINDOW];
@@ -46,6 +50,7 @@ struct session;
  * @note: a line for the user of @s, at most SESSION_NOTES_MAX of them; @stream is
  *	where errors of it go
  * @klog: bytes of the guest's kernel log
+ * @opaque: handed to each of them
  */
 struct session_ops {
 	void (*wake)(void *opaque);
@@ -65,6 +70,20 @@ struct session_ops {
  * @input_ended: it takes none any more
  * @unheard: the guest has not said that it has passed on a signal
  * @told: one was sent, or ^C typed, which may be why it has ended
+ * @port: what it goes over
+ * @state: how far it is
+ * @value: as @state says
+ * @taint: the kernel's taint flags at its end
+ * @text: as @state says
+ * @out: output, by enum guest_stream
+ * @input: GUEST_STDIN or GUEST_TERMINAL, where input goes
+ * @input_refused: the command has closed its input
+ * @tell_ended: the guest is to learn of @input_ended
+ * @tell_size: it is to learn of @rows and @cols
+ * @rows: of the command's terminal
+ * @cols: of the command's terminal
+ * @signals: those to be sent, a bit for each
+ * @nr_notes: how many there were
  */
 struct session {
 	struct session_port *port;

@@ -34,6 +34,7 @@ enum stream_kind {
  *	symbolic link to the terminal, or NULL
  * @in_fd: for STREAM_FD, to read from
  * @out_fd: for STREAM_FD, to write to; may be @in_fd
+ * @kind: what it is
  */
 struct stream_opts {
 	enum stream_kind kind;

@@ -15,6 +15,7 @@
  * @lent_fd: the transport's eventfd, that interrupts by itself, or -1
  * @call_fd: an eventfd that the relay thread waits for: interrupts
  * @err_fd: another: errors
+ * @vq: the queue that it serves
  */
 struct vhost_ring {
 	struct virtqueue *vq;
@@ -30,6 +31,10 @@ struct vhost_ring {
  * @ring: what runs, from vhost_start() to vhost_stop(); ring i of the kernel
  * @control_fd: ends the relay thread
  * @failures: how many failed starts were logged
+ * @dev: whose
+ * @nr_rings: how many run
+ * @relay: a thread, while @running
+ * @running: rings are the kernel's
  */
 struct vhost {
 	struct virtio_device *dev;

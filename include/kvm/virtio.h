@@ -24,7 +24,8 @@ struct virtio_device;
 
 /**
  * struct virtio_class - what a kind of device is; const
- * @name: "blk", @id: device type of virtio 1.2 s5
+ * @name: "blk"
+ * @id: device type of virtio 1.2 s5
  * @nr_queues: at most this many
  * @queue_max: entries offered for each
  * @config_len: bytes of device configuration

@@ -34,7 +34,9 @@ struct virtqueue_count {
 
 /**
  * struct virtqueue - the device's side of a queue
- * @dev: the device, @index: number of the queue
+ * @dev: the device
+ * @gmem: where the rings are
+ * @index: number of the queue
  * @size: entries, a power of two, 0 before the driver chose
  * @size_max: what the device offers
  * @ready: set by the driver; rings were checked when it was set
@@ -44,7 +46,8 @@ struct virtqueue_count {
  * @desc: @desc_gpa as a host pointer, valid while @ready
  * @avail: @avail_gpa, likewise
  * @used: @used_gpa, likewise
- * @last_avail: next available entry to take, @last_used: next used to give
+ * @last_avail: next available entry to take
+ * @last_used: next used one to give
  * @signalled_used: used index at the last signal, for EVENT_IDX
  * @event_idx: the feature was negotiated; fixed at activation
  * @indirect: likewise
@@ -53,6 +56,8 @@ struct virtqueue_count {
  * @notify_off: kicks are not wanted for now, virtqueue_set_notify()
  * @vector: MSI-X vector or 0xffff, the transport's
  * @popped: bytes of the chain that was popped last
+ * @kick_fd: eventfd that KVM signals when the driver kicks
+ * @count: what went through
  *
  * Context: while lent to a device thread, that thread only.
  */
@@ -89,6 +94,8 @@ struct virtqueue {
  * @iov: first @nr_out pieces that the device reads, then @nr_in that it writes
  * @out_len: bytes that the device reads
  * @in_len: bytes that it may write
+ * @nr_out: pieces that the device reads
+ * @nr_in: pieces that it may write
  */
 struct vq_chain {
 	u16 head;
