@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/virtio.h"
 
 #define READER_MAX 0x20000U
 #define READERS_MAX 32

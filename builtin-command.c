@@ -39,6 +39,8 @@
 
 #include "builtin.h"
 #include "kvm/eventfd.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define TWICE_NS NSEC_PER_SEC
 /* A guest that lives takes a key within that; two at once say nothing. */

@@ -19,6 +19,7 @@
 #include "builtin.h"
 #include "kvm/arch.h"
 #include "kvm/control-path.h"
+#include "kvm/virtio.h"
 
 #define MEM_MIN (16 * SZ_1M)
 /* A slot has 2^31 - 1 pages at most; what is below 4 GiB has one of its own. */

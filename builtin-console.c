@@ -27,7 +27,9 @@
 
 #include "builtin.h"
 #include "kvm/eventfd.h"
+#include "kvm/hw.h"
 #include "kvm/stream.h"
+#include "kvm/virtio.h"
 
 /* What a pause may put aside: beyond, what the guest prints is lost. */
 #define OVER_MAX SZ_1M

@@ -23,6 +23,8 @@
 
 #include "builtin.h"
 #include "kvm/control-path.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define FINISH_MS 500
 

@@ -16,6 +16,8 @@
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define HVC_SYSRQ 0x0f
 

@@ -19,7 +19,11 @@
 #include "builtin.h"
 #include "kvm/arch.h"
 #include "kvm/control-path.h"
+#include "kvm/disk.h"
 #include "kvm/guest-proto.h"
+#include "kvm/net.h"
+#include "kvm/stream.h"
+#include "kvm/virtio.h"
 
 /* A queue for each CPU saves the guest a lock; the disk has one thread. */
 #define DISK_QUEUES_MAX 4U
@@ -37,7 +41,7 @@ static int create_virtio(struct kvm *kvm, struct virtio_device **dev,
 int place_virtio(struct kvm *kvm, struct virtio_device *dev,
 		 struct report *r)
 {
-	int err = arch_add_virtio(kvm, dev, r);
+	int err = arch_add_virtio(kvm, &dev->dev, r);
 
 	if (err) {
 		dev->dev.ops->destroy(&dev->dev);

@@ -21,6 +21,7 @@
 
 #include "builtin.h"
 #include "kvm/fs.h"
+#include "kvm/virtio.h"
 
 /* What all else of lkvm needs */
 #define FDS_RESERVED 512U

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/net.h"
 #include "lkvm.h"
 
 #define ANSWER_MS 10000

@@ -21,6 +21,7 @@
 
 #include "builtin.h"
 #include "kvm/eventfd.h"
+#include "kvm/virtio.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS (50 * NSEC_PER_MSEC)

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "kvm/net.h"
 
 static const char *const kind_name[] = {
 	[NET_USER] = "user",

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/net.h"
+#include "kvm/virtio.h"
 
 #define ID_LEN 24
 
@@ -63,7 +65,7 @@ static void attach(struct control_call *call, int err,
 
 	if (!err) {
 		memcpy(id, dev->dev.name, sizeof(id));
-		err = kvm_plug(v->kvm, dev, r);
+		err = kvm_plug(v->kvm, &dev->dev, r);
 	}
 	if (err) {
 		control_refuse(call, "failed", NULL, "%s", r->msg);

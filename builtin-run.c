@@ -22,6 +22,7 @@
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/virtio.h"
 
 #define TAIL_LINES 40
 /* What is left of the output has this long, after an end that the guest chose or not */

@@ -20,6 +20,7 @@
 #include "builtin.h"
 #include "kvm/kvm-cpu.h"
 #include "kvm/kvm-stats.h"
+#include "kvm/virtio.h"
 #include "lkvm.h"
 
 #define VALUES 0x4000

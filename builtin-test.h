@@ -94,14 +94,28 @@ int test_build(struct test_run *run, struct report *r);
 int test_load(struct test_run *run, struct report *r);
 /** test_config() - print or apply what collections want of the kernel */
 int test_config(const struct test_run *run, struct report *r);
+/** test_items_free() - what test_load() put into @run */
 void test_items_free(struct test_run *run);
 
 /* builtin-testrun.c: tests in virtual machines. */
 
+/**
+ * test_loop() - run the tests of @run in its machines, until none is left
+ *
+ * Blocks SIGINT, SIGTERM and SIGHUP and takes them: one ends the loop, and tests without
+ * a result are RESULT_MISSING. Return: 0, also when tests failed or a signal came;
+ * -errno with the reason in @r.
+ */
 int test_loop(struct test_run *run, struct report *r);
 
 /* builtin-testkunit.c: those of the kernel itself. */
 
+/**
+ * test_kunit() - run the suites that run->o.kunit fits, or list them
+ *
+ * Boots the kernel as often as it takes. Return: 0, also when tests failed; 1 when they
+ * were listed; -errno with the reason in @r.
+ */
 int test_kunit(struct test_run *run, struct report *r);
 
 /* builtin-testlog.c: what is kept, and what is said. */
@@ -141,7 +155,11 @@ void log_wait_all(struct test_run *run);
 
 /* What a VM is: builtin-testvm.c */
 
-/** struct test_child - a lkvm run; @in, @out: pipes to it, -1 without */
+/**
+ * struct test_child - a lkvm run
+ * @in: a pipe to it, -1 without
+ * @out: a pipe from it, -1 without
+ */
 struct test_child {
 	pid_t pid;
 	int in;

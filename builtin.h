@@ -15,7 +15,10 @@
 #include "kvm/session.h"
 #include "kvm/state.h"
 
-/** struct command - one row of the command table; @args: what follows its name */
+/**
+ * struct command - one row of the command table
+ * @args: what follows its name
+ */
 struct command {
 	const char *name;
 	const char *help;
@@ -35,7 +38,9 @@ enum option_type {
 
 /**
  * struct option_desc - one option; the parser, help and man page read it
- * @name: long name, @letter: short one or 0, @arg: name of its argument
+ * @name: long name
+ * @letter: short one, or 0
+ * @arg: name of its argument
  * @off: of the field in the options struct: bool, const char *, u64 or long;
  *	the long of OPT_TIME is in seconds
  * @call: for OPT_CALL, gets the options struct; fills the report on error
@@ -140,20 +145,21 @@ int cmd_help(int argc, char **argv);
 
 /**
  * struct run_options - what the command line of run says, as given
- * @net_text, @vsock_text: copies whose words @net, @vsock point to; a share's
- *	words are in a copy that begins with its path
+ * @net_text: copies whose words @net points to; a share's words are in a copy that
+ *	begins with its path
+ * @vsock_text: a copy whose words @vsock points to
  * @share_at: where in the guest a share is, NULL for the same path
  * @own: NAME was given, that of a guest with directories of its own
- * @as_kvmtool, @as_qemu: who of these calls knows us by that name, and waits
- *	for its words and statuses
+ * @as_kvmtool: who calls knows us by that name, and waits for its words and statuses
+ * @as_qemu: the same of QEMU
  * @accel: of as_qemu: "kvm" if that was named, else the first that was
  * @unused: for what is understood and has no effect
  * @command: what follows "--", NULL without
  * @fail_on: enum klog_splat
- * @cmdline: the whole of it, of --config, NULL without; @config_console: what
- *	the console was there
- * @config_text: the file, that words of it point to; @config_command: the
- *	command that it has
+ * @cmdline: the whole of it, of --config, NULL without
+ * @config_console: what the console was there
+ * @config_text: the file, that words of it point to
+ * @config_command: the command that it has
  */
 struct run_options {
 	const char *kernel;
@@ -326,9 +332,21 @@ int share_create(struct kvm *kvm, struct virtio_device **dev,
 		 const struct machine_share *s, int dir, const char *name,
 		 struct report *r);
 /* builtin-devices.c: a device that is not yet at its place. */
+
+/**
+ * disk_create() - a disk on the image of @d
+ * @dev: ownership passes to the caller, for place_virtio() or kvm_plug()
+ * @d: a descriptor in it is duplicated, and stays the caller's
+ * @name: unique in the VM
+ *
+ * Return: 0, -errno with the reason in @r.
+ */
 int disk_create(struct kvm *kvm, struct virtio_device **dev,
 		const struct machine_disk *d, const char *name,
 		struct report *r);
+
+struct net_backend;
+
 /** network_create() - @b is the device's, or closed when that cannot be made */
 int network_create(struct kvm *kvm, struct virtio_device **dev,
 		   struct net_backend *b, const struct net_opts *n,
@@ -492,7 +510,8 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
 /**
  * struct guest_command - the command of lkvm run
  * @lock: guards @closing; taken before the port's
- * @fd: where each stream's output goes, -1 for nowhere; @in_fd: of input
+ * @fd: where each stream's output goes, -1 for nowhere
+ * @in_fd: of input
  * @whole: a write to it takes what there is room for, and does not wait
  * @null_fd: /dev/null, for the place of what has ended
  * @klogged: the guest's whole log has begun to come
@@ -501,9 +520,11 @@ enum carrier { CARRIER_OPEN, CARRIER_VIRTIO, CARRIER_SERIAL };
  * @last_signal: what we got last, at @last_time
  * @overdue: when the VM ends unless the guest has taken it by then, 0 for never
  * @asked: when ^C was typed that the guest has not taken, 0 without
- * @init_time, @start_time, @end_time: when init greeted, and the command started
- *	and ended, as now_ns(); 0 if that has not been
- * @cut, @cut_code: why output of a command that has ended was not waited for
+ * @init_time: when init greeted, as now_ns(); 0 if it has not
+ * @start_time: when the command started, likewise
+ * @end_time: when it ended, likewise
+ * @cut: why output of a command that has ended was not waited for
+ * @cut_code: of the end that cut it: end_code of struct outcome_facts
  * @lost: errno of output that could not be written to @lost_stream
  * @execs: further commands
  * @again: the guest is to offer again what there was no room for
@@ -548,6 +569,14 @@ struct guest_command {
 #define SIGNAL_HEARD_NS (10 * NSEC_PER_SEC)
 #define COMMAND_POLL (COMMAND_OWN + GUEST_STREAMS * GUEST_PROTO_SESSIONS)
 
+/**
+ * command_open() - connect @g with our standard streams
+ * @kind: what these are; a terminal is put into raw mode, unless our output is none
+ * @console: outlives @g
+ *
+ * Context: the main thread, before command_attach().
+ * Return: 0, -errno with the reason in @r.
+ */
 int command_open(struct guest_command *g, const enum stream_of_ours kind[3],
 		 struct console *console, struct report *r);
 /** command_attach() - the guest's init talks to @g; before devices are made */
@@ -620,11 +649,16 @@ struct flow {
 
 /**
  * struct exec - a command in another process's VM
- * @flow: by enum guest_stream; @theirs: the ends for the VM
- * @tty: our terminal, -1 without; @keys: input comes from it; @lines: cooked
+ * @flow: by enum guest_stream
+ * @theirs: the ends for the VM
+ * @tty: our terminal, -1 without
+ * @keys: input comes from it
+ * @lines: the terminal is cooked
  * @copy: of lkvm cp: what comes is made readable text, and the first signal is the
- *	end; @shell: leaving it is no failure
- * @answered: it has ended; @left: we do not wait for its end any more
+ *	end
+ * @shell: leaving it is no failure
+ * @answered: it has ended
+ * @left: we do not wait for its end any more
  * @lost: errno of output that could not be written
  */
 struct exec {
@@ -723,16 +757,20 @@ struct run_times {
 /**
  * struct vm_control - what handlers of commands know
  * @server: NULL when there is no place for the socket
- * @kvm, @console, @command: from control_attach() on; @kvm until the VM is destroyed
+ * @kvm: from control_attach() on, until the VM is destroyed
+ * @console: from control_attach() on
+ * @command: from control_attach() on
  * @shell: the command is a shell
  * @machine: members that machine_put() has put
- * @start: CLOCK_MONOTONIC ns; @begun: "started" was told
- * @up_fd: who waits for the guest to be up, -1 without; @log: where output goes
+ * @start: CLOCK_MONOTONIC ns
+ * @begun: "started" was told
+ * @up_fd: who waits for the guest to be up, -1 without
+ * @log: where output goes
  * @readers: those who have the console open
  * @plug: builtin-plug.c's, NULL until a device is to leave
  * @stats_fd: of kvm_stats_open(), once it was @stats_tried; negative without
- * @memory_fd: /proc/self/statm, @kernel_fd: the kernel's file, until its @release
- *	was asked for; -1 without
+ * @memory_fd: /proc/self/statm; -1 without
+ * @kernel_fd: the kernel's file, until its @release was asked for; -1 without
  */
 struct vm_control {
 	struct control_server *server;
@@ -775,7 +813,10 @@ void control_shut(struct vm_control *v);
 
 /** detach_begin() - returns in the child; *@fd is for detach_say() */
 int detach_begin(int *fd, struct report *r);
-/** detach_output() - to a file named for the VM; @path: of it */
+/**
+ * detach_output() - to a file named for the VM
+ * @path: of it
+ */
 int detach_output(const struct vm_control *v, char *path, size_t size,
 		  struct report *r);
 /** detach_say() - to who has started it, once; @status 0: it is up */

@@ -56,8 +56,7 @@ struct device *kvm_find_device(struct kvm *kvm, const char *name)
 
 static int plug(struct kvm *kvm, struct device *d, struct report *r)
 {
-	struct virtio_device *dev = container_of(d, struct virtio_device, dev);
-	int err = arch_add_virtio(kvm, dev, r);
+	int err = arch_add_virtio(kvm, d, r);
 
 	if (err)
 		return err;
@@ -73,16 +72,16 @@ static int plug(struct kvm *kvm, struct device *d, struct report *r)
 	return 0;
 }
 
-int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r)
+int kvm_plug(struct kvm *kvm, struct device *dev, struct report *r)
 {
-	int still = kvm_find_device(kvm, dev->dev.name) ?
-		    report_error(r, EEXIST, "%s", dev->dev.name) :
-		    still_begin(kvm, dev->dev.name, r);
-	int err = still ? still : plug(kvm, &dev->dev, r);
+	int still = kvm_find_device(kvm, dev->name) ?
+		    report_error(r, EEXIST, "%s", dev->name) :
+		    still_begin(kvm, dev->name, r);
+	int err = still ? still : plug(kvm, dev, r);
 
 	/* While all stands still: it may be on the bus, where vCPUs look. */
 	if (err)
-		kvm_free_device(&dev->dev);
+		kvm_free_device(dev);
 	if (!still)
 		still_end(kvm);
 	return err;

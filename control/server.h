@@ -10,7 +10,8 @@ struct epoll_event;
 
 /**
  * struct control_client - a connection
- * @in: what came of the line that has no end yet; @out: what is to be sent
+ * @in: what came of the line that has no end yet
+ * @out: what is to be sent
  * @fd: files that came, for the next command that takes files
  * @later: answers that are still to come
  * @waiting: a whole line is in @in that may not be asked yet
@@ -73,7 +74,14 @@ struct control_error {
 	char msg[512];
 };
 
+/** client_error() - append an error to what @c is sent; @e and its texts are copied */
 void client_error(struct control_client *c, const struct control_error *e);
+/**
+ * client_answer() - append the answer to request @id to what @c is sent
+ * @members: of its object "ok", copied; NULL or empty for none
+ *
+ * Context: the main thread. Memory that runs out ends the connection.
+ */
 void client_answer(struct control_client *c, u64 id,
 		   const struct json_out *members);
 /** request_run() - a line, without its end; it is changed */

@@ -10,7 +10,9 @@ enum p9_kind { P9_FID_FILE, P9_FID_XATTR_READ, P9_FID_XATTR_WRITE };
 
 /**
  * struct p9_xattr - the value behind a fid
- * @len: of @data; @filled: what was written of it; @flags: of setxattr()
+ * @len: of @data
+ * @filled: what was written of it
+ * @flags: of setxattr()
  */
 struct p9_xattr {
 	u32 len;
@@ -23,7 +25,8 @@ struct p9_xattr {
 /**
  * struct p9_fid - what a guest's number stands for
  * @node: a share's number, given out once for this fid
- * @file: of an open file, 0 for none; @flags: O_ACCMODE and O_APPEND of it
+ * @file: of an open file, 0 for none
+ * @flags: O_ACCMODE and O_APPEND of it
  * @uid: on whose behalf
  * @xattr: NULL for P9_FID_FILE
  */
@@ -63,7 +66,8 @@ int p9_fid_get(struct p9_fids *t, u32 number, struct p9_fid *f);
 int p9_fid_add(struct p9_fids *t, const struct p9_fid *f);
 /**
  * p9_fid_replace() - unless it is another one by now
- * @was: what p9_fid_get() gave; @now: its @xattr passes on success
+ * @was: what p9_fid_get() gave
+ * @now: its @xattr passes on success
  * Return: 0; -EBADF, -ENOMEM.
  */
 int p9_fid_replace(struct p9_fids *t, const struct p9_fid *was,

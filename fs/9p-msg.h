@@ -4,6 +4,7 @@
 #define FS__9P_MSG_H
 
 #include "kvm/9p.h"
+#include "kvm/fs.h"
 #include "kvm/9p-proto.h"
 #include "fs/9p-fid.h"
 

@@ -46,6 +46,7 @@
 #include <sys/sysmacros.h>
 #include <linux/fuse.h>
 #include "kvm/clock.h"
+#include "kvm/fs.h"
 #include "kvm/fuse.h"
 
 /* Headers may be as old as Linux 5.15. */

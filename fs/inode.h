@@ -51,8 +51,12 @@ struct fs_id {
 
 /**
  * struct fs_inode - a file that somebody has a number for
- * @ino, @btime, @dev, @type: as in struct fs_id
- * @hash_next, @hash_prev: in the hash, while @hashed; of a free place the next one
+ * @ino: as in struct fs_id
+ * @btime: as in struct fs_id
+ * @dev: as in struct fs_id
+ * @type: as in struct fs_id
+ * @hash_next: in the hash, while @hashed; of a free place the next one
+ * @hash_prev: in the hash, while @hashed
  * @parent: where it was seen last, 0 for the root, and for what never had a name
  * @nlookup: how often the number was given out; at UINT32_MAX it is not counted any more
  * @refs: why this exists: children, users, and one for all of @nlookup
@@ -104,7 +108,8 @@ struct fs_pool {
  * struct fs_path - a descriptor of an inode
  * @fd: O_PATH
  * @inode: whose
- * @next, @prev: among those that may be closed, or itself
+ * @next: among those that may be closed, or itself
+ * @prev: likewise
  */
 struct fs_path {
 	int fd;
@@ -118,7 +123,8 @@ enum { FS_PATH_LRU, FS_PATH_GONE, FS_PATHS };
 
 /**
  * struct fs_file - an open file
- * @node: uses it; @users: those inside, and one for the number
+ * @node: uses it
+ * @users: those inside, and one for the number
  * @lock: guards @buf, @len, @pos, @next: entries read ahead of a directory
  */
 struct fs_file {
@@ -138,10 +144,12 @@ struct fs_file {
  * struct fs_host - a share
  * @lock: guards all below it, and every inode; never held over I/O that can
  *	wait for anything but memory
- * @path: descriptors, from FS_PATHS on; in front of these the rings of those that may
- *	be closed, the last used first; @path_free: one that is free, or 0
- * @last_watch: the highest number of one, @nr_watches: how many, of directories that
- *	the guest may know no more as well; @watch_failed: it was said that one did
+ * @path: descriptors, from FS_PATHS on; in front of these the rings of those that
+ *	may be closed, the last used first
+ * @path_free: one that is free, or 0
+ * @last_watch: the highest number of one, @nr_watches: how many, of directories
+ *	that the guest may know no more as well
+ * @watch_failed: it was said that one did
  * @nr_gone: of those that are gone, which are closed first only where there are many
  * @closing: descriptors that fs_unlock() closes: the last one of a file that has
  *	no name frees it, which takes as long as the disk likes
@@ -256,7 +264,8 @@ int fs_stale(struct fs_host *h, struct fs_inode *in, int ret);
 int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st);
 /**
  * fs_enter() - give out the number of what was found
- * @dir, @name: where it was, or NULL, NULL
+ * @dir: the directory it was in, or NULL
+ * @name: what it is called there, NULL without @dir
  */
 int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 	     const struct statx *st, struct fs_entry *e);

@@ -21,10 +21,13 @@ enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
  * struct config - what the host wants; strings are in @text
  * @argv: NULL at its end; empty for a shell
  * @stream: by file descriptor of the command
- * @share, @share_ro: TAG:PATH, to be mounted in this order
+ * @share: TAG:PATH, to be mounted in this order
+ * @share_ro: those of them that are to be read-only
  * @dhcp: for each network interface, whether it asks for an address
- * @serial: talk over ttyS1; @klog: send the kernel's log at the end
- * @get, @put: instead of a command: send that as a stream, or make it of one
+ * @serial: talk over ttyS1
+ * @klog: send the kernel's log at the end
+ * @get: instead of a command, a path: send what is there as a stream
+ * @put: instead of a command, a path: make what a stream has
  */
 struct config {
 	char text[CONFIG_BYTES];
@@ -129,7 +132,8 @@ struct lease {
 
 /**
  * dhcp_get() - ask for an address
- * @index: of the interface, which is up; @mac: its six bytes
+ * @index: of the interface, which is up
+ * @mac: its six bytes
  * Return: 0 or -errno, -ETIMEDOUT when nobody answers, -EAFNOSUPPORT when the
  * kernel has no packet sockets
  */
@@ -145,7 +149,8 @@ void network_up(const struct config *c, struct notes *n);
 /**
  * struct port - the connection to the host
  * @window: bytes that the host may send a stream before we take some
- * @in: bytes not looked at yet; @out: bytes not sent yet
+ * @in: bytes not looked at yet
+ * @out: bytes not sent yet
  */
 struct port {
 	int fd;
@@ -251,12 +256,16 @@ int copy_run(const struct config *c);
 
 /**
  * struct relay - a command's bytes on their way
- * @session: its number; @credit: bytes that the host takes; @ring: input
+ * @session: its number
+ * @credit: bytes that the host takes
+ * @ring: input
  * @taken: of the ring, since credit was given last
  * @left: what was in a pipe when the command was gone, which @counted says
  * @no_more: the host has said that input has ended
- * @input: the stream that input is of; @end: where in @child.fd it goes
- * @config, @config_len: what it is; NULL once it runs, but for the first
+ * @input: the stream that input is of
+ * @end: where in @child.fd it goes
+ * @config: what it is; NULL once it runs, but for the first
+ * @config_len: bytes of @config
  */
 struct relay {
 	struct port *port;

@@ -15,8 +15,15 @@ void msix_detach(struct pci_function *f);
 
 /** msix_covers() - whether BAR offset @off belongs to table or PBA */
 bool msix_covers(const struct pci_function *f, u64 off);
-/* Accesses to table and PBA: 0, or -EINVAL for width or alignment. */
+/**
+ * msix_read() - the guest reads table or PBA
+ * @off: of the BAR; msix_covers() it
+ * @len: bytes, 4 or 8
+ *
+ * Context: a vCPU, f->lock is not held. Return: 0, or -EINVAL for width or alignment.
+ */
 int msix_read(struct pci_function *f, u64 off, void *d, unsigned int len);
+/** msix_write() - the guest writes there; as msix_read(). The PBA stays as it is */
 int msix_write(struct pci_function *f, u64 off, const void *d,
 	       unsigned int len);
 
@@ -25,6 +32,7 @@ void msix_update(struct pci_function *f);
 /** msix_is_enabled() - f->lock is held */
 bool msix_is_enabled(const struct pci_function *f);
 
+/** msix_save() - table and pending bits; f->lock is held, the device paused */
 void msix_save(const struct pci_function *f, struct state_out *out);
 /** msix_restore() - f->lock is held. Return: 0, -EPROTO */
 int msix_restore(struct pci_function *f, struct state_in *in);

@@ -55,6 +55,7 @@
 #include <linux/virtio_ids.h>
 #include "kvm/clock.h"
 #include "kvm/eventfd.h"
+#include "kvm/stream.h"
 #include "kvm/thread.h"
 #include "kvm/virtio.h"
 

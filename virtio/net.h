@@ -22,7 +22,8 @@
 /**
  * struct net_filter - which frames the driver wants, virtio 1.2 s5.1.6.5.1-3
  * @table: @nr_unicast addresses, then @nr_multicast
- * @all_unicast, @all_multicast: asked for, or the driver's list was too long
+ * @all_unicast: asked for, or the driver's list was too long
+ * @all_multicast: likewise
  * @vlan: a bit for each VLAN
  */
 struct net_filter {
@@ -53,11 +54,14 @@ struct net_rx_buf {
 /**
  * struct net_pair - two queues, and the thread that owns them while it runs
  * @ctrlq: of pair 0, or NULL
- * @rx_ready: the backend may have a frame; @tx_full: it takes none for now
+ * @rx_ready: the backend may have a frame
+ * @tx_full: it takes none for now
  * @link_check: the backend said that nobody is there, or may have
- * @rx_short: too few buffers for the largest frame; @rx_hurry: waited enough
+ * @rx_short: too few buffers for the largest frame
+ * @rx_hurry: waited enough
  * @short_since: when a frame began to wait for more of them, or 0
- * @buf, @iov: chains that were popped, in a window from first to end
+ * @buf: chains that were popped, in a window from first to end
+ * @iov: pieces of these, likewise
  * @window: bytes in it
  * @spill: behind the window, so that a frame that is too long is noticed
  */
@@ -108,13 +112,16 @@ struct net_pair {
  * @vnet_hdr: the backend's frames have headers
  * @max_frame: most bytes of a frame, header included, that is received; atomic
  * @status: of the configuration, VIRTIO_NET_S_*; atomic
- * @pairs: offered; @active_pairs: in use, atomic
+ * @pairs: offered
+ * @active_pairs: in use, atomic
  * @configured: a driver was here since the last reset
  * @announce: tell the driver to, once it runs
  * @offloads: VIRTIO_NET_F_GUEST_* that are on
  * @filter_lock: guards @filter; leaf. @filter_generation is an atomic that
  *	tells threads to look again
- * @dropped, @said_dropped, @nr_said: atomics; what was said is bounded
+ * @dropped: frames, atomic
+ * @said_dropped: it was said that there were some, atomic
+ * @nr_said: lines that went to the log, of which there are a few at most; atomic
  */
 struct net {
 	struct virtio_device *dev;

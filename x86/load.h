@@ -37,7 +37,8 @@ struct load_file {
  * @file: where it comes from
  * @head: copy of the first @head_len bytes; formats decide by this copy only
  * @image: entry mode and address
- * @start, @end: guest memory it needs, [@start, @end)
+ * @start: where the guest memory begins that it needs, a gpa
+ * @end: where that ends, exclusive
  * @low: it may be below 1 MiB, too
  * @initrd_max: highest address of the last byte of an initrd
  * @cmdline_max: longest command line, without the NUL

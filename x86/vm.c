@@ -23,6 +23,7 @@
 
 #include "kvm/arch.h"
 #include "kvm/hw.h"
+#include "kvm/virtio.h"
 #include "x86/vm.h"
 #include "x86/x86.h"
 
@@ -323,9 +324,9 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 	return err ? report_error(r, -err, "platform devices") : 0;
 }
 
-int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
-		    struct report *r)
+int arch_add_virtio(struct kvm *kvm, struct device *d, struct report *r)
 {
+	struct virtio_device *dev = container_of(d, struct virtio_device, dev);
 	static const u8 gsis[] = { 5, 10, 11, 20, 21, 22, 23 };
 	struct arch_vm *arch = kvm->arch;
 	struct x86_mmio_slot *slot;

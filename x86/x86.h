@@ -93,7 +93,8 @@ enum x86_entry { X86_ENTRY_64, X86_ENTRY_PVH, X86_ENTRY_MULTIBOOT };
 
 /**
  * struct x86_image - a loaded kernel
- * @rip: where to begin; @entry: in what mode
+ * @rip: where to begin
+ * @entry: in what mode
  * @info: gpa of what the entry is told
  */
 struct x86_image {

@@ -3,8 +3,10 @@
 #ifndef KVM__9P_H
 #define KVM__9P_H
 
-#include "kvm/fs.h"
 #include "kvm/fs-serve.h"
+
+struct fs_host;
+struct fs_server;
 
 /**
  * p9_server_create() - a session that is yet to begin

@@ -7,12 +7,12 @@
 
 /** arch_vm_create() - RAM layout and memslots, then irqchip, then routing */
 int arch_vm_create(struct kvm *kvm, struct report *r);
+/** arch_vm_destroy() - devices and vCPUs are gone by then; accepts a half-built VM */
 void arch_vm_destroy(struct kvm *kvm);
 /** arch_platform_init() - the fixed devices, before virtio ones */
 int arch_platform_init(struct kvm *kvm, struct report *r);
-/** arch_add_virtio() - the next place for a virtio device */
-int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
-		    struct report *r);
+/** arch_add_virtio() - the next place for @dev, a virtio device */
+int arch_add_virtio(struct kvm *kvm, struct device *dev, struct report *r);
 /** arch_platform_finish() - tables, once the devices are known */
 int arch_platform_finish(struct kvm *kvm, struct report *r);
 /**

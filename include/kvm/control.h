@@ -202,7 +202,8 @@ void control_watch_remove(struct control_server *s, struct control_watch *w);
 /**
  * struct control_opts - a server
  * @address: of the socket
- * @name: of the VM; @version: of lkvm; both outlive the server
+ * @name: of the VM
+ * @version: of lkvm; both outlive the server
  * @handler: by enum control_id; NULL for what this VM cannot do
  */
 struct control_opts {
@@ -224,7 +225,8 @@ u64 control_server_due(const struct control_server *s);
 void control_server_run(struct control_server *s);
 /**
  * control_event() - tell those who asked for events
- * @name: one of control_events; @members: of its data, NULL for none
+ * @name: one of control_events
+ * @members: of its data, NULL for none
  *
  * Context: as a handler. A client that does not read loses events, and is told
  * how many.

@@ -11,7 +11,8 @@
  * @images: paths below a build directory, the best first, NULL at the end
  * @output: $KBUILD_OUTPUT, or NULL
  * @here: the directory to begin at
- * @boot, @release: /boot, and of the running kernel
+ * @boot: /boot
+ * @release: that of the running kernel
  * @kernel: the image
  * @build: the build directory that it is of, also when it has none yet; empty when
  *	it is an installed one

@@ -7,10 +7,9 @@
 #define KVM__DISK_H
 
 #include <sys/uio.h>
-#include "kvm/types.h"
+#include "kvm/opts.h"
 #include "kvm/report.h"
-
-enum disk_engine { DISK_ENGINE_AUTO, DISK_ENGINE_URING, DISK_ENGINE_THREADS };
+#include "kvm/types.h"
 
 enum disk_op {
 	DISK_READ,
@@ -24,25 +23,15 @@ struct disk;
 struct disk_queue;
 
 /**
- * struct disk_opts - an image, and how it is used
- * @path: only read
- * @fd: with @has_fd the image, open as @readonly and @direct say; then @path is
- *	for messages. Taken over on success
- */
-struct disk_opts {
-	const char *path;
-	int fd;
-	bool has_fd;
-	bool readonly;
-	bool direct;
-	enum disk_engine engine;
-};
-
-/**
  * struct disk_info - what the guest is told
  * @size: bytes, a multiple of 512
- * @block_size: logical block, @physical_block_size, @opt_io_size: bytes
+ * @block_size: logical block, bytes
+ * @physical_block_size: bytes
+ * @min_io_size: bytes
+ * @opt_io_size: bytes
+ * @readonly: nothing is written
  * @discard: whether space can be given back
+ * @write_zeroes: whether DISK_WRITE_ZEROES is done
  */
 struct disk_info {
 	u64 size;
@@ -57,7 +46,8 @@ struct disk_info {
 
 /**
  * struct disk_req - one request; the caller's, until it is completed
- * @off, @len: bytes; @len is the sum of @iov for READ and WRITE
+ * @off: bytes
+ * @len: bytes, for READ and WRITE the sum of @iov
  * @unmap: WRITE_ZEROES may give the space back
  * @result: 0 or -errno, valid after completion; a short transfer is retried,
  *	and is -EIO when it makes no progress (the image shrank)
@@ -93,7 +83,9 @@ struct disk_req {
  */
 int disk_open(struct disk **out, const struct disk_opts *opts,
 	      struct report *r);
+/** disk_close() - its queues are destroyed by then; accepts NULL */
 void disk_close(struct disk *d);
+/** disk_info() - what the guest is told of @d, which has it for as long as it is open */
 const struct disk_info *disk_info(const struct disk *d);
 
 /**
@@ -109,8 +101,9 @@ void disk_submit(struct disk_queue *q, struct disk_req *req);
 
 /**
  * disk_wait() - start what was submitted, then wait for something
- * @fds, @nr_fds: eventfds (at most 17) to wait for as well, non-blocking; the
- *	same set on each call. One that fires is read by the engine.
+ * @fds: eventfds to wait for as well, non-blocking; the same set on each call. One
+ *	that fires is read by the engine.
+ * @nr_fds: how many, at most 17
  * @fired: bit n is set when fds[n] fired
  * @block: false to only start requests and collect what is done
  *

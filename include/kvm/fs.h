@@ -149,6 +149,11 @@ int fs_setattr(struct fs_host *h, u64 node, u64 file,
 	       const struct fs_setattr *s, struct fs_entry *e);
 /** fs_readlink() - Return: bytes put into @buf, which gets no NUL */
 int fs_readlink(struct fs_host *h, u64 node, char *buf, size_t size);
+/**
+ * fs_symlink() - make a link to @target, which is only stored
+ * @n: where, its name and whose it is
+ * @e: the new link; its number is given out
+ */
 int fs_symlink(struct fs_host *h, const struct fs_new *n, const char *target,
 	       struct fs_entry *e);
 /** fs_mknod() - anything but a link, by the type in @n->mode; also directories */
@@ -158,8 +163,13 @@ int fs_unlink(struct fs_host *h, u64 dir, const char *name, int flags);
 /** fs_rename() - @flags: as for renameat2() */
 int fs_rename(struct fs_host *h, u64 dir, const char *name, u64 newdir,
 	      const char *newname, unsigned int flags);
+/**
+ * fs_link() - give @node one more name, @newname in @newdir
+ * @e: the file; its number is given out once more
+ */
 int fs_link(struct fs_host *h, u64 node, u64 newdir, const char *newname,
 	    struct fs_entry *e);
+/** fs_statfs() - of the file system that @node is on, as fstatfs(2) */
 int fs_statfs(struct fs_host *h, u64 node, struct statfs *st);
 /** fs_access() - @mask: R_OK and so on. Modes are for the guest to check */
 int fs_access(struct fs_host *h, u64 node, u32 mask);
@@ -172,7 +182,12 @@ int fs_setxattr(struct fs_host *h, u64 node, const char *name,
 /** fs_getxattr() - Return: bytes; with @size 0 how many there are */
 int fs_getxattr(struct fs_host *h, u64 node, const char *name, void *value,
 		size_t size);
+/**
+ * fs_listxattr() - names of extended attributes, each ended by a NUL
+ * Return: bytes put into @list; with @size 0 how many there are; -ERANGE
+ */
 int fs_listxattr(struct fs_host *h, u64 node, char *list, size_t size);
+/** fs_removexattr() - -ENODATA when there is none of that name */
 int fs_removexattr(struct fs_host *h, u64 node, const char *name);
 
 /**
@@ -189,6 +204,7 @@ int fs_create(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
 /** fs_tmpfile() - a file in @n->dir without a name, open */
 int fs_tmpfile(struct fs_host *h, const struct fs_new *n, struct fs_entry *e,
 	       u64 *file);
+/** fs_release() - close an open file; its number has no meaning any more */
 int fs_release(struct fs_host *h, u64 file);
 /** fs_read() - Return: bytes, fewer only at the end; @iov may be changed */
 ssize_t fs_read(struct fs_host *h, u64 file, struct iovec *iov, int nr,
@@ -200,7 +216,17 @@ ssize_t fs_read(struct fs_host *h, u64 file, struct iovec *iov, int nr,
  */
 ssize_t fs_write(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 		 u64 off, u32 how);
+/** fs_fsync() - on return the file is on disk; @data_only: as fdatasync(2) */
 int fs_fsync(struct fs_host *h, u64 file, bool data_only);
+/**
+ * fs_fallocate() - as fallocate(2)
+ * @mode: FALLOC_FL_*
+ * @off: bytes
+ * @len: bytes
+ * @kill_priv: set-user-ID and set-group-ID are taken off first
+ *
+ * Return: also -EINVAL when @off or @len are above INT64_MAX.
+ */
 int fs_fallocate(struct fs_host *h, u64 file, u32 mode, u64 off, u64 len,
 		 bool kill_priv);
 /** fs_lseek() - SEEK_DATA or SEEK_HOLE. Return: the offset */
@@ -242,6 +268,12 @@ bool fs_may_prefetch(struct fs_host *h);
  * not there any more is -ESTALE then.
  */
 void fs_save(struct fs_host *h, struct state_out *out);
+/**
+ * fs_restore() - take back what fs_save() wrote; what was known before is forgotten
+ *
+ * Context: nobody is inside. Return: 0; -EPROTO for what fs_save() would not write,
+ * -ENOMEM and the like; then no number but FS_ROOT has a meaning.
+ */
 int fs_restore(struct fs_host *h, struct state_in *in);
 
 #endif

@@ -3,11 +3,13 @@
 #ifndef KVM__FUSE_H
 #define KVM__FUSE_H
 
-#include "kvm/fs.h"
 #include "kvm/fs-serve.h"
 
 /* The errno by which a kernel learns that it need not ask for this again */
 #define FUSE_ERRNO_UNKNOWN 38
+
+struct fs_host;
+struct fs_server;
 
 /**
  * fuse_server_create() - a session that is yet to begin

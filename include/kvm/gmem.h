@@ -89,7 +89,8 @@ int gmem_add_file(struct gmem *g, u64 gpa, u64 size);
 
 /**
  * gmem_discard() - give whole pages of RAM back to the host
- * @gpa, @len: only pages that are wholly inside are given back
+ * @gpa: where they begin
+ * @len: bytes; only pages that are wholly inside are given back
  * @zero: the guest counts on reading zeroes: pages of files, which would show
  *	the file again, stay as they are
  *

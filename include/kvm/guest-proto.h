@@ -59,8 +59,11 @@ enum guest_stream {
 };
 
 /**
- * struct guest_frame - in front of each payload of @len bytes
+ * struct guest_frame - in front of each payload
+ * @type: enum guest_frame_type
+ * @stream: enum guest_stream, 0 where the type has none
  * @session: which command it is about; 0: the first, or none
+ * @len: bytes of the payload
  */
 struct guest_frame {
 	u8 type;
@@ -70,7 +73,10 @@ struct guest_frame {
 };
 
 /**
- * struct guest_hello - @window: bytes that the other side may send a stream
+ * struct guest_hello - the first frame, of either side
+ * @magic: GUEST_PROTO_MAGIC
+ * @version: GUEST_PROTO_VERSION
+ * @window: bytes that the other side may send on each stream, before it gets credit
  * @features: GUEST_CAN_*, of who says it
  */
 struct guest_hello {
@@ -88,7 +94,9 @@ struct guest_winsize {
 enum guest_exit_kind { GUEST_EXITED, GUEST_KILLED };
 
 /**
- * struct guest_exit - @kind: enum guest_exit_kind, @value: status or signal
+ * struct guest_exit - how a command ended
+ * @kind: enum guest_exit_kind
+ * @value: status or signal
  * @taint: the kernel's taint flags, /proc/sys/kernel/tainted
  */
 struct guest_exit {

@@ -8,42 +8,10 @@
 
 #include <time.h>
 #include "kvm/device.h"
+#include "kvm/env.h"
 #include "kvm/gmem.h"
 #include "kvm/io.h"
 #include "kvm/irq.h"
-
-/**
- * enum vm_end - why a guest wants to end; see vm_end_fn
- *
- * VM_END_REPORTED: its init has said how its command ended.
- */
-enum vm_end {
-	VM_END_NONE,
-	VM_END_POWEROFF,
-	VM_END_RESET,
-	VM_END_TRIPLE_FAULT,
-	VM_END_PANIC,
-	VM_END_DEBUG_EXIT,
-	VM_END_TIMEOUT,
-	VM_END_USER,
-	VM_END_ERROR,
-	VM_END_REPORTED,
-};
-
-/**
- * typedef vm_end_fn - a device's way to end the VM
- * @code: for VM_END_DEBUG_EXIT the value written
- * Context: any thread; the first call wins.
- */
-typedef void (*vm_end_fn)(void *opaque, enum vm_end end, u32 code);
-
-/** struct hw_env - what the devices stand in */
-struct hw_env {
-	struct io_bus *pio;
-	struct irq_chip *irq;
-	vm_end_fn end;
-	void *end_opaque;
-};
 
 struct serial;
 
@@ -63,6 +31,15 @@ struct serial_opts {
 	void *opaque;
 };
 
+/**
+ * serial_create() - a serial port; claims its 8 ports on env->pio
+ * @out: ownership passes to the caller, who adds it to the VM's list
+ * @env: env->irq may be NULL, for a port that is only polled
+ * @opts: copied; its functions are called as long as the device lives
+ *
+ * Context: the main thread, before vCPUs run. Return: 0, -ENOMEM, or -errno of the
+ * ports or the interrupt line.
+ */
 int serial_create(struct device **out, const struct hw_env *env,
 		  const struct serial_opts *opts);
 /**
@@ -109,6 +86,12 @@ int reset_create_forwarded(struct device **out, const struct hw_env *env);
  * @dev: a struct device that reset_create*() made
  */
 void reset_write(void *dev, u8 value);
+/**
+ * reset_read() - port 0xcf9 is read; for who claims it with 0xcf8
+ * @dev: a struct device that reset_create*() made
+ *
+ * Context: any vCPU, no lock of the device held. Return: what was written last.
+ */
 u8 reset_read(void *dev);
 /**
  * acpi_pm_create() - PM1a event block at 0x600, control at 0x604, SCI @gsi

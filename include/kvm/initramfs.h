@@ -9,8 +9,9 @@
 
 /**
  * struct initramfs - an archive that grows; zero-initialise
- * @data: @len bytes of it; @err: -ENOMEM once memory ran out, -E2BIG for a
- *	file or a name that the format has no room for; sticky
+ * @data: @len bytes of it
+ * @err: -ENOMEM once memory ran out, -E2BIG for a file or a name that the format
+ *	has no room for; sticky
  */
 struct initramfs {
 	u8 *data;
@@ -27,6 +28,7 @@ struct initramfs {
  */
 void initramfs_file(struct initramfs *a, const char *path, u16 mode,
 		    const void *data, size_t len);
+/** initramfs_dir() - append a directory */
 void initramfs_dir(struct initramfs *a, const char *path, u16 mode);
 /** initramfs_char() - add a character device */
 void initramfs_char(struct initramfs *a, const char *path, u16 mode, u32 major,

@@ -31,7 +31,9 @@ struct io_range {
 /**
  * struct io_bus - an address space: ports, or memory that is not RAM
  * @lock: guards @range, @nr; dropped before a handler runs
- * @range: sorted by start
+ * @range: @nr of them, sorted by start
+ * @nr: how many ranges there are
+ * @capacity: how many there is room for
  */
 struct io_bus {
 	pthread_rwlock_t lock;
@@ -40,6 +42,7 @@ struct io_bus {
 	unsigned int capacity;
 };
 
+/** io_bus_init() - an empty bus; io_bus_destroy() */
 void io_bus_init(struct io_bus *bus);
 /** io_bus_destroy() - free the table; a zeroed bus is fine */
 void io_bus_destroy(struct io_bus *bus);

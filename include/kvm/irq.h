@@ -75,6 +75,7 @@ struct irq_chip {
 int irq_chip_create(struct irq_chip **out, const struct irq_chip_ops *ops,
 		    void *opaque, const struct kvm_irq_routing_entry *fixed,
 		    unsigned int nr_fixed);
+/** irq_chip_destroy() - who used it is gone by then; accepts NULL */
 void irq_chip_destroy(struct irq_chip *chip);
 
 /** irq_commit() - hand the routing table to KVM, once, before vCPUs run */
@@ -94,6 +95,7 @@ void irq_line_set(struct irq_line *line, bool level);
 
 /** irq_msi_alloc() - an eventfd and a GSI that leads nowhere yet */
 int irq_msi_alloc(struct irq_chip *chip, struct irq_msi *msi);
+/** irq_msi_free() - close its eventfd, of which KVM is told; one that is free stays so */
 void irq_msi_free(struct irq_chip *chip, struct irq_msi *msi);
 
 /**

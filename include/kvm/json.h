@@ -25,10 +25,15 @@ enum json_type {
  * struct json_value - one value
  * @whole: a number without fraction and exponent that @number holds, and which
  *	is below zero if @negative
- * @key: in an object, NULL elsewhere; @string: of a string. Both are in the text
+ * @key: in an object, NULL elsewhere; in the text
+ * @string: of a string; in the text
  * @nr: how many values are in this array or object
- * @begin, @end: bytes of the text that it was, the first and the one behind it
+ * @begin: where it begins in the text, in bytes
+ * @end: the first byte behind it
  * @span: how many values of the document this is, with all in it
+ * @type: of the value
+ * @number: of a number that is @whole: how far it is from 0
+ * @negative: of such a number: it is below 0
  */
 struct json_value {
 	enum json_type type;
@@ -47,6 +52,9 @@ struct json_value {
  * struct json_doc - a text taken apart
  * @value: room for @max values, the caller's; the first is the whole
  * @error: what is wrong, NULL if nothing is; at byte @at
+ * @max: how many values there is room for
+ * @nr: how many there are
+ * @at: where @error is, in bytes
  */
 struct json_doc {
 	struct json_value *value;
@@ -83,6 +91,7 @@ u64 json_number_of(const struct json_value *o, const char *key);
  * struct json_out - text that grows
  * @text: @len bytes, ends with 0 behind them; NULL while empty
  * @err: -ENOMEM from the first failure on; nothing is appended then
+ * @size: bytes allocated for @text
  */
 struct json_out {
 	char *text;
@@ -102,13 +111,16 @@ void json_open(struct json_out *o, const char *key, char bracket);
 void json_close(struct json_out *o, char bracket);
 /** json_put_string() - bytes that are not UTF-8 become U+FFFD; NULL: null */
 void json_put_string(struct json_out *o, const char *key, const char *s);
+/** json_put_number() - in decimal */
 void json_put_number(struct json_out *o, const char *key, u64 v);
+/** json_put_bool() - true or false */
 void json_put_bool(struct json_out *o, const char *key, bool v);
 /** json_put_raw() - @len bytes of JSON as they are */
 void json_put_raw(struct json_out *o, const char *key, const char *raw,
 		  size_t len);
 /** json_end_line() - a newline */
 void json_end_line(struct json_out *o);
+/** json_out_free() - free the text; @o is as zero-initialised */
 void json_out_free(struct json_out *o);
 
 #endif

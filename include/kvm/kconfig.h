@@ -11,7 +11,8 @@ const char *guest_kconfig(void);
 
 /**
  * struct kconfig_option - one option of a fragment
- * @name: without CONFIG_; @value: what it is to be, y or m for either of them
+ * @name: without CONFIG_
+ * @value: what it is to be, y or m for either of them
  * @group: the heading above it
  */
 struct kconfig_option {

@@ -24,8 +24,10 @@ enum klog_splat {
  * @panic: why, if @panicked
  * @wanted: enum klog_splat whose report is kept, besides that of an oops or panic
  * @report: the first of these reports, @report_len bytes of lines, with a NUL;
- *	@report_of: what it is of, KLOG_PANIC for that; @reporting: it goes on
- * @tail: a ring of the last KLOG_TAIL bytes; @total: how many there were
+ *	@report_of: what it is of, KLOG_PANIC for that
+ * @reporting: it goes on
+ * @tail: a ring of the last KLOG_TAIL bytes
+ * @total: how many there were
  */
 struct klog {
 	char line[512];

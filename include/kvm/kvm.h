@@ -2,17 +2,21 @@
 #ifndef KVM__KVM_H
 #define KVM__KVM_H
 
+#include <pthread.h>
+#include "kvm/device.h"
+#include "kvm/end.h"
+#include "kvm/env.h"
 #include "kvm/gmem.h"
-#include "kvm/hw.h"
+#include "kvm/io.h"
 #include "kvm/machine.h"
 #include "kvm/report.h"
 #include "kvm/seal.h"
-#include "kvm/virtio.h"
 
 enum kvm_state { KVM_CREATED, KVM_RUNNING, KVM_PAUSED, KVM_STOPPED };
 
 struct kvm_cpu;
 struct arch_vm;
+struct virtio_device;
 
 /**
  * struct console_ops - where the console's bytes go; any thread
@@ -34,7 +38,9 @@ struct console_ops {
  * struct kvm - one VM
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
- * @end, @end_code, @end_text: why; set once, under @end_lock
+ * @end: why; set once, under @end_lock
+ * @end_code: as vm_end_fn has it; set with @end
+ * @end_text: of VM_END_ERROR, for the user; set with @end
  * @panicked: the guest reported a panic, which will be the reason; it runs on so that
  *	the report gets out. Under @end_lock
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
@@ -44,9 +50,11 @@ struct console_ops {
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
  * @power_button: what acpi_pm_press() presses, or NULL
- * @console_serial, @console_virtio: the console's devices, or NULL
+ * @console_serial: the console's device if that is a serial port, or NULL
+ * @console_virtio: the same if it is a virtio one, or NULL
  * @control: where the bytes of the guest's init go; set before devices are made
- * @control_serial, @control_virtio: its devices, or NULL
+ * @control_serial: the device they come by if that is a serial port, or NULL
+ * @control_virtio: the same if it is a virtio port, or NULL
  * @ports: the device with the ports, or NULL
  */
 struct kvm {
@@ -113,12 +121,12 @@ void kvm_free_device(struct device *dev);
 struct device *kvm_find_device(struct kvm *kvm, const char *name);
 /**
  * kvm_plug() - give a running or paused VM one more device, and tell the guest
- * @dev: ownership passes, also on failure
+ * @dev: a virtio device; ownership passes, also on failure
  *
  * Context: the main thread. vCPUs stand still meanwhile.
  * Return: 0, -errno with the reason in @r.
  */
-int kvm_plug(struct kvm *kvm, struct virtio_device *dev, struct report *r);
+int kvm_plug(struct kvm *kvm, struct device *dev, struct report *r);
 /**
  * kvm_unplug_ask() - ask the guest to let go of device @name
  *
@@ -140,7 +148,20 @@ bool kvm_reap(struct kvm *kvm, char *name);
 void kvm_released(struct kvm *kvm);
 /** kvm_seal() - every fd is open: give up what is not needed any more */
 int kvm_seal(struct kvm *kvm, struct report *r);
+/**
+ * kvm_start() - devices, then vCPUs begin to run; from KVM_CREATED to KVM_RUNNING
+ *
+ * What each device is like before that is kept for kvm_reset().
+ * Context: the main thread, after kvm_seal(). Return: 0; -EINVAL in another state;
+ * -errno of a device; -errno of a vCPU, with the reason in @r. kvm_destroy() takes
+ * what was begun.
+ */
 int kvm_start(struct kvm *kvm, struct report *r);
+/**
+ * kvm_pause() - on return no vCPU runs, and no device touches guest memory or a backend
+ *
+ * Context: the main thread. Return: 0, -EINVAL for a VM that is not running.
+ */
 int kvm_pause(struct kvm *kvm);
 /**
  * kvm_resume() - go on
@@ -169,6 +190,12 @@ int kvm_renew_ram(struct kvm *kvm, struct report *r);
 void kvm_halt(struct kvm *kvm);
 /** kvm_stop() - vCPUs and device threads are gone on return; idempotent */
 int kvm_stop(struct kvm *kvm);
+/**
+ * kvm_destroy() - stop the VM if it runs, and free it with all its devices
+ * @kvm: may be half-built, or NULL
+ *
+ * Context: the main thread; nobody else uses @kvm any more.
+ */
 void kvm_destroy(struct kvm *kvm);
 /**
  * kvm_end() - a vm_end_fn whose opaque is the struct kvm

@@ -2,8 +2,7 @@
 #ifndef KVM__MACHINE_H
 #define KVM__MACHINE_H
 
-#include "kvm/disk.h"
-#include "kvm/net.h"
+#include "kvm/opts.h"
 #include "kvm/stream.h"
 
 #define MACHINE_MAX_DISKS 64
@@ -16,13 +15,22 @@ enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 enum machine_control { CONTROL_NONE, CONTROL_VIRTIO, CONTROL_SERIAL };
 enum machine_transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
-/** struct machine_disk - one -d; strings are the configuration's */
+/**
+ * struct machine_disk - one -d; strings are the configuration's
+ * @opts: the image
+ * @serial: number for the guest to find it by, or NULL
+ */
 struct machine_disk {
 	struct disk_opts opts;
 	const char *serial;
 };
 
-/** struct machine_port - one --port; strings are the configuration's */
+/**
+ * struct machine_port - one --port; strings are the configuration's
+ * @name: what the guest finds it by
+ * @console: it is a terminal of the guest
+ * @stream: the other side
+ */
 struct machine_port {
 	const char *name;
 	bool console;
@@ -32,6 +40,9 @@ struct machine_port {
 /**
  * struct machine_share - a directory of the host; strings are not its own
  * @p9: by 9P rather than virtio-fs
+ * @path: of the directory
+ * @tag: what the guest mounts it by
+ * @readonly: the guest can change nothing below it
  */
 struct machine_share {
 	const char *path;
@@ -44,7 +55,9 @@ struct machine_share {
  * struct machine_vsock - --vsock; strings are the configuration's
  * @cid: 0 for none
  * @path: of the UNIX socket, NULL with @vhost
- * @dir: directory of @path; @make_dir: it is the default one, and is made
+ * @dir: directory of @path
+ * @make_dir: it is the default one, and is made
+ * @vhost: the kernel of the host carries the bytes
  */
 struct machine_vsock {
 	u64 cid;
@@ -56,12 +69,25 @@ struct machine_vsock {
 
 /**
  * struct machine - a resolved configuration: all that a VM is made of
+ * @name: of the VM; unique among those that run
  * @mem: bytes of RAM, a multiple of 4 KiB
- * @kernel, @initrd: paths; @initrd may be NULL
+ * @kernel: path
+ * @initrd: path, or NULL
  * @archive: @archive_len bytes, of whole pages, that the kernel unpacks as its
  *	first root, before @initrd; the configuration's
  * @cmdline: the whole of it, defaults included
+ * @console: where the console is
+ * @control: how the guest's init reaches us
+ * @transport: how virtio devices are attached
+ * @rng: with an entropy device
+ * @balloon: with a balloon
  * @testdev: with the device that kvm-unit-tests expect
+ * @vsock: a socket device
+ * @nodefaults: --nodefaults was given; @cmdline is made by then
+ * @disk: those of -d, @nr_disks of them
+ * @net: those of -n, @nr_nets of them
+ * @port: those of --port, @nr_ports of them
+ * @share: directories, @nr_shares of them, the command's root included
  */
 struct machine {
 	const char *name;

@@ -13,6 +13,8 @@
  * @path: allocated; modules_free()
  * @missing: names that are neither built in nor there; the caller's strings
  * @known: the directory says what is built in, so that @missing means something
+ * @nr: how many paths
+ * @nr_missing: how many names
  */
 struct modules {
 	char *path[MODULES_MAX];
@@ -37,6 +39,7 @@ int modules_resolve(struct modules *m, const char *dir,
  * Return: 0, or -errno with a report.
  */
 int modules_read(const char *path, void **data, size_t *len, struct report *r);
+/** modules_free() - the paths; @m is empty then */
 void modules_free(struct modules *m);
 
 #endif

@@ -9,12 +9,11 @@
 
 #include <sys/uio.h>
 #include "kvm/gmem.h"
+#include "kvm/opts.h"
 #include "kvm/report.h"
 #include "kvm/virtqueue.h"
 
 #define NET_MAX_PAIRS 8
-#define NET_MAX_FORWARDS 32
-#define NET_MAC_LEN 6
 #define NET_MIN_MTU 68
 #define NET_MAX_MTU 65535
 /* Ethernet header, two VLAN tags, and the most that IP can say. */
@@ -24,32 +23,6 @@
 /* Pieces in one frame, at most. */
 #define NET_MAX_IOV 1024
 
-enum net_kind { NET_USER, NET_TAP, NET_SOCKET, NET_FD };
-
-/**
- * struct net_opts - one interface, as asked for; strings are the caller's
- * @ifname: of the tap device, or NULL; @script: run with its name
- * @path: of the socket; @fd: taken over on success
- * @forward: "tcp:2222:22"; @hostgw: the gateway's address is the host's
- *	loopback
- * @mtu: 0 for the backend's own; @pairs: of queues, 0 for one
- */
-struct net_opts {
-	enum net_kind kind;
-	const char *ifname;
-	const char *script;
-	const char *path;
-	int fd;
-	bool vhost;
-	bool hostgw;
-	unsigned int pairs;
-	unsigned int mtu;
-	bool has_mac;
-	u8 mac[NET_MAC_LEN];
-	const char *forward[NET_MAX_FORWARDS];
-	unsigned int nr_forwards;
-};
-
 /**
  * struct net_info - what a backend is
  * @name: for messages
@@ -57,6 +30,7 @@ struct net_opts {
  * @offloads: VIRTIO_NET_F_* bits about checksums and segmentation that it can
  *	do in either direction; 0 without @vnet_hdr
  * @mtu: largest packet, 0 when it does not say
+ * @pairs: of queues, each with a port of its own
  */
 struct net_info {
 	char name[64];
@@ -135,12 +109,31 @@ void net_close(struct net_backend *b);
 bool net_link(struct net_backend *b);
 
 /* The kinds, for net_open(). */
+
+/**
+ * net_tap_open() - a tap device, made if there is none of that name, and brought up
+ * @o: @ifname, vmtapN if it is NULL; @script is run before the device is up, and
+ *	waited for; @pairs of queues, one of which is in use at first
+ *
+ * Return: 0 with *@out, which net_close() frees; -errno with the reason in @r. The same
+ * is true of those below.
+ */
 int net_tap_open(struct net_backend **out, const struct net_opts *o,
 		 struct report *r);
 /** net_tap_adopt() - a tap device behind a file descriptor that was given */
 int net_tap_adopt(struct net_backend **out, int fd, struct report *r);
+/**
+ * net_passt_open() - start passt(1), on one end of a pair of sockets
+ * @o: @forward and @hostgw become its options
+ *
+ * Context: before the process is sealed; waits until passt is ready.
+ */
 int net_passt_open(struct net_backend **out, const struct net_opts *o,
 		   struct report *r);
+/**
+ * net_socket_open() - a wire between two VMs, by a UNIX socket
+ * @o: @path; who comes first listens there, and there need be nobody yet
+ */
 int net_socket_open(struct net_backend **out, const struct net_opts *o,
 		    struct report *r);
 /** net_packet_adopt() - a connected socket that keeps frames apart */

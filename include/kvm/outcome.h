@@ -2,7 +2,7 @@
 #ifndef KVM__OUTCOME_H
 #define KVM__OUTCOME_H
 
-#include "kvm/hw.h"
+#include "kvm/end.h"
 #include "kvm/klog.h"
 #include "kvm/session.h"
 
@@ -15,7 +15,8 @@
 /**
  * struct outcome - how a run ended
  * @cause: exit, signal, panic, splat, reset, timeout or error
- * @code: what it would be without --bisect; @signal: its number or 0
+ * @code: what it would be without --bisect
+ * @signal: its number or 0
  * @status: what lkvm returns
  * @text: for the user, empty when all is well
  */
@@ -29,9 +30,12 @@ struct outcome {
 
 /**
  * struct outcome_facts - what an outcome is made of
- * @end, @end_code, @end_text: why the VM ended
+ * @end: why the VM ended
+ * @end_code: as in struct kvm
+ * @end_text: as in struct kvm
  * @log: what its kernel said
- * @session: of the command, NULL without one; @shell: that is a person's shell
+ * @session: of the command, NULL without one
+ * @shell: that is a person's shell
  * @fail_on: enum klog_splat that are not to be
  * @bisect: everything bad is 1, but for what cannot be tested
  * @as_qemu: a value V of the exit port is the status V * 2 + 1

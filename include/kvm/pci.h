@@ -16,7 +16,8 @@ struct pci_function;
 
 /**
  * struct pci_function_ops - what a function adds to the framework
- * @bar_read, @bar_write: accesses to the memory BAR 0
+ * @bar_read: a read of the memory BAR 0
+ * @bar_write: a write to it
  * @ports_write: a write to the ports of BAR 1, which read as zero; not NULL if it
  *	has a size
  * @ports_moved: they now begin at @port, or nowhere when @enabled is false: move
@@ -100,11 +101,14 @@ struct pci_function {
  * @pio: ports 0xcf8..0xcff and BARs are claimed there
  * @mmio: ECAM and BARs are claimed there
  * @ecam_gpa: 1 MiB for bus 0
- * @mmio_gpa, @mmio_size: the window that BARs are given out of
- * @port, @nr_ports: and that for BARs of ports
+ * @mmio_gpa: the window that memory BARs are placed in
+ * @mmio_size: its bytes
+ * @port: the first of those that BARs of ports are placed at
+ * @nr_ports: how many there are
  * @intx_gsi: the four lines that pins are swizzled over
- * @reset, @reset_read: byte accesses to port 0xcf9, which lies inside the
- *	claimed ports; called with @reset_opaque. May be NULL.
+ * @reset: a byte was written to port 0xcf9, which lies inside the claimed ports;
+ *	called with @reset_opaque. May be NULL.
+ * @reset_read: a byte is read from there. May be NULL.
  */
 struct pci_bus_params {
 	struct io_bus *pio;
@@ -133,6 +137,7 @@ void pci_bus_destroy(struct pci_bus *bus);
 void pci_function_init(struct pci_function *f,
 		       const struct pci_function_ops *ops, void *opaque,
 		       u16 vendor, u16 device, u32 class_code);
+/** pci_function_set_subsystem() - the ids that tell cards of one function apart */
 void pci_function_set_subsystem(struct pci_function *f, u16 vendor, u16 id);
 
 /**
@@ -178,6 +183,12 @@ void pci_msix_signal(struct pci_function *f, unsigned int n);
  * Return: the eventfd; -1 for a bad @n, or with MSI-X switched off.
  */
 int pci_msix_lend(struct pci_function *f, unsigned int n);
+/**
+ * pci_msix_return() - undo one pci_msix_lend()
+ *
+ * Interrupts that the borrower has signalled and KVM has not taken are not lost: they
+ * are pending.
+ */
 void pci_msix_return(struct pci_function *f, unsigned int n);
 /** pci_intx_set() - the function's wish; INTx disable and MSI-X respected */
 void pci_intx_set(struct pci_function *f, bool level);
@@ -209,6 +220,7 @@ struct pci_function *pci_bus_function(const struct pci_bus *bus,
  * Return: 0, -EINVAL outside of the BAR or when the function refuses.
  */
 int pci_bar_read(struct pci_function *f, u64 off, void *d, unsigned int len);
+/** pci_bar_write() - as pci_bar_read() */
 int pci_bar_write(struct pci_function *f, u64 off, const void *d,
 		  unsigned int len);
 
@@ -217,6 +229,7 @@ void pci_bus_save(struct pci_bus *bus, struct state_out *out);
 /** pci_bus_restore() - before vCPUs run. Return: 0, -EPROTO. */
 int pci_bus_restore(struct pci_bus *bus, struct state_in *in);
 
+/** pci_function_save() - configuration space, INTx and MSI-X; takes f->lock */
 void pci_function_save(struct pci_function *f, struct state_out *out);
 /** pci_function_restore() - before vCPUs run. Return: 0, -EPROTO. */
 int pci_function_restore(struct pci_function *f, struct state_in *in);

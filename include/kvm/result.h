@@ -20,10 +20,13 @@ enum result_kind {
 
 /**
  * struct result - a test, and those that it is made of
- * @next: beside it; @first, @last: those that it is made of
- * @name: never NULL; @why, @note, @log: may be NULL
- * @why: a word or two; @note: lines that came before the result
- * @log: the directory of its logs, below that of the run
+ * @next: beside it
+ * @first: the first of those that it is made of
+ * @last: the last of them
+ * @name: never NULL
+ * @why: a word or two, or NULL
+ * @note: lines that came before the result, or NULL
+ * @log: the directory of its logs, below that of the run, or NULL
  * @ms: how long it took; 0 if that is not known
  *
  * A test owns its texts and what it is made of.
@@ -48,6 +51,7 @@ struct result_counts {
 /** result_words - by kind: pass, skip, ..., as directives of KTAP in capitals */
 extern const char *const result_words[NR_RESULTS];
 
+/** result_is_bad() - whether a test of that kind has failed, in whatever way */
 static inline bool result_is_bad(enum result_kind k)
 {
 	return k >= RESULT_FAIL;
@@ -64,15 +68,17 @@ struct result *result_find(const struct result *parent, const char *name);
  * Return: NULL when there is no memory
  */
 struct result *result_child(struct result *parent, const char *name);
-/** result_empty() - free what it is made of; result_free() - and itself */
+/** result_empty() - free what it is made of */
 void result_empty(struct result *r);
+/** result_free() - that, and itself; it is in no other. Accepts NULL */
 void result_free(struct result *r);
 /** result_say() - set @why; printf format */
 void result_say(struct result *r, const char *fmt, ...) __printf(2, 3);
 /** result_count() - add what @r is made of, or @r, to @c */
 void result_count(const struct result *r, struct result_counts *c);
-/** result_counts_bad(), result_counts_all() - how many of them */
+/** result_counts_bad() - how many of them have failed, in whatever way */
 unsigned int result_counts_bad(const struct result_counts *c);
+/** result_counts_all() - how many they are */
 unsigned int result_counts_all(const struct result_counts *c);
 /** result_judge() - from what it is made of: bad, passed, or but skips */
 enum result_kind result_judge(const struct result *r);
@@ -92,15 +98,18 @@ enum escape { ESCAPE_TAP, ESCAPE_JSON, ESCAPE_XML };
 void escape_put(FILE *f, enum escape how, const char *s, size_t len);
 
 /**
- * report_ktap() - and the others: write the results of a run
+ * report_ktap() - write the results of a run as KTAP
  * @root: its children are collections, theirs are tests
  * @dir: where logs are
  *
  * Whether all was written is for the caller to ask @f.
  */
 void report_ktap(FILE *f, const struct result *root, const char *dir);
+/** report_json() - as kunit.py --json writes it; as report_ktap() else */
 void report_json(FILE *f, const struct result *root, const char *dir);
+/** report_junit() - JUnit XML; as report_ktap() else */
 void report_junit(FILE *f, const struct result *root, const char *dir);
+/** report_html() - a page that needs no other file; as report_ktap() else */
 void report_html(FILE *f, const struct result *root, const char *dir);
 
 #endif

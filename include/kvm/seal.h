@@ -19,6 +19,8 @@ struct seal_share {
  * @readable: files that may be opened for reading
  * @share: directories that are shared; with one that may be written to, a
  *	thread may change its fsuid and fsgid, too
+ * @nr_readable: how many
+ * @nr_shares: how many
  */
 struct seal_exceptions {
 	const char *removable[2];

@@ -24,8 +24,13 @@ enum session_state {
 
 /**
  * struct session_ring - bytes of a stream that the host has yet to write
- * @taken: bytes written since credit was given last; @ended: no more will come
+ * @taken: bytes written since credit was given last
+ * @ended: no more will come
  * @refused: nobody reads it any more, what comes is dropped
+ * @buf: a ring
+ * @pos: of the first byte in it
+ * @len: how many bytes there are
+ * @tell_refused: the guest is to learn of @refused
  */
 struct session_ring {
 	u8 buf[GUEST_PROTO_WINDOW];
@@ -45,6 +50,7 @@ struct session;
  * @note: a line for the user of @s, at most SESSION_NOTES_MAX of them; @stream is
  *	where errors of it go
  * @klog: bytes of the guest's kernel log
+ * @opaque: handed to each of them
  */
 struct session_ops {
 	void (*wake)(void *opaque);
@@ -56,11 +62,28 @@ struct session_ops {
 /**
  * struct session - one command
  * @id: its number in frames
- * @config, @config_len, @config_sent: its records, until the guest has them
+ * @config: its records, until the guest has them
+ * @config_len: bytes of these
+ * @config_sent: how many of them the guest has got
  * @orphan: nobody is interested any more, it goes when it has ended
- * @credit: what the guest takes of input; @input_ended: it takes none any more
- * @unheard: the guest has not said that it has passed on a signal; @told: one was
- *	sent, or ^C typed, which may be why it has ended
+ * @credit: what the guest takes of input
+ * @input_ended: it takes none any more
+ * @unheard: the guest has not said that it has passed on a signal
+ * @told: one was sent, or ^C typed, which may be why it has ended
+ * @port: what it goes over
+ * @state: how far it is
+ * @value: as @state says
+ * @taint: the kernel's taint flags at its end
+ * @text: as @state says
+ * @out: output, by enum guest_stream
+ * @input: GUEST_STDIN or GUEST_TERMINAL, where input goes
+ * @input_refused: the command has closed its input
+ * @tell_ended: the guest is to learn of @input_ended
+ * @tell_size: it is to learn of @rows and @cols
+ * @rows: of the command's terminal
+ * @cols: of the command's terminal
+ * @signals: those to be sent, a bit for each
+ * @nr_notes: how many there were
  */
 struct session {
 	struct session_port *port;
@@ -91,12 +114,16 @@ struct session {
 /**
  * struct session_port - all commands of a guest
  * @lock: guards @rx, @rx_len, @rx_full: bytes from the port; leaf
- * @frame, @have: the frame being read, and how many bytes of its header are
- *	there; @left: of its payload still to come
- * @window, @features: what the guest has greeted with
- * @main: the first command, number 0; @session: by number, NULL for none
+ * @frame: the frame being read
+ * @have: how many bytes of its header are there
+ * @left: of its payload still to come
+ * @window: what the guest has greeted with
+ * @features: what it has greeted with
+ * @main: the first command, number 0
+ * @session: by number, NULL for none
  * @turn: whose frames are made first
- * @tell_forget: it is to forget names; @forgetting: and has not said that it has
+ * @tell_forget: it is to forget names
+ * @forgetting: and has not said that it has
  *
  * All but @rx is the main thread's.
  */
@@ -145,11 +172,13 @@ bool port_run(struct session_port *p);
 void port_forget(struct session_port *p);
 /** port_send() - bytes for the guest, *@len of them; then port_sent() */
 const u8 *port_send(struct session_port *p, size_t *len);
+/** port_sent() - @len of the bytes that port_send() gave have been taken */
 void port_sent(struct session_port *p, size_t len);
 
 /**
  * session_open() - a further command; it starts once the first one runs
- * @config, @len: records as Documentation/guest-protocol.md has them; copied
+ * @config: records as Documentation/guest-protocol.md has them; copied
+ * @len: bytes of these
  * @input: GUEST_STDIN or GUEST_TERMINAL, where input goes
  * Return: 0; -EAGAIN when there are too many, -E2BIG, -ENOMEM, -EOPNOTSUPP when
  * the guest can run one alone, -EPIPE when the first has ended
@@ -166,6 +195,7 @@ bool session_over(const struct session *s);
 
 /** session_output() - bytes of @stream to be written, at most *@len */
 const u8 *session_output(const struct session *s, u8 stream, size_t *len);
+/** session_written() - @len bytes of session_output() are written, and make room */
 void session_written(struct session *s, u8 stream, size_t len);
 /** session_refuse() - nobody reads @stream any more */
 void session_refuse(struct session *s, u8 stream);
@@ -178,7 +208,14 @@ bool session_pending(const struct session *s);
 size_t session_input_room(const struct session *s);
 /** session_input() - @len is at most session_input_room(); 0: it has ended */
 void session_input(struct session *s, const void *d, size_t len);
+/**
+ * session_signal() - have the guest send @sig to the command's process group
+ *
+ * Returns at once; it goes with the next port_send(), once however often it is said.
+ * Numbers of 32 and above are ignored.
+ */
 void session_signal(struct session *s, unsigned int sig);
+/** session_resize() - tell the guest the size of the command's terminal, if that is new */
 void session_resize(struct session *s, u16 rows, u16 cols);
 
 #endif

@@ -34,15 +34,27 @@ struct state_in {
 	bool fresh;
 };
 
+/**
+ * state_put() - append @len bytes, as they are
+ *
+ * After an error nothing is appended; @s->err is -ENOMEM then, and stays so.
+ */
 void state_put(struct state_out *s, const void *p, size_t len);
+/** state_put_u8() - append a value, here and below as little-endian */
 void state_put_u8(struct state_out *s, u8 v);
 void state_put_u16(struct state_out *s, u16 v);
 void state_put_u32(struct state_out *s, u32 v);
 void state_put_u64(struct state_out *s, u64 v);
+/** state_out_free() - free the buffer; @s is as zero-initialised, and can be used again */
 void state_out_free(struct state_out *s);
 
-/* Past the end, or after an error: zeroes, and err is -EPROTO. */
+/**
+ * state_get() - copy the next @len bytes to @p
+ *
+ * Past the end, or after an error, these are zeroes, and @s->err is -EPROTO.
+ */
 void state_get(struct state_in *s, void *p, size_t len);
+/** state_get_u8() - a value, here and below of little-endian bytes; 0 after an error */
 u8 state_get_u8(struct state_in *s);
 u16 state_get_u16(struct state_in *s);
 u32 state_get_u32(struct state_in *s);

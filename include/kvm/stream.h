@@ -32,7 +32,9 @@ enum stream_kind {
  * struct stream_opts - what to open
  * @arg: a path; for STREAM_PIPE the command; for STREAM_PTY where to put a
  *	symbolic link to the terminal, or NULL
- * @in_fd, @out_fd: for STREAM_FD, to read from and to write to; may be equal
+ * @in_fd: for STREAM_FD, to read from
+ * @out_fd: for STREAM_FD, to write to; may be @in_fd
+ * @kind: what it is
  */
 struct stream_opts {
 	enum stream_kind kind;
@@ -72,7 +74,8 @@ bool stream_connected(const struct stream *s);
 bool stream_readable(const struct stream *s);
 /**
  * stream_poll() - what to wait for
- * @in, @out: whether there is a wish to read, to write
+ * @in: whether there is a wish to read
+ * @out: whether there is one to write
  *
  * Return: how many milliseconds to wait at most, or -1.
  */

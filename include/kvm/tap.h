@@ -12,8 +12,10 @@
 
 /**
  * struct tap_level - tests that stand in one column
- * @list: those that have a result; @name: what they are parts of, may be NULL
- * @planned: how many there should be, if @has_plan; @seen: how many there were
+ * @list: those that have a result
+ * @name: what they are parts of, may be NULL
+ * @planned: how many there should be, if @has_plan
+ * @seen: how many there were
  * @failed: how many a totals line says
  */
 struct tap_level {
@@ -31,9 +33,10 @@ struct tap_level {
 /**
  * struct tap - a parser of TAP and KTAP; zero-initialise
  * @nr: levels that are open, by column
- * @nodes, @bytes: results that were made, and what is kept of their texts; after
- *	TAP_NODES or TAP_BYTES no more are
- * @ms, @log: of the next result
+ * @nodes: results that were made; after TAP_NODES no more are
+ * @bytes: what is kept of their texts; after TAP_BYTES no more is
+ * @ms: of the next result
+ * @log: of the next result
  */
 struct tap {
 	struct tap_level level[TAP_DEPTH];

@@ -13,7 +13,9 @@
 /**
  * struct vhost_ring - a virtqueue that is lent to the kernel
  * @lent_fd: the transport's eventfd, that interrupts by itself, or -1
- * @call_fd, @err_fd: eventfds that the relay thread waits for
+ * @call_fd: an eventfd that the relay thread waits for: interrupts
+ * @err_fd: another: errors
+ * @vq: the queue that it serves
  */
 struct vhost_ring {
 	struct virtqueue *vq;
@@ -29,6 +31,10 @@ struct vhost_ring {
  * @ring: what runs, from vhost_start() to vhost_stop(); ring i of the kernel
  * @control_fd: ends the relay thread
  * @failures: how many failed starts were logged
+ * @dev: whose
+ * @nr_rings: how many run
+ * @relay: a thread, while @running
+ * @running: rings are the kernel's
  */
 struct vhost {
 	struct virtio_device *dev;
@@ -69,7 +75,8 @@ int vhost_ioctl(struct vhost *v, unsigned long request, const char *name,
 /**
  * vhost_start() - hand over memory table and rings
  * @features: as negotiated; what the kernel does not offer is left out
- * @first, @nr: dev->queue[@first + i] becomes ring i; each has to be ready
+ * @first: dev->queue[@first + i] becomes ring i; each has to be ready
+ * @nr: how many rings
  *
  * The rings are served once the class sets a backend; it calls vhost_kick()
  * after that, for what was made available meanwhile.

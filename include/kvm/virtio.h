@@ -10,11 +10,11 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include "kvm/device.h"
+#include "kvm/env.h"
 #include "kvm/io.h"
 #include "kvm/irq.h"
 #include "kvm/pci.h"
 #include "kvm/report.h"
-#include "kvm/stream.h"
 #include "kvm/virtqueue.h"
 
 #define VIRTIO_MAX_QUEUES 48
@@ -24,8 +24,10 @@ struct virtio_device;
 
 /**
  * struct virtio_class - what a kind of device is; const
- * @name: "blk", @id: device type of virtio 1.2 s5
- * @nr_queues: at most this many; @queue_max: entries offered for each
+ * @name: "blk"
+ * @id: device type of virtio 1.2 s5
+ * @nr_queues: at most this many
+ * @queue_max: entries offered for each
  * @config_len: bytes of device configuration
  * @queues: how many of @nr_queues @opts ask for, all if it is NULL. More than that
  *	is for @create to refuse, which finds dev->nr_queues set
@@ -48,7 +50,8 @@ struct virtio_device;
  *	through it when @has_thread is false; on a vCPU or the main thread
  * @has_thread: the class waits on vq->kick_fd by itself
  * @removable: an instance may leave a running guest
- * @save, @restore: the class's own state; queues and features are the core's
+ * @save: write the class's own state; queues and features are the core's
+ * @restore: read it. 0 or -errno
  * @destroy: frees dev->priv; accepts NULL
  */
 struct virtio_class {
@@ -101,7 +104,8 @@ struct virtio_transport_ops {
  *	is asked to do I/O, held while it is activated and deactivated
  * @notify_lock: below @lock; held while a class answers a kick. @active and
  *	@paused change with both held
- * @status: virtio 1.2 s2.1, atomic; @active: queues are lent
+ * @status: virtio 1.2 s2.1, atomic
+ * @active: queues are lent
  * @driven: a driver was ready for it, ever; with @lock held, and when vCPUs are gone
  * @config_generation: counts changes of the configuration
  * @log: where to say that the guest broke the rules, once per reset
@@ -133,22 +137,6 @@ struct virtio_device {
 };
 
 /**
- * struct virtio_env - what a device stands in; the same for all of a VM
- * @ioeventfd: @fd is written to when the guest writes @value to @addr in @len bytes;
- *	@port: @addr is one. @on is false to undo it. Return: 0 or -errno
- */
-struct virtio_env {
-	const struct gmem *gmem;
-	const struct vm_log *log;
-	struct io_bus *mmio;
-	struct irq_chip *irq;
-	struct pci_bus *pci;
-	int (*ioeventfd)(void *opaque, int fd, u64 addr, u32 len, u32 value,
-			 bool port, bool on);
-	void *ioeventfd_opaque;
-};
-
-/**
  * virtio_device_create() - make an instance, not yet on a transport
  * @name: unique in the VM
  * Return: 0 with *@out, -errno with the reason in @r.
@@ -166,8 +154,16 @@ static inline struct virtio_device *virtio_of(struct device *d)
 
 /* Registers, for transports. They take dev->lock. */
 
+/**
+ * virtio_get_features() - 32 of the bits that are offered
+ *
+ * Which, dev->feature_select says, as for virtio_set_features()
+ * dev->driver_feature_select does: 0 or 1; of others there are none.
+ */
 u32 virtio_get_features(struct virtio_device *dev);
+/** virtio_set_features() - 32 bits that the driver takes; ignored after FEATURES_OK */
 void virtio_set_features(struct virtio_device *dev, u32 value);
+/** virtio_get_status() - virtio 1.2 s2.1; needs no lock */
 u32 virtio_get_status(struct virtio_device *dev);
 /**
  * virtio_set_status() - the driver wrote the status; 0 resets
@@ -191,6 +187,7 @@ bool virtio_queue_writable(const struct virtio_device *dev,
 /** virtio_config_read() - reads past the end give zero */
 void virtio_config_read(struct virtio_device *dev, u64 off, void *d,
 			unsigned int len);
+/** virtio_config_write() - ignored past the end, or where the class has none to write */
 void virtio_config_write(struct virtio_device *dev, u64 off, const void *d,
 			 unsigned int len);
 /** virtio_notify() - a kick by register; numbers out of range are ignored */
@@ -212,9 +209,26 @@ void virtio_config_changed(struct virtio_device *dev);
 int virtio_thread_start(struct virtio_device *dev, pthread_t *t, void *(*run)(void *), void *arg);
 
 /* Lifecycle, called through dev->dev.ops; transports extend save/restore. */
+
+/**
+ * virtio_device_pause() - take queues back from the class, without a reset
+ *
+ * Context: the main thread, vCPUs stopped, as of all below. Return: 0.
+ */
 int virtio_device_pause(struct virtio_device *dev);
+/**
+ * virtio_device_resume() - lend queues to the class again, if they were lent
+ * Return: 0; -errno of the class, and the device needs a reset.
+ */
 int virtio_device_resume(struct virtio_device *dev);
+/** virtio_device_save() - registers, queues and the class's state; while paused */
 void virtio_device_save(struct virtio_device *dev, struct state_out *out);
+/**
+ * virtio_device_restore() - take back what virtio_device_save() wrote
+ *
+ * The device is reset first, and is paused then. Return: 0; -EPROTO for what no driver
+ * could have reached, or the class refuses: the device is as after a reset.
+ */
 int virtio_device_restore(struct virtio_device *dev, struct state_in *in);
 /** virtio_device_free() - deactivate, destroy the instance, free @dev */
 void virtio_device_free(struct virtio_device *dev);
@@ -286,6 +300,7 @@ u64 virtio_balloon_actual(struct virtio_device *dev);
  * -ENOTCONN without a driver that gives statistics, or while paused.
  */
 int virtio_balloon_request_stats(struct virtio_device *dev);
+/** virtio_balloon_get_stats() - a copy of the last ones. Context: any thread */
 void virtio_balloon_get_stats(struct virtio_device *dev,
 			      struct virtio_balloon_stats *stats);
 
@@ -301,8 +316,8 @@ struct net_backend;
 /**
  * struct virtio_net_opts - a network interface
  * @backend: ownership passes on success of create
- * @mac: its address, or NULL for one at random; @vhost: the host's kernel
- *	serves the rings, @backend is a tap device
+ * @mac: its address, or NULL for one at random
+ * @vhost: the host's kernel serves the rings, @backend is a tap device
  */
 struct virtio_net_opts {
 	struct net_backend *backend;
@@ -366,6 +381,8 @@ struct virtio_9p_opts {
 
 #define VIRTIO_CONSOLE_MAX_PORTS 16
 #define VIRTIO_CONSOLE_NAME_MAX 64
+
+struct stream;
 
 /**
  * struct virtio_console_port - one port and its other side

@@ -18,8 +18,10 @@ struct virtio_device;
 
 /**
  * struct virtqueue_count - what went through, since the VM began
- * @chains: given back; @out, @in: bytes that the device was given, and wrote,
- *	headers included; @signals: interrupts
+ * @chains: given back
+ * @out: bytes that the device was given, headers included
+ * @in: bytes that it wrote, headers included
+ * @signals: interrupts
  *
  * Written by who has the queue, read by anybody.
  */
@@ -32,20 +34,30 @@ struct virtqueue_count {
 
 /**
  * struct virtqueue - the device's side of a queue
- * @dev: the device, @index: number of the queue
+ * @dev: the device
+ * @gmem: where the rings are
+ * @index: number of the queue
  * @size: entries, a power of two, 0 before the driver chose
  * @size_max: what the device offers
  * @ready: set by the driver; rings were checked when it was set
- * @desc_gpa, @avail_gpa, @used_gpa: rings
- * @desc, @avail, @used: the same as host pointers, valid while @ready
- * @last_avail: next available entry to take, @last_used: next used to give
+ * @desc_gpa: the table of descriptors
+ * @avail_gpa: the ring of what is available
+ * @used_gpa: the ring of what was used
+ * @desc: @desc_gpa as a host pointer, valid while @ready
+ * @avail: @avail_gpa, likewise
+ * @used: @used_gpa, likewise
+ * @last_avail: next available entry to take
+ * @last_used: next used one to give
  * @signalled_used: used index at the last signal, for EVENT_IDX
- * @event_idx, @indirect: negotiated features, fixed at activation
+ * @event_idx: the feature was negotiated; fixed at activation
+ * @indirect: likewise
  * @broken: a bad chain was found; nothing is popped any more
  * @num: @size as it was when the rings were checked; the only one used then
  * @notify_off: kicks are not wanted for now, virtqueue_set_notify()
  * @vector: MSI-X vector or 0xffff, the transport's
  * @popped: bytes of the chain that was popped last
+ * @kick_fd: eventfd that KVM signals when the driver kicks
+ * @count: what went through
  *
  * Context: while lent to a device thread, that thread only.
  */
@@ -80,7 +92,10 @@ struct virtqueue {
  * struct vq_chain - one request, checked
  * @head: its descriptor
  * @iov: first @nr_out pieces that the device reads, then @nr_in that it writes
- * @out_len, @in_len: bytes in each part
+ * @out_len: bytes that the device reads
+ * @in_len: bytes that it may write
+ * @nr_out: pieces that the device reads
+ * @nr_in: pieces that it may write
  */
 struct vq_chain {
 	u16 head;
@@ -168,7 +183,9 @@ bool virtqueue_set_notify(struct virtqueue *vq, bool on);
  */
 void virtqueue_resume_at(struct virtqueue *vq, u16 last_avail);
 
+/** virtqueue_save() - registers and indices; no ring, which is guest memory */
 void virtqueue_save(const struct virtqueue *vq, struct state_out *out);
+/** virtqueue_restore() - Return: 0; -EPROTO, and @vq is as after a reset */
 int virtqueue_restore(struct virtqueue *vq, struct state_in *in);
 
 /* iov.c: never reads or writes past the pieces */

@@ -21,6 +21,8 @@
 #include <unistd.h>
 #include <linux/virtio_balloon.h>
 #include "kvm/arch.h"
+#include "kvm/hw.h"
+#include "kvm/virtio.h"
 
 #define MIB SZ_1M
 #define PATIENCE 200
@@ -239,7 +241,7 @@ static int add_balloon(struct host *h, bool reporting, struct report *r)
 	err = virtio_device_create(&h->balloon, &virtio_balloon_class,
 				   "balloon", &o, &kvm->virtio_env, r);
 	if (!err)
-		err = arch_add_virtio(kvm, h->balloon, r);
+		err = arch_add_virtio(kvm, &h->balloon->dev, r);
 	if (!err)
 		kvm_add_device(kvm, &h->balloon->dev);
 	return err;

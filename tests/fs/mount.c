@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "kvm/fs.h"
 #include "kvm/fuse.h"
 
 #define BUF (1024 * 1024 + 65536)

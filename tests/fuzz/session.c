@@ -20,9 +20,11 @@ static void on_wake(void *opaque)
 	(void)opaque;
 }
 
-static void on_note(void *opaque, const char *text)
+static void on_note(void *opaque, const struct session *s, u8 stream, const char *text)
 {
 	(void)opaque;
+	(void)s;
+	(void)stream;
 	if (strlen(text) > GUEST_PROTO_TEXT_MAX)
 		abort();
 }

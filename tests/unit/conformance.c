@@ -21,6 +21,7 @@
 #include "kvm/disk.h"
 #include "kvm/fs.h"
 #include "kvm/net.h"
+#include "kvm/stream.h"
 #include "kvm/virtio.h"
 #include "test.h"
 #include "vring.h"

@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <time.h>
 #include <linux/virtio_console.h>
+#include "kvm/stream.h"
 #include "kvm/virtio.h"
 #include "fds.h"
 #include "test.h"

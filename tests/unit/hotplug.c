@@ -15,7 +15,9 @@
 #include <linux/virtio_pci.h>
 
 #include "kvm/arch.h"
+#include "kvm/disk.h"
 #include "kvm/hw.h"
+#include "kvm/virtio.h"
 #include "x86/vm.h"
 #include "fds.h"
 #include "test.h"
@@ -262,7 +264,7 @@ static int vm_make(struct vm *v)
 		else
 			virtio_device_create(&dev, &virtio_rng_class, name[i],
 					     NULL, &kvm->virtio_env, &v->r);
-		err = arch_add_virtio(kvm, dev, &v->r);
+		err = arch_add_virtio(kvm, &dev->dev, &v->r);
 		kvm_add_device(kvm, &dev->dev);
 	}
 	if (!err)
@@ -386,7 +388,7 @@ TEST(plug_is_announced_and_works)
 
 	EXPECT(!vm_make(&v));
 	EXPECT(pci_bus_hot_slots(v.kvm.pci) == (0x7ff8 | BIT(1)));
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 	EXPECT(kvm_find_device(&v.kvm, "disk1"));
 	slots = take_event(&v, &asked);
 	EXPECT(slots == BIT(3) && !asked && !v.sci);
@@ -430,7 +432,7 @@ TEST(unplug_waits_for_the_guest)
 	EXPECT(!kvm_reap(&v.kvm, name));
 	EXPECT(!kvm_find_device(&v.kvm, "disk0"));
 	/* Its place is taken by the next one. */
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk0"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk0")->dev, &v.r));
 	EXPECT(take_event(&v, &asked) == BIT(1) && present(&v, 1));
 	vm_end(&v);
 	EXPECT(open_files() == v.fds);
@@ -467,7 +469,7 @@ TEST(unplug_under_traffic_leaves_nothing)
 	devices = nr_devices(&v);
 	fds = open_files();
 	for (unsigned int i = 0; i < 50; i++) {
-		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+		EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 		EXPECT(take_event(&v, &asked) == BIT(3));
 		start_disk(&v, 3, bar);
 		read_sectors(&v, 5);
@@ -495,18 +497,18 @@ TEST(plug_fails_when_no_slot_is_free_and_when_it_does_not_run)
 	EXPECT(!vm_make(&v));
 	for (unsigned int i = 1; i <= 12; i++) {
 		snprintf(name, sizeof(name), "disk%u", i);
-		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, name), &v.r));
+		EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, name)->dev, &v.r));
 	}
-	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk12"), &v.r) == -EEXIST);
+	EXPECT(kvm_plug(&v.kvm, &make_disk(&v, "disk12")->dev, &v.r) == -EEXIST);
 	memset(&v.r, 0, sizeof(v.r));
-	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk17"), &v.r) < 0);
+	EXPECT(kvm_plug(&v.kvm, &make_disk(&v, "disk17")->dev, &v.r) < 0);
 	EXPECT(strstr(v.r.msg, "no PCI slot"));
 	memset(&v.r, 0, sizeof(v.r));
 	v.kvm.state = KVM_STOPPED;
 	EXPECT(kvm_unplug(&v.kvm, "disk3", &v.r) < 0);
 	EXPECT(strstr(v.r.msg, "does not run"));
 	memset(&v.r, 0, sizeof(v.r));
-	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk18"), &v.r) < 0);
+	EXPECT(kvm_plug(&v.kvm, &make_disk(&v, "disk18")->dev, &v.r) < 0);
 	vm_end(&v);
 	EXPECT(open_files() == v.fds);
 }
@@ -543,11 +545,11 @@ TEST(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs)
 	plugging = &v.kvm;
 	EXPECT(!virtio_device_create(&dev, &class, "half", NULL,
 				     &v.kvm.virtio_env, &v.r));
-	EXPECT(kvm_plug(&v.kvm, dev, &v.r) == -ENOMEM);
+	EXPECT(kvm_plug(&v.kvm, &dev->dev, &v.r) == -ENOMEM);
 	EXPECT(freed_while_still && !present(&v, 3) && *v.r.msg);
 	EXPECT(!kvm_find_device(&v.kvm, "half"));
 	/* The lock is free again. */
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 	vm_end(&v);
 	EXPECT(open_files() == v.fds);
 }
@@ -561,7 +563,7 @@ TEST(plug_while_paused_starts_when_resumed)
 	EXPECT(!vm_make(&v));
 	EXPECT(!kvm_pause(&v.kvm));
 	dev = make_disk(&v, "disk1");
-	EXPECT(!kvm_plug(&v.kvm, dev, &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &dev->dev, &v.r));
 	EXPECT(dev->paused);
 	EXPECT(!kvm_resume(&v.kvm) && !dev->paused);
 	start_disk(&v, 3, bar);
