@@ -431,10 +431,16 @@ void kvm_destroy(struct kvm *kvm)
 		return;
 	if (kvm->cpus)
 		kvm_stop(kvm);
-	kvm_destroy_devices(kvm->devices);
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
 		kvm_cpu_destroy(&kvm->cpus[i]);
 	free(kvm->cpus);
+	/*
+	 * KVM takes all off a VM at once, but waits for each irqfd and each page of RAM
+	 * that goes by itself. The number stays in use: what a device takes off is ENOTTY.
+	 */
+	if (kvm->vm_fd >= 0)
+		dup2(kvm->end_fd, kvm->vm_fd);
+	kvm_destroy_devices(kvm->devices);
 	arch_vm_destroy(kvm);
 	if (kvm->ram_map)
 		munmap(kvm->ram_map, kvm->ram_map_size);

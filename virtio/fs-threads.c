@@ -318,6 +318,9 @@ int fs_threads_start(struct fs_threads *t, struct fs_server *server)
 	pthread_mutex_lock(&t->lock);
 	if (!err)
 		err = add_thread(t);
+	/* Who serves a request needs one that waits: the first request need not make it. */
+	if (!err)
+		add_thread(t);
 	pthread_mutex_unlock(&t->lock);
 	return err;
 }
