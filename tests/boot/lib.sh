@@ -101,3 +101,19 @@ wait_for() {
 	done
 	grep -qE "$2" "$work/log"
 }
+
+# make_world [LINE...]: the host with an address and a route, and the world behind it;
+# lines of resolv.conf
+make_world() {
+	PATH=$PATH:/usr/sbin:/sbin
+	ip netns list | grep -q world && return
+	ip netns add world &&
+		ip link add lkw0 type veth peer name lkw1 netns world &&
+		ip addr add 192.0.2.2/24 dev lkw0 &&
+		ip link set lkw0 up &&
+		ip -n world addr add 192.0.2.1/24 dev lkw1 &&
+		ip -n world link set lo up &&
+		ip -n world link set lkw1 up &&
+		ip route add default via 192.0.2.1 dev lkw0 &&
+		printf '%s\n' "$@" 'nameserver 192.0.2.1' >/etc/resolv.conf
+}
