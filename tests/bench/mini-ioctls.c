@@ -11,38 +11,14 @@
  * call that failed. Keep it in step when lkvm's calls change.
  */
 #include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <unistd.h>
-#include <linux/kvm.h>
+#include "mini.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define RAM_SIZE (256UL << 20)
-#define HUGE_SIZE (2UL << 20)
-#define MAX_CPUID 256
 #define NR_LINES 24
 #define KERNEL_GPA 0x100000UL
-#define GDT_GPA 0x1000UL
-#define PAGE_TABLE_GPA 0x9000UL
 #define EXIT_PORT 0xf4
-
-static long call(int fd, unsigned long request, void *arg, const char *name)
-{
-	int ret = ioctl(fd, request, arg);
-
-	if (ret < 0) {
-		perror(name);
-		_exit(1);
-	}
-	return ret;
-}
-
-#define CALL(fd, request, arg) \
-	call(fd, request, (void *)(uintptr_t)(arg), #request)
 
 static void check_extensions(int vm)
 {
@@ -130,69 +106,12 @@ static void set_features(int dev, int vm, int cpu)
 			{ .index = 0x2ff, .data = 0x806 },	/* MTRR, WB */
 		},
 	};
-	const __u32 lint0 = 0x700, lint1 = 0x400;
-	struct kvm_lapic_state lapic;
 
 	CALL(dev, KVM_GET_SUPPORTED_CPUID, &c);
 	CALL(vm, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER);
 	CALL(cpu, KVM_SET_CPUID2, &c);
 	CALL(cpu, KVM_SET_MSRS, &m);
-	CALL(cpu, KVM_GET_LAPIC, &lapic);
-	memcpy(lapic.regs + 0x350, &lint0, sizeof(lint0));
-	memcpy(lapic.regs + 0x360, &lint1, sizeof(lint1));
-	CALL(cpu, KVM_SET_LAPIC, &lapic);
-}
-
-static void write_tables(__u8 *ram)
-{
-	static const __u64 gdt[] = {
-		0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
-		0x00008b0000000067, 0,
-	};
-	__u64 *pml4 = (void *)(ram + PAGE_TABLE_GPA);
-	__u64 *pdpt = pml4 + 512, *pd = pdpt + 512;
-
-	memcpy(ram + GDT_GPA, gdt, sizeof(gdt));
-	pml4[0] = (PAGE_TABLE_GPA + 0x1000) | 3;
-	for (__u64 i = 0; i < 4; i++)
-		pdpt[i] = (PAGE_TABLE_GPA + 0x2000 + i * 0x1000) | 3;
-	for (__u64 i = 0; i < 4 * 512; i++)
-		pd[i] = i << 21 | 0x83;
-}
-
-static void set_registers(int cpu)
-{
-	const struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = 0x10, .type = 0xb,
-		.present = 1, .s = 1, .g = 1, .l = 1,
-	};
-	const struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = 0x18, .type = 3,
-		.present = 1, .s = 1, .g = 1, .db = 1,
-	};
-	const struct kvm_segment tss = {
-		.limit = 0x67, .selector = 0x20, .type = 0xb, .present = 1,
-	};
-	struct kvm_regs regs = { .rip = KERNEL_GPA, .rflags = 2 };
-	struct kvm_sregs s;
-
-	CALL(cpu, KVM_GET_SREGS, &s);
-	s.cs = code;
-	s.ds = data;
-	s.es = data;
-	s.fs = data;
-	s.gs = data;
-	s.ss = data;
-	s.tr = tss;
-	s.gdt.base = GDT_GPA;
-	s.gdt.limit = 6 * 8 - 1;
-	s.idt.limit = 0;
-	s.cr0 = 0x80000033;		/* PG NE ET MP PE */
-	s.cr3 = PAGE_TABLE_GPA;
-	s.cr4 |= 0x20;			/* PAE */
-	s.efer |= 0x500;		/* LMA LME */
-	CALL(cpu, KVM_SET_SREGS, &s);
-	CALL(cpu, KVM_SET_REGS, &regs);
+	set_lints(cpu);
 }
 
 int main(void)
@@ -218,7 +137,7 @@ int main(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	set_features(dev, vm, cpu);
 	write_tables(ram);
-	set_registers(cpu);
+	set_registers(cpu, KERNEL_GPA, 0);
 	CALL(cpu, KVM_RUN, 0);
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == EXIT_PORT ?
 		0 : 1;

@@ -15,25 +15,18 @@
  */
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <asm/bootparam.h>
 #include <linux/elf.h>
-#include <linux/kvm.h>
+#include "mini.h"
 
 #define PAGE 4096UL
-#define RAM_SIZE (256UL << 20)
-#define MAX_CPUID 256
-#define GDT_GPA 0x1000UL
 #define BOOT_PARAMS_GPA 0x7000UL
-#define PAGE_TABLE_GPA 0x9000UL
 #define CMDLINE_GPA 0x20000UL
 #define LOW_RAM_END 0x9fc00UL
 #define HIGH_RAM 0x100000UL
@@ -82,18 +75,6 @@ static void die(const char *fmt, ...)
 	va_end(ap);
 	exit(1);
 }
-
-static int call(int fd, unsigned long request, void *arg, const char *name)
-{
-	int ret = ioctl(fd, request, arg);
-
-	if (ret < 0)
-		die("%s: %m", name);
-	return ret;
-}
-
-#define CALL(fd, request, arg) \
-	call(fd, request, (void *)(uintptr_t)(arg), #request)
 
 static struct file file_map(const char *path)
 {
@@ -224,8 +205,6 @@ static void set_features(struct vmm *v)
 		struct kvm_cpuid2 head;
 		struct kvm_cpuid_entry2 e[MAX_CPUID];
 	} c = { .head.nent = MAX_CPUID };
-	const __u32 lint0 = 0x700, lint1 = 0x400;
-	struct kvm_lapic_state lapic;
 	int deadline = CALL(v->vm, KVM_CHECK_EXTENSION,
 			    KVM_CAP_TSC_DEADLINE_TIMER);
 
@@ -241,64 +220,7 @@ static void set_features(struct vmm *v)
 			c.e[i].ecx |= 1U << 24;
 	}
 	CALL(v->cpu, KVM_SET_CPUID2, &c);
-	CALL(v->cpu, KVM_GET_LAPIC, &lapic);
-	memcpy(lapic.regs + 0x350, &lint0, sizeof(lint0));
-	memcpy(lapic.regs + 0x360, &lint1, sizeof(lint1));
-	CALL(v->cpu, KVM_SET_LAPIC, &lapic);
-}
-
-static void write_tables(__u8 *ram)
-{
-	static const __u64 gdt[] = {
-		0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
-		0x00008b0000000067, 0,
-	};
-	__u64 *pml4 = (void *)(ram + PAGE_TABLE_GPA);
-	__u64 *pdpt = pml4 + 512, *pd = pdpt + 512;
-
-	memcpy(ram + GDT_GPA, gdt, sizeof(gdt));
-	pml4[0] = (PAGE_TABLE_GPA + PAGE) | 3;
-	for (__u64 i = 0; i < 4; i++)
-		pdpt[i] = (PAGE_TABLE_GPA + (2 + i) * PAGE) | 3;
-	for (__u64 i = 0; i < 4 * 512; i++)
-		pd[i] = i << 21 | 0x83;
-}
-
-static void set_registers(struct vmm *v)
-{
-	const struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = 0x10, .type = 0xb,
-		.present = 1, .s = 1, .g = 1, .l = 1,
-	};
-	const struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = 0x18, .type = 3,
-		.present = 1, .s = 1, .g = 1, .db = 1,
-	};
-	const struct kvm_segment tss = {
-		.limit = 0x67, .selector = 0x20, .type = 0xb, .present = 1,
-	};
-	struct kvm_regs regs = {
-		.rip = v->rip, .rsi = BOOT_PARAMS_GPA, .rflags = 2,
-	};
-	struct kvm_sregs s;
-
-	CALL(v->cpu, KVM_GET_SREGS, &s);
-	s.cs = code;
-	s.ds = data;
-	s.es = data;
-	s.fs = data;
-	s.gs = data;
-	s.ss = data;
-	s.tr = tss;
-	s.gdt.base = GDT_GPA;
-	s.gdt.limit = 6 * 8 - 1;
-	s.idt.limit = 0;
-	s.cr0 = 0x80000033;		/* PG NE ET MP PE */
-	s.cr3 = PAGE_TABLE_GPA;
-	s.cr4 |= 0x20;			/* PAE */
-	s.efer |= 0x500;		/* LMA LME */
-	CALL(v->cpu, KVM_SET_SREGS, &s);
-	CALL(v->cpu, KVM_SET_REGS, &regs);
+	set_lints(v->cpu);
 }
 
 static void flush(struct vmm *v)
@@ -500,7 +422,7 @@ int main(int argc, char **argv)
 	load(&v, argv);
 	write_tables(v.ram);
 	set_features(&v);
-	set_registers(&v);
+	set_registers(v.cpu, v.rip, BOOT_PARAMS_GPA);
 	while (step(&v))
 		exits++;
 	flush(&v);

@@ -7,6 +7,8 @@
 
 set -u -o pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+# shellcheck source=tests/lib.sh
+. tests/lib.sh
 [ $# -ge 1 ] || {
 	echo "usage: $0 DIR [LKVM]" >&2
 	exit 1
@@ -15,7 +17,6 @@ dir=$1
 lkvm=$(realpath "${2:-lkvm}") || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-n=0 bad=0 last=$SECONDS
 busybox=(-i "$dir/busybox.img")
 # The kernel of most guests. It is not unpacked, which an emulated host takes seconds
 # for, and is read from memory.
@@ -23,24 +24,6 @@ busybox=(-i "$dir/busybox.img")
 small=$work/vmlinux
 [ ! -e "$dir/vmlinux" ] || cp "$dir/vmlinux" "$small" || exit 1
 echo "KTAP version 1"
-
-# result NAME STATUS [LOG...]: the logs, $work/log if none is named, are shown
-# when it failed; what took long is said
-result() {
-	local name=$1 status=$2 took=$((SECONDS - last))
-
-	shift 2
-	n=$((n + 1))
-	last=$SECONDS
-	if [ "$status" = 0 ]; then
-		echo "ok $n $name$([ $took -lt 10 ] || echo " # $took s")"
-	else
-		cat "${@:-$work/log}" 2>/dev/null | tr -d '\r' | tail -n 40 |
-			sed 's/^/# /'
-		echo "not ok $n $name"
-		bad=1
-	fi
-}
 
 # once_more FUNCTION ARGS...: its results, those of its second try if there is one, which
 # is where some failed in an emulated host, and the guest's end or its standing
@@ -62,11 +45,6 @@ once_more() {
 	done
 	cat "$work/results"
 	bad=$((bad | was_bad))
-}
-
-finish() {
-	echo "1..$n"
-	exit $bad
 }
 
 # boot NAME STATUS PATTERN ARGS...: the exit status and a line of the console.
@@ -122,4 +100,20 @@ wait_for() {
 		sleep 0.1
 	done
 	grep -qE "$2" "$work/log"
+}
+
+# make_world [LINE...]: the host with an address and a route, and the world behind it;
+# lines of resolv.conf
+make_world() {
+	PATH=$PATH:/usr/sbin:/sbin
+	ip netns list | grep -q world && return
+	ip netns add world &&
+		ip link add lkw0 type veth peer name lkw1 netns world &&
+		ip addr add 192.0.2.2/24 dev lkw0 &&
+		ip link set lkw0 up &&
+		ip -n world addr add 192.0.2.1/24 dev lkw1 &&
+		ip -n world link set lo up &&
+		ip -n world link set lkw1 up &&
+		ip route add default via 192.0.2.1 dev lkw0 &&
+		printf '%s\n' "$@" 'nameserver 192.0.2.1' >/etc/resolv.conf
 }

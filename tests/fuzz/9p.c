@@ -15,11 +15,8 @@
 #include "tests/fuzz/share.h"
 
 #define MESSAGES_MAX 64
-#define BUF 8192
 
 static struct fs_server *server;
-static struct fs_buffers buffers;
-static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
 {
@@ -36,23 +33,12 @@ static void set_up(void)
 	atexit(clean_up);
 }
 
-/* A chain of @len bytes of in[], cut at @cut, and room for an answer. */
 static void serve(size_t len, size_t cut, u32 room)
 {
-	struct vq_chain c = {
-		.nr_out = 1, .nr_in = 1, .out_len = len, .in_len = room,
-		.iov = { { in, len } },
-	};
+	struct vq_chain c;
 	int n;
 
-	if (cut && cut < len) {
-		c.nr_out = 2;
-		c.iov[0].iov_len = cut;
-		c.iov[1] = (struct iovec){ in + cut, len - cut };
-	}
-	c.iov[c.nr_out] = (struct iovec){ out, room };
-	if (!room)
-		c.nr_in = 0;
+	share_chain(&c, len, cut, room);
 	server->service->order(&c);
 	n = server->service->serve(server, &buffers, &c);
 	if (n > (int)room)

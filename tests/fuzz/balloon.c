@@ -30,7 +30,7 @@ static void bring_up(struct virtio_device *dev, struct state_in *in)
 {
 	u64 features = state_get_u64(in);
 
-	fuzz_bring_up(dev, features, state_get_u8(in), QUEUES);
+	fuzz_bring_up(dev, features, state_get_u8(in));
 }
 
 /* A descriptor and its place in the available ring. */

@@ -41,7 +41,7 @@ static void bring_up(struct virtio_device *dev, struct state_in *in)
 {
 	u64 features = state_get_u64(in);
 
-	fuzz_bring_up(dev, features, state_get_u8(in), QUEUES);
+	fuzz_bring_up(dev, features, state_get_u8(in));
 }
 
 static void publish(const struct gmem *g, unsigned int q, u16 head)

@@ -16,11 +16,8 @@
 #include "tests/fuzz/share.h"
 
 #define REQUESTS_MAX 64
-#define BUF 8192
 
 static struct fs_server *server;
-static struct fs_buffers buffers;
-static u8 in[BUF], out[BUF];
 
 static void clean_up(void)
 {
@@ -48,23 +45,14 @@ static void request(struct state_in *s)
 		.uid = odd & 4 ? 1000 : 0,
 	};
 	u32 room = odd & 8 ? state_get_u16(s) % BUF : 512;
-	struct vq_chain c = { .nr_out = 1, .nr_in = 1, .in_len = room };
+	struct vq_chain c;
 
 	len = MIN(len, s->len - s->pos);
 	state_get(s, in + sizeof(h), len);
 	n = sizeof(h) + len;
 	h.len = odd & 16 ? state_get_u32(s) : n;
 	memcpy(in, &h, sizeof(h));
-	c.out_len = odd & 32 ? MIN(n, cut) : n;
-	c.iov[0] = (struct iovec){ in, c.out_len };
-	if (cut && cut < c.out_len) {
-		c.nr_out = 2;
-		c.iov[0].iov_len = cut;
-		c.iov[1] = (struct iovec){ in + cut, c.out_len - cut };
-	}
-	c.iov[c.nr_out] = (struct iovec){ out, room };
-	if (!room)
-		c.nr_in = 0;
+	share_chain(&c, odd & 32 ? MIN(n, cut) : n, cut, room);
 	if (server->service->serve(server, &buffers, &c) > (int)room)
 		abort();
 }
@@ -76,11 +64,10 @@ static void begin(void)
 		struct fuse_init_in i;
 	} r = { { .len = sizeof(r), .opcode = FUSE_INIT },
 		{ .major = 7, .minor = 38, .flags = ~0U } };
-	struct vq_chain c = {
-		.nr_out = 1, .nr_in = 1, .out_len = sizeof(r), .in_len = BUF,
-		.iov = { { &r, sizeof(r) }, { out, BUF } },
-	};
+	struct vq_chain c;
 
+	memcpy(in, &r, sizeof(r));
+	share_chain(&c, sizeof(r), 0, BUF);
 	if (server->service->serve(server, &buffers, &c) <= 0 ||
 	    ((struct fuse_out_header *)out)->error)
 		abort();

@@ -17,37 +17,20 @@
 #include "kvm/net.h"
 #include "kvm/virtio.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/driver.h"
 
 #define RAM 0x8000
-#define RING(q) (0x1000ULL * (q))
-#define NUM 16
 
-static void set_features(struct virtio_device *dev, u64 features)
-{
-	virtio_set_status(dev, 1);
-	virtio_set_status(dev, 3);
-	features = (features & dev->offered) | BIT_ULL(VIRTIO_F_VERSION_1);
-	for (unsigned int i = 0; i < 2; i++) {
-		dev->driver_feature_select = i;
-		virtio_set_features(dev, (u32)(features >> (32 * i)));
-	}
-	virtio_set_status(dev, 11);
-}
+static const struct driver_layout layout = {
+	.num = 16, .stride = 0x1000, .avail = 0x400, .used = 0x800,
+};
 
 static void run(struct virtio_device *dev, int peer, const u8 *frame,
 		size_t len)
 {
 	u8 buf[2048];
 
-	for (unsigned int q = 0; q < 3; q++) {
-		struct virtqueue *vq = &dev->queue[q];
-
-		vq->size = NUM;
-		vq->desc_gpa = RING(q);
-		vq->avail_gpa = RING(q) + 0x400;
-		vq->used_gpa = RING(q) + 0x800;
-		virtio_queue_enable(dev, vq, true);
-	}
+	driver_queues(dev, &layout, DRIVER_ALL);
 	if (len && send(peer, frame, len, MSG_DONTWAIT) < 0)
 		return;
 	virtio_set_status(dev, 15);
@@ -95,7 +78,7 @@ int fuzz_one(const u8 *data, size_t len)
 	    virtio_device_create(&dev, &virtio_net_class, "fuzz", &o, &env,
 				 NULL))
 		abort();
-	set_features(dev, features);
+	driver_negotiate(dev, (features & dev->offered) | DRIVER_V1);
 	run(dev, fd[1], data + len - MIN(len, 200UL), MIN(len, 200UL));
 	save_and_restore(dev);
 	virtio_device_free(dev);

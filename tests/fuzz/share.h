@@ -10,15 +10,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "kvm/fs.h"
+#include "kvm/fs-serve.h"
+#include "tests/unit/dir.h"
+
+#define BUF 8192
 
 static char base[64], share[80];
+static u8 in[BUF], out[BUF];
+static struct fs_buffers buffers;
+
+/** share_chain() - @len bytes of in[], cut at @cut, and @room in out[] */
+static inline void share_chain(struct vq_chain *c, size_t len, size_t cut, u32 room)
+{
+	*c = (struct vq_chain){
+		.nr_out = 1, .nr_in = room > 0, .out_len = len, .in_len = room,
+		.iov = { { in, len } },
+	};
+	if (cut && cut < len) {
+		c->nr_out = 2;
+		c->iov[0].iov_len = cut;
+		c->iov[1] = (struct iovec){ in + cut, len - cut };
+	}
+	c->iov[c->nr_out] = (struct iovec){ out, room };
+}
 
 static inline void share_remove(void)
 {
-	char cmd[256];
-
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", base);
-	if (system(cmd))
+	if (dir_remove(base))
 		perror(base);
 }
 

@@ -8,7 +8,6 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,20 +16,13 @@
 #include <unistd.h>
 #include "kvm/tree.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/dir.h"
 
 static void complain(void *opaque, const char *path, int err)
 {
 	(void)opaque;
 	if (err <= 0 || strlen(path) >= sizeof(((struct tree *)NULL)->path))
 		abort();
-}
-
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	return ftw->level ? remove(path) : 0;
 }
 
 static unsigned int entries(const char *path)
@@ -50,11 +42,8 @@ static void enter_directory(void)
 {
 	static char dir[32];
 
-	if (!*dir) {
-		snprintf(dir, sizeof(dir), "/tmp/lkvm-fuzz-XXXXXX");
-		if (!mkdtemp(dir))
-			abort();
-	}
+	if (!*dir)
+		dir_temp(dir, sizeof(dir));
 	if (chdir(dir))
 		abort();
 	mkdir("out", 0700);
@@ -84,7 +73,7 @@ int fuzz_one(const u8 *data, size_t len)
 		abort();
 	if (!(len & 1) && entries("in") && lstat("in/new", &st))
 		abort();
-	nftw("in", remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	dir_remove("in");
 	if (fchdir(was))
 		abort();
 	close(was);

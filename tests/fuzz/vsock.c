@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <linux/virtio_vsock.h>
 #include "kvm/virtio.h"
+#include "tests/unit/driver.h"
 #include "tests/unit/vring.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -71,24 +72,9 @@ static void set_up(void)
 
 static void bring_up(bool event_idx)
 {
-	virtio_set_status(dev, 0);
-	virtio_set_status(dev, 3);
-	dev->driver_feature_select = 1;
-	virtio_set_features(dev, 1);
-	dev->driver_feature_select = 0;
-	virtio_set_features(dev, event_idx ? BIT(VIRTIO_RING_F_EVENT_IDX) : 0);
-	virtio_set_status(dev, 11);
-	for (unsigned int q = 0; q < 3; q++) {
-		struct virtqueue *vq = &dev->queue[q];
+	const u64 features = event_idx ? BIT_ULL(VIRTIO_RING_F_EVENT_IDX) : 0;
 
-		vr_clear(&m, q);
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(dev, vq, true);
-	}
-	virtio_set_status(dev, 15);
+	driver_up(dev, &driver_vring, features | DRIVER_V1, DRIVER_ALL);
 }
 
 static void wait_taken(void)

@@ -2,10 +2,8 @@
 /* Tests of virtio/9p.c and fs/9p*.c: a driver that speaks 9P, on fake rings. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -17,6 +15,7 @@
 #include "kvm/virtio.h"
 #include "dir.h"
 #include "driver.h"
+#include "share.h"
 #include "test.h"
 #include "vring.h"
 
@@ -24,100 +23,33 @@
 #define WRITE VRING_DESC_F_WRITE
 #define IN VR_DATA
 #define OUT (VR_DATA + 0x8000)
-#define ROOM 0x4000
+#define ROOM RIG_ROOM
 #define ROOT 0
 #define NOWHERE 999U
 
-struct rig {
-	char base[64];
-	struct vr_mem m;
-	struct virtio_env env;
-	struct virtio_device *dev;
-	int irq;
-	u16 used;
-	u16 tag;
-	u32 written;
-	struct state_out msg;
-	u8 answer[ROOM];
-	u32 len;
-};
-
 static void bring_up(struct rig *r)
 {
-	driver_up(r->dev, &r->m, BIT(VIRTIO_9P_MOUNT_TAG));
-	r->used = 0;
+	rig_up(r, BIT(VIRTIO_9P_MOUNT_TAG));
 }
 
 static void setup_device(struct rig *r, bool readonly)
 {
-	struct fs_opts f = {
-		.path = r->base, .readonly = readonly, .max_fds = 256,
-	};
 	struct virtio_9p_opts o = { .tag = "the-tag" };
-	struct report why = { "" };
 
-	if (fs_open(&o.host, &f, &why) ||
-	    virtio_device_create(&r->dev, &virtio_9p_class, "9p0", &o, &r->env,
-				 &why))
-		printf("# %s\n", why.msg);
-	r->dev->transport_priv = &r->irq;
-	r->dev->transport = &driver_transport;
+	rig_device(r, &virtio_9p_class, &o, &o.host, readonly);
 }
 
 static void setup(struct rig *r, bool readonly)
 {
-	memset(r, 0, sizeof(*r));
-	umask(0);
-	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-9p-XXXXXX");
-	if (!mkdtemp(r->base) || chdir(r->base))
-		printf("# no temporary directory\n");
-	vr_init(&r->m);
-	r->env.gmem = &r->m.g;
-	r->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rig_begin(r);
 	setup_device(r, readonly);
 	bring_up(r);
-}
-
-static void teardown(struct rig *r)
-{
-	char cmd[128];
-
-	virtio_device_free(r->dev);
-	close(r->irq);
-	vr_free(&r->m);
-	state_out_free(&r->msg);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->base);
-	if (chdir("/") || system(cmd))
-		printf("# %s stays\n", r->base);
-}
-
-static bool wait_used(struct rig *r)
-{
-	struct pollfd p = { .fd = r->irq, .events = POLLIN };
-	struct vring_used_elem e;
-	u64 v;
-
-	while (vr_used_idx(&r->m, 0) == r->used) {
-		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-			return false;
-		if (poll(&p, 1, 5000) <= 0 || read(r->irq, &v, 8) < 0)
-			return false;
-	}
-	gmem_read(&r->m.g, vr_used(0) + 4 + 8 * (r->used % VR_NUM), &e,
-		  sizeof(e));
-	r->used++;
-	r->written = e.len;
-	return true;
 }
 
 /* @len bytes at @in, @room at OUT. Return: whether it came back */
 static bool exchange_at(struct rig *r, u64 in, u32 len, u32 room)
 {
-	VR_PUT(&r->m, vr_desc(0), 0, in, len, room ? NEXT : 0, 1);
-	VR_PUT(&r->m, vr_desc(0), 1, OUT, room, WRITE, 0);
-	vr_publish(&r->m, 0, 0);
-	virtio_notify(r->dev, 0);
-	return wait_used(r);
+	return rig_ask(r, 0, in, len, OUT, room);
 }
 
 static bool exchange(struct rig *r, u32 len, u32 room)
@@ -432,7 +364,7 @@ TEST(p9_data_may_lie_in_other_pages)
 		VR_PUT(&r.m, vr_desc(0), 2, OUT, 11, WRITE, 0);
 		vr_publish(&r.m, 0, 0);
 		virtio_notify(r.dev, 0);
-		EXPECT(wait_used(&r) && r.written == 11);
+		EXPECT(wait_used(&r, 0) && r.written == 11);
 		EXPECT(file_has("f", counted ? "12345" : "abcde"));
 	}
 	begin(&r, P9_TREAD);
@@ -444,7 +376,7 @@ TEST(p9_data_may_lie_in_other_pages)
 	VR_PUT(&r.m, vr_desc(0), 2, OUT + 0x1000, 100, WRITE, 0);
 	vr_publish(&r.m, 0, 0);
 	virtio_notify(r.dev, 0);
-	EXPECT(wait_used(&r) && r.written == 15);
+	EXPECT(wait_used(&r, 0) && r.written == 15);
 	gmem_read(&r.m.g, OUT + 0x1000, r.answer, 4);
 	EXPECT(!memcmp(r.answer, "2345", 4));
 	teardown(&r);
@@ -782,10 +714,7 @@ TEST(p9_chain_that_is_no_message_needs_a_reset)
 		bring_up(&r);
 		EXPECT(version(&r) > 0);
 		exchange(&r, bad[i][0], bad[i][1]);
-		for (int n = 0; n < 500 && !(virtio_get_status(r.dev) &
-					     VIRTIO_CONFIG_S_NEEDS_RESET); n++)
-			usleep(1000);
-		EXPECT(virtio_get_status(r.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		EXPECT(driver_needs_reset(r.dev));
 	}
 	bring_up(&r);
 	EXPECT(version(&r) > 0);
@@ -999,7 +928,7 @@ TEST(p9_flush_waits_for_what_it_flushes)
 		vr_publish(&r.m, 0, 0);
 		vr_publish(&r.m, 0, 2);
 		virtio_notify(r.dev, 0);
-		EXPECT(wait_used(&r) && wait_used(&r) && r.written == 7);
+		EXPECT(wait_used(&r, 0) && wait_used(&r, 0) && r.written == 7);
 		gmem_read(&r.m.g, vr_used(0) + 4 + 8 * ((r.used - 1) % VR_NUM),
 			  &e, sizeof(e));
 		late += e.id == 2;
@@ -1019,7 +948,7 @@ TEST(p9_flush_waits_for_what_it_flushes)
 	}
 	virtio_notify(r.dev, 0);
 	for (int i = 0; i < 6; i++)
-		EXPECT(wait_used(&r) && r.written == 7);
+		EXPECT(wait_used(&r, 0) && r.written == 7);
 	teardown(&r);
 }
 
@@ -1054,13 +983,8 @@ TEST(p9_requests_survive_pause_and_reset)
 		if (round % 3 == 0)
 			EXPECT(!virtio_device_pause(r.dev) &&
 			       !virtio_device_resume(r.dev));
-		for (int i = 0; i < 2000 && round % 3 != 1; i++) {
-			if (vr_used_idx(&r.m, 0) == (u16)(r.used + MANY))
-				break;
-			usleep(1000);
-		}
 		if (round % 3 != 1)
-			EXPECT(vr_used_idx(&r.m, 0) == (u16)(r.used + MANY));
+			EXPECT(driver_wait_used(&r.m, 0, r.used + MANY));
 		bring_up(&r);
 	}
 	teardown(&r);

@@ -11,21 +11,8 @@
 #include "kvm/pci.h"
 #include "x86/aml.h"
 #include "x86/x86.h"
+#include "tables.h"
 #include "test.h"
-
-#define RAM_SIZE (16 * SZ_1M)
-
-struct machine {
-	struct gmem gmem;
-	struct x86_tables t;
-	struct report r;
-	u8 *ram;
-};
-
-static const struct x86_mmio_slot slots[] = {
-	{ X86_VIRTIO_MMIO_GPA, 5 },
-	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 20 },
-};
 
 unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 			 unsigned int pin)
@@ -49,19 +36,6 @@ u32 pci_bus_hot_slots(const struct pci_bus *bus)
 	return BIT(1) | BIT(2);
 }
 
-static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
-{
-	memset(m, 0, sizeof(*m));
-	m->ram = calloc(1, RAM_SIZE);
-	gmem_add(&m->gmem, 0, RAM_SIZE, m->ram);
-	m->t.gmem = &m->gmem;
-	m->t.nr_cpus = nr_cpus;
-	/* Never looked into: the functions of hw/pci.c are ours */
-	m->t.pci = pci ? (const struct pci_bus *)m : NULL;
-	m->t.virtio_mmio = slots;
-	m->t.nr_virtio_mmio = pci ? 0 : ARRAY_SIZE(slots);
-}
-
 static u32 get32(const u8 *p)
 {
 	__le32 v;
@@ -73,15 +47,6 @@ static u32 get32(const u8 *p)
 static u64 get64(const u8 *p)
 {
 	return get32(p) | (u64)get32(p + 4) << 32;
-}
-
-static u8 sum(const u8 *p, size_t len)
-{
-	u8 s = 0;
-
-	while (len--)
-		s += *p++;
-	return s;
 }
 
 /* A table by signature, through RSDP and XSDT; checksums must be right */
@@ -240,10 +205,8 @@ TEST(acpi_dsdt_routes_the_pins_that_there_are)
 	const u8 *dsdt;
 
 	machine_init(&m, 4, true);
-	if (dir) {
-		m.t.virtio_mmio = slots;
+	if (dir)
 		m.t.nr_virtio_mmio = ARRAY_SIZE(slots);
-	}
 	EXPECT(acpi_write_tables(&m.t, &m.r) == 0);
 	dsdt = find_dsdt(&m);
 	EXPECT(sum(dsdt, get32(dsdt + 4)) == 0);

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <linux/virtio_balloon.h>
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -24,7 +25,6 @@
 #define NEXT VRING_DESC_F_NEXT
 #define WRITE VRING_DESC_F_WRITE
 
-static const u64 v1 = BIT_ULL(VIRTIO_F_VERSION_1);
 static const u64 f_stats = BIT_ULL(VIRTIO_BALLOON_F_STATS_VQ);
 static const u64 f_reporting = BIT_ULL(VIRTIO_BALLOON_F_REPORTING);
 static const u64 f_poison = BIT_ULL(VIRTIO_BALLOON_F_PAGE_POISON);
@@ -83,25 +83,8 @@ static void map_file(struct fixture *f)
 /* Brings the device up; queues set in @queues are made ready. */
 static void bring_up(struct fixture *f, u64 features, u32 queues)
 {
-	virtio_set_status(f->dev, 0);
-	virtio_set_status(f->dev, 3);
-	for (unsigned int i = 0; i < 2; i++) {
-		f->dev->driver_feature_select = i;
-		virtio_set_features(f->dev, (v1 | features) >> (32 * i));
-	}
-	virtio_set_status(f->dev, 11);
-	for (unsigned int q = 0; q < 5; q++) {
-		struct virtqueue *vq = &f->dev->queue[q];
-
-		vr_clear(&f->m, q);
-		if (!(queues & BIT(q)))
-			continue;
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(f->dev, vq, true);
-	}
+	driver_negotiate(f->dev, DRIVER_V1 | features);
+	driver_queues(f->dev, &driver_vring, queues);
 	memset(f->low + VR_DATA, 0xaa, LOW_SIZE - VR_DATA);
 	memset(f->high, 0xaa, HIGH_SIZE);
 }

@@ -9,6 +9,7 @@
 #include <linux/virtio_blk.h>
 #include "kvm/disk.h"
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 
 #define RAM_SIZE SZ_1M
@@ -25,6 +26,11 @@
 #define LONG_MAX_BYTES (64U * 1024 * 1024)
 #define LONG_PIECE (384U * 1024)
 #define FLUSH_BIT BIT_ULL(VIRTIO_BLK_F_FLUSH)
+
+static const struct driver_layout layout = {
+	.num = QUEUE_SIZE, .base = RING(0), .stride = RING(1) - RING(0),
+	.avail = AVAIL(0) - RING(0), .used = USED(0) - RING(0), .clear = RING(1) - RING(0),
+};
 
 struct fixture {
 	char path[64];
@@ -44,26 +50,6 @@ struct piece {
 	bool write;
 };
 
-static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	struct fixture *f = dev->transport_priv;
-	u64 one = 1;
-
-	(void)vq;
-	if (write(f->irq, &one, 8) < 0)
-		perror("irq");
-}
-
-static void signal_config(struct virtio_device *dev)
-{
-	signal_queue(dev, NULL);
-}
-
-static const struct virtio_transport_ops fake_transport = {
-	.signal_queue = signal_queue,
-	.signal_config = signal_config,
-};
-
 static void count_line(void *opaque, const char *line)
 {
 	struct fixture *f = opaque;
@@ -74,29 +60,9 @@ static void count_line(void *opaque, const char *line)
 
 static void driver_ok(struct fixture *f, u64 features)
 {
-	struct virtio_device *dev = f->dev;
-
-	virtio_set_status(dev, 0);
-	virtio_set_status(dev, 1);
-	virtio_set_status(dev, 3);
-	dev->driver_feature_select = 0;
-	virtio_set_features(dev, features);
-	dev->driver_feature_select = 1;
-	virtio_set_features(dev, (features | BIT_ULL(32)) >> 32);
-	virtio_set_status(dev, 11);
-	memset(f->ram + RING(0), 0, 0x8000);
 	memset(f->avail, 0, sizeof(f->avail));
 	memset(f->used, 0, sizeof(f->used));
-	for (unsigned int i = 0; i < dev->nr_queues; i++) {
-		struct virtqueue *vq = &dev->queue[i];
-
-		vq->size = QUEUE_SIZE;
-		vq->desc_gpa = RING(i);
-		vq->avail_gpa = AVAIL(i);
-		vq->used_gpa = USED(i);
-		virtio_queue_enable(dev, vq, true);
-	}
-	virtio_set_status(dev, 15);
+	driver_up(f->dev, &layout, features | DRIVER_V1, DRIVER_ALL);
 }
 
 static struct vm_log the_log(struct fixture *f)
@@ -132,8 +98,8 @@ static bool setup_size(struct test *t, struct fixture *f, off_t size,
 	}
 	EXPECT(!virtio_device_create(&f->dev, &virtio_blk_class, "disk0", &bo,
 				     &env, &r));
-	f->dev->transport = &fake_transport;
-	f->dev->transport_priv = f;
+	f->dev->transport = &driver_transport;
+	f->dev->transport_priv = &f->irq;
 	return true;
 }
 
@@ -385,10 +351,7 @@ TEST(blk_chain_without_header_or_status_needs_reset)
 		driver_ok(&f, FLUSH_BIT);
 		offer(&f, 0, 0, bad[i], 2);
 		virtio_notify(f.dev, 0);
-		for (int n = 0; n < 500 && !(virtio_get_status(f.dev) &
-					     VIRTIO_CONFIG_S_NEEDS_RESET); n++)
-			usleep(10000);
-		EXPECT(virtio_get_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		EXPECT(driver_needs_reset(f.dev));
 	}
 	driver_ok(&f, FLUSH_BIT);
 	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 0);

@@ -7,7 +7,7 @@
  * class adds its row to recipes[], or several: options, and one request that it
  * completes.
  * The main thread plays vCPU and driver; a class may have threads of its own,
- * so that effects are waited for, two seconds at most.
+ * so that effects are waited for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +23,7 @@
 #include "kvm/net.h"
 #include "kvm/stream.h"
 #include "kvm/virtio.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -37,7 +38,7 @@ struct rig {
 	struct vr_mem m;
 	struct virtio_env env;
 	struct virtio_device *dev;
-	unsigned int signals;
+	struct driver_counts counts;
 	bool absent;
 	char image[32];
 };
@@ -296,31 +297,14 @@ static const struct recipe recipes[] = {
 	  0 },
 };
 
-static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	(void)vq;
-	__atomic_add_fetch((unsigned int *)dev->transport_priv, 1,
-			   __ATOMIC_RELAXED);
-}
-
-static void count_config(struct virtio_device *dev)
-{
-	(void)dev;
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = count_queue,
-	.signal_config = count_config,
-};
-
 static int rig_create(struct rig *r)
 {
 	int err = r->recipe->create(r);
 
 	if (err)
 		return err;
-	r->dev->transport_priv = &r->signals;
-	r->dev->transport = &transport;
+	r->dev->transport_priv = &r->counts;
+	r->dev->transport = &driver_counting;
 	return 0;
 }
 
@@ -373,34 +357,9 @@ static void rig_teardown(struct rig *r)
 	free(r);
 }
 
-static void negotiate(struct rig *r, u64 features)
-{
-	virtio_set_status(r->dev, 0);
-	virtio_set_status(r->dev, 1);
-	virtio_set_status(r->dev, 3);
-	for (unsigned int i = 0; i < 2; i++) {
-		r->dev->driver_feature_select = i;
-		virtio_set_features(r->dev, features >> (32 * i));
-	}
-	virtio_set_status(r->dev, 11);
-}
-
 static void bring_up(struct rig *r, u64 features)
 {
-	negotiate(r, features | r->recipe->need);
-	for (unsigned int q = 0; q < r->dev->nr_queues; q++) {
-		struct virtqueue *vq;
-
-		vr_clear(&r->m, q);
-		r->dev->queue_select = q;
-		vq = virtio_selected_queue(r->dev);
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(r->dev, vq, true);
-	}
-	virtio_set_status(r->dev, 15);
+	driver_up(r->dev, &driver_vring, features | r->recipe->need, DRIVER_ALL);
 }
 
 static void nap(void)
@@ -410,22 +369,7 @@ static void nap(void)
 
 static bool wait_used(struct rig *r, u16 want)
 {
-	for (unsigned int i = 0; i < 10000; i++) {
-		if (vr_used_idx(&r->m, r->recipe->queue) == want)
-			return true;
-		nap();
-	}
-	return false;
-}
-
-static bool wait_needs_reset(struct rig *r)
-{
-	for (unsigned int i = 0; i < 10000; i++) {
-		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-			return true;
-		nap();
-	}
-	return false;
+	return driver_wait_used(&r->m, r->recipe->queue, want);
 }
 
 static bool works(struct rig *r)
@@ -560,7 +504,7 @@ CLASS_TEST(class_ignores_kicks_out_of_place)
 
 CLASS_TEST(class_can_stand_without_queues)
 {
-	negotiate(r, v1);
+	driver_negotiate(r->dev, v1);
 	virtio_set_status(r->dev, 15);
 	virtio_notify(r->dev, r->recipe->queue);
 	nap();
@@ -607,7 +551,7 @@ static bool survives(struct rig *r, const struct bad *bad)
 	vr_put(&r->m, 0x3000, 0, &bad->table);
 	vr_publish(&r->m, q, bad->head);
 	virtio_notify(r->dev, q);
-	needs = wait_needs_reset(r);
+	needs = driver_needs_reset(r->dev);
 	/* Nothing more is taken, nothing was given back. */
 	r->recipe->request(&r->m, q);
 	vr_publish(&r->m, q, 0);
@@ -638,7 +582,7 @@ CLASS_TEST(class_needs_reset_after_avail_jump)
 	__atomic_store_n(vr_u16(&r->m, vr_avail(q) + 2), VR_NUM + 1,
 			 __ATOMIC_SEQ_CST);
 	virtio_notify(r->dev, q);
-	EXPECT(wait_needs_reset(r));
+	EXPECT(driver_needs_reset(r->dev));
 	bring_up(r, v1);
 	EXPECT(works(r));
 }

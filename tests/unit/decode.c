@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "../../builtin-decode.c"
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 static const char report[] = "BUG: x\n f+0x1/0x2\n";
@@ -36,9 +37,7 @@ static void tree_make(struct tree *t, const char *script)
 {
 	char path[256];
 
-	snprintf(t->dir, sizeof(t->dir), "/tmp/lkvm-decode-XXXXXX");
-	if (!mkdtemp(t->dir))
-		return;
+	dir_temp(t->dir, sizeof(t->dir));
 	snprintf(path, sizeof(path), "%s/scripts", t->dir);
 	mkdir(path, 0755);
 	make_file(t->dir, "vmlinux", "");
@@ -50,10 +49,7 @@ static void tree_make(struct tree *t, const char *script)
 
 static void tree_remove(const struct tree *t)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", t->dir);
-	if (system(command))
+	if (dir_remove(t->dir))
 		printf("# %s is left behind\n", t->dir);
 }
 
@@ -200,8 +196,7 @@ TEST(build_directory_is_told_by_a_link_to_the_image)
 	snprintf(path, sizeof(path), "%s/arch/x86_64/boot/bzImage", top);
 	snprintf(want, sizeof(want), "%s/", top);
 	EXPECT(image_build_dir(path, dir, sizeof(dir)) && !strcmp(dir, want));
-	snprintf(cmd, sizeof(cmd), "rm -r %s", top);
-	EXPECT(!system(cmd));
+	EXPECT(!dir_remove(top));
 }
 
 TEST_MAIN(T(decode_shows_what_the_script_made),

@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -18,6 +19,16 @@ static inline int dir_remove_one(const char *path, const struct stat *st, int ty
 	(void)type;
 	(void)ftw;
 	return remove(path);
+}
+
+/** dir_temp() - a new one; whoever cannot have it is at its end */
+static inline void dir_temp(char *path, size_t len)
+{
+	snprintf(path, len, "/tmp/lkvm-test-XXXXXX");
+	if (!mkdtemp(path)) {
+		perror(path);
+		exit(1);
+	}
 }
 
 /** dir_remove() - and all that is in it; 0, or -1 with errno */

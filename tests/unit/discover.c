@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include "kvm/discover.h"
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 static const char *const images[] = { "arch/x86/boot/bzImage", "vmlinux", NULL };
@@ -32,9 +33,7 @@ static void shell(const char *command, const char *arg)
 static void setup(struct fixture *f)
 {
 	memset(f, 0, sizeof(*f));
-	snprintf(f->top, sizeof(f->top), "/tmp/discover.XXXXXX");
-	if (!mkdtemp(f->top))
-		exit(1);
+	dir_temp(f->top, sizeof(f->top));
 	shell("mkdir -p tree/arch/x86/boot tree/tools/kvm boot other", f->top);
 	shell("touch tree/Kbuild tree/Kconfig tree/MAINTAINERS", f->top);
 	snprintf(f->here, sizeof(f->here), "%s/tree", f->top);
@@ -47,8 +46,8 @@ static void setup(struct fixture *f)
 
 static void teardown(struct fixture *f)
 {
-	shell("rm -rf tree boot other out", f->top);
-	rmdir(f->top);
+	if (dir_remove(f->top))
+		perror(f->top);
 }
 
 /* Makes @path @age seconds old. */

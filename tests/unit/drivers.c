@@ -43,9 +43,7 @@ static struct {
 static void setup(void)
 {
 	memset(&f, 0, sizeof(f));
-	snprintf(f.dir, sizeof(f.dir), "/tmp/drivers.XXXXXX");
-	if (!mkdtemp(f.dir))
-		exit(1);
+	dir_temp(f.dir, sizeof(f.dir));
 	f.c.machine.transport = TRANSPORT_PCI;
 	f.c.machine.control = CONTROL_VIRTIO;
 }

@@ -53,9 +53,7 @@ static int rig_restore(struct rig *r, const struct state_out *out)
 static void setup(struct rig *r)
 {
 	umask(0);
-	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-fs-XXXXXX");
-	if (!mkdtemp(r->base))
-		printf("# no temporary directory\n");
+	dir_temp(r->base, sizeof(r->base));
 	chmod(r->base, 0755);
 	snprintf(r->share, sizeof(r->share), "%s/share", r->base);
 	if (mkdir(r->share, 0777) || chdir(r->share))
@@ -69,6 +67,7 @@ static void teardown(struct rig *r)
 	char cmd[128];
 
 	fs_close(r->h);
+	/* Deeper than a path is long: not for dir_remove() */
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->base);
 	if (chdir("/") || system(cmd))
 		printf("# %s stays\n", r->base);

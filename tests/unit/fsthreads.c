@@ -101,7 +101,7 @@ static const struct virtio_class class = {
 
 static void bring_up(struct rig *r)
 {
-	driver_up(r->dev, &r->m, 0);
+	driver_up(r->dev, &driver_vring, DRIVER_V1, DRIVER_ALL);
 }
 
 static void start(struct test *t)

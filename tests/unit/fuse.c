@@ -3,11 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <linux/fuse.h>
@@ -17,6 +15,7 @@
 #include "kvm/virtio.h"
 #include "dir.h"
 #include "driver.h"
+#include "share.h"
 #include "test.h"
 #include "vring.h"
 
@@ -29,92 +28,29 @@
 #define HDR sizeof(struct fuse_in_header)
 #define REPLY sizeof(struct fuse_out_header)
 
-struct rig {
-	char base[64];
-	struct vr_mem m;
-	struct virtio_env env;
-	struct virtio_device *dev;
-	int irq;
-	u16 used;
-	u32 written;
-	u64 unique;
-};
-
 static void bring_up(struct rig *r)
 {
-	driver_up(r->dev, &r->m, 0);
-	r->used = 0;
+	rig_up(r, 0);
 }
 
 static void setup_device(struct rig *r, bool readonly)
 {
-	struct fs_opts f = {
-		.path = r->base, .readonly = readonly, .max_fds = 256,
-	};
 	struct virtio_fs_opts o = { .tag = "the-tag", .nr_queues = 2 };
-	struct report why = { "" };
 
-	if (fs_open(&o.host, &f, &why) ||
-	    virtio_device_create(&r->dev, &virtio_fs_class, "fs0", &o, &r->env,
-				 &why))
-		printf("# %s\n", why.msg);
-	r->dev->transport_priv = &r->irq;
-	r->dev->transport = &driver_transport;
+	rig_device(r, &virtio_fs_class, &o, &o.host, readonly);
 }
 
 static void setup(struct rig *r, bool readonly)
 {
-	memset(r, 0, sizeof(*r));
-	umask(0);
-	snprintf(r->base, sizeof(r->base), "/tmp/lkvm-fuse-XXXXXX");
-	if (!mkdtemp(r->base) || chdir(r->base))
-		printf("# no temporary directory\n");
-	vr_init(&r->m);
-	r->env.gmem = &r->m.g;
-	r->irq = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rig_begin(r);
 	setup_device(r, readonly);
 	bring_up(r);
-}
-
-static void teardown(struct rig *r)
-{
-	char cmd[128];
-
-	virtio_device_free(r->dev);
-	close(r->irq);
-	vr_free(&r->m);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->base);
-	if (chdir("/") || system(cmd))
-		printf("# %s stays\n", r->base);
-}
-
-static bool wait_used(struct rig *r, unsigned int q)
-{
-	struct pollfd p = { .fd = r->irq, .events = POLLIN };
-	struct vring_used_elem e;
-	u64 v;
-
-	while (vr_used_idx(&r->m, q) == r->used) {
-		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-			return false;
-		if (poll(&p, 1, 5000) <= 0 || read(r->irq, &v, 8) < 0)
-			return false;
-	}
-	gmem_read(&r->m.g, vr_used(q) + 4 + 8 * (r->used % VR_NUM), &e,
-		  sizeof(e));
-	r->used++;
-	r->written = e.len;
-	return true;
 }
 
 /* @len bytes at IN, @room at OUT. Return: whether it came back */
 static bool exchange(struct rig *r, u32 len, u32 room)
 {
-	VR_PUT(&r->m, vr_desc(1), 0, IN, len, room ? NEXT : 0, 1);
-	VR_PUT(&r->m, vr_desc(1), 1, OUT, room, WRITE, 0);
-	vr_publish(&r->m, 1, 0);
-	virtio_notify(r->dev, 1);
-	return wait_used(r, 1);
+	return rig_ask(r, 1, IN, len, OUT, room);
 }
 
 /** struct arg - a request's argument in up to three parts */
@@ -628,10 +564,7 @@ TEST(fuse_chain_that_is_no_request_needs_a_reset)
 		EXPECT(session(&r) > 0);
 		gmem_write(&r.m.g, IN, &h, sizeof(h));
 		exchange(&r, bad[i][0], bad[i][1]);
-		for (int n = 0; n < 500 && !(virtio_get_status(r.dev) &
-					     VIRTIO_CONFIG_S_NEEDS_RESET); n++)
-			usleep(1000);
-		EXPECT(virtio_get_status(r.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		EXPECT(driver_needs_reset(r.dev));
 	}
 	bring_up(&r);
 	EXPECT(session(&r) > 0);
@@ -767,14 +700,8 @@ TEST(fuse_requests_survive_pause_and_reset)
 			bring_up(&r);
 			continue;
 		}
-		for (int i = 0; i < 2000; i++) {
-			if (vr_used_idx(&r.m, 2) == MANY &&
-			    vr_used_idx(&r.m, 1) == r.used + MANY)
-				break;
-			usleep(1000);
-		}
-		EXPECT(vr_used_idx(&r.m, 2) == MANY);
-		EXPECT(vr_used_idx(&r.m, 1) == r.used + MANY);
+		EXPECT(driver_wait_used(&r.m, 2, MANY));
+		EXPECT(driver_wait_used(&r.m, 1, r.used + MANY));
 		bring_up(&r);
 	}
 	teardown(&r);

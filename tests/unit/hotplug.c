@@ -20,6 +20,7 @@
 #include "kvm/virtio.h"
 #include "x86/vm.h"
 #include "fds.h"
+#include "irqchip.h"
 #include "test.h"
 
 #define PORT X86_PORT_HOTPLUG
@@ -163,41 +164,12 @@ struct vm {
 	struct kvm kvm;
 	struct machine machine;
 	struct report r;
-	bool sci;
-	unsigned int routes;
-	unsigned int irqfds;
+	struct fake_irqs irqs;
 	unsigned int ioeventfds;
 	unsigned int fds;
 };
 
 static u8 ram[SZ_1M] __aligned(4096);
-
-static int fake_line(void *o, unsigned int gsi, bool level)
-{
-	if (gsi == X86_GSI_SCI)
-		((struct vm *)o)->sci = level;
-	return 0;
-}
-
-static int fake_routing(void *o, const struct kvm_irq_routing *table)
-{
-	((struct vm *)o)->routes = table->nr;
-	return 0;
-}
-
-static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
-{
-	(void)fd;
-	(void)gsi;
-	((struct vm *)o)->irqfds += on ? 1U : -1U;
-	return 0;
-}
-
-static const struct irq_chip_ops fake_ops = {
-	.set_line = fake_line,
-	.set_routing = fake_routing,
-	.set_irqfd = fake_irqfd,
-};
 
 static int fake_ioeventfd(void *o, int fd, u64 addr, u32 len, u32 value,
 			  bool port, bool on)
@@ -245,7 +217,7 @@ static int vm_make(struct vm *v)
 	pthread_cond_init(&kvm->cpu_cond, NULL);
 	io_bus_init(&kvm->pio);
 	io_bus_init(&kvm->mmio);
-	irq_chip_create(&kvm->irq, &fake_ops, v, NULL, 0);
+	irq_chip_create(&kvm->irq, &fake_irq_ops, &v->irqs, NULL, 0);
 	gmem_add(&kvm->gmem, 0, sizeof(ram), ram);
 	kvm->arch = calloc(1, sizeof(*kvm->arch));
 	kvm->arch->kept[0] = -1;
@@ -313,7 +285,7 @@ static bool present(struct vm *v, unsigned int slot)
 static u32 take_event(struct vm *v, u32 *asked)
 {
 	out(&v->kvm.pio, GPE_EN, BIT(X86_GPE_HOTPLUG), 1);
-	if (!v->sci)
+	if (!(v->irqs.levels & BIT(X86_GSI_SCI)))
 		return 0;
 	out(&v->kvm.pio, GPE_STS, BIT(X86_GPE_HOTPLUG), 1);
 	*asked = in(&v->kvm.pio, ASKED, 4);
@@ -391,7 +363,7 @@ TEST(plug_is_announced_and_works)
 	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 	EXPECT(kvm_find_device(&v.kvm, "disk1"));
 	slots = take_event(&v, &asked);
-	EXPECT(slots == BIT(3) && !asked && !v.sci);
+	EXPECT(slots == BIT(3) && !asked && !(v.irqs.levels & BIT(X86_GSI_SCI)));
 	EXPECT(present(&v, 3) && !in(&v.kvm.mmio, ecam(3, 0x10), 4));
 	start_disk(&v, 3, bar);
 	EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
@@ -401,7 +373,7 @@ TEST(plug_is_announced_and_works)
 		usleep(1000);
 	EXPECT(used_idx() == 3 && !memcmp(ram + DATA + 512, "\177ELF", 4));
 	vm_end(&v);
-	EXPECT(!v.ioeventfds && !v.irqfds && open_files() == v.fds);
+	EXPECT(!v.ioeventfds && !v.irqs.irqfds && open_files() == v.fds);
 }
 
 TEST(unplug_waits_for_the_guest)

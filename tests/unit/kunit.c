@@ -6,6 +6,7 @@
 
 #include "../../builtin-testkunit.c"
 
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 /**
@@ -501,9 +502,7 @@ int main(void)
 	};
 	int bad;
 
-	snprintf(dir, sizeof(dir), "/tmp/lkvm-kunit-XXXXXX");
-	if (!mkdtemp(dir))
-		return 1;
+	dir_temp(dir, sizeof(dir));
 	bad = test_run(list, ARRAY_SIZE(list));
 	rmdir(dir);
 	return bad;

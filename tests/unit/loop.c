@@ -9,6 +9,7 @@
 
 #include "../../builtin-loop.c"
 
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 /** struct fixture - @told: how often the guest was to forget names; @until: the end */
@@ -129,9 +130,7 @@ TEST(names_that_change_all_the_time_are_told_of_now_and_then)
 	struct report r = { "" };
 
 	pthread_mutex_init(&c.lock, NULL);
-	snprintf(f.dir, sizeof(f.dir), "/tmp/loop.XXXXXX");
-	if (!mkdtemp(f.dir))
-		exit(1);
+	dir_temp(f.dir, sizeof(f.dir));
 	snprintf(f.name, sizeof(f.name), "%s/file", f.dir);
 	f.kvm.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	f.kvm.edits_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "kvm/modules.h"
+#include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
 struct fixture {
@@ -18,9 +19,7 @@ struct fixture {
 static void setup(struct fixture *f)
 {
 	memset(f, 0, sizeof(*f));
-	snprintf(f->dir, sizeof(f->dir), "/tmp/modules.XXXXXX");
-	if (!mkdtemp(f->dir))
-		exit(1);
+	dir_temp(f->dir, sizeof(f->dir));
 }
 
 static void shell(struct fixture *f, const char *command)
@@ -34,8 +33,8 @@ static void shell(struct fixture *f, const char *command)
 
 static void teardown(struct fixture *f)
 {
-	shell(f, "rm -rf -- *");
-	rmdir(f->dir);
+	if (dir_remove(f->dir))
+		perror(f->dir);
 	modules_free(&f->m);
 }
 

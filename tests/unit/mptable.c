@@ -4,23 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "x86/x86.h"
+#include "tables.h"
 #include "test.h"
-
-#define RAM_SIZE (16 * SZ_1M)
-
-static const struct x86_mmio_slot slots[] = {
-	{ X86_VIRTIO_MMIO_GPA, 5 },
-	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 20 },
-};
-
-struct machine {
-	struct gmem gmem;
-	struct x86_tables t;
-	struct report r;
-	u8 *ram;
-	const u8 *fp;
-	const u8 *table;
-};
 
 unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 			 unsigned int pin)
@@ -30,27 +15,10 @@ unsigned int pci_irq_gsi(const struct pci_bus *bus, unsigned int slot,
 	return slot == 7 ? 24 : X86_GSI_INTX + ((slot + pin) & 3);
 }
 
-static void machine_init(struct machine *m, unsigned int nr_cpus, bool pci)
+static void make(struct machine *m, unsigned int nr_cpus, bool pci)
 {
-	memset(m, 0, sizeof(*m));
-	m->ram = calloc(1, RAM_SIZE);
-	gmem_add(&m->gmem, 0, RAM_SIZE, m->ram);
-	m->t.gmem = &m->gmem;
-	m->t.nr_cpus = nr_cpus;
-	m->t.pci = pci ? (const struct pci_bus *)m : NULL;
-	m->t.virtio_mmio = slots;
+	machine_init(m, nr_cpus, pci);
 	m->t.nr_virtio_mmio = ARRAY_SIZE(slots);
-	m->fp = m->ram + X86_MPTABLE_GPA;
-	m->table = m->fp + 16;
-}
-
-static u8 sum(const u8 *p, size_t len)
-{
-	u8 s = 0;
-
-	while (len--)
-		s += *p++;
-	return s;
 }
 
 static unsigned int get16(const u8 *p)
@@ -96,7 +64,7 @@ TEST(mptable_has_right_checksums_and_lengths)
 	struct machine m;
 	const u8 *p;
 
-	machine_init(&m, 3, true);
+	make(&m, 3, true);
 	EXPECT(mptable_write(&m.t, &m.r) == 0);
 	EXPECT(!memcmp(m.fp, "_MP_", 4));
 	EXPECT(m.fp[4] == 0x10 && m.fp[5] == 0 && m.fp[6] == 0x0f);
@@ -115,7 +83,7 @@ TEST(mptable_lists_cpus_and_one_boot_processor)
 {
 	struct machine m;
 
-	machine_init(&m, 3, true);
+	make(&m, 3, true);
 	EXPECT(mptable_write(&m.t, &m.r) == 0);
 	EXPECT(count_entries(&m, 0) == 3);
 	EXPECT(find_entry(&m, 0, 0)[1] == 0 && find_entry(&m, 0, 0)[3] == 3);
@@ -129,7 +97,7 @@ TEST(mptable_stops_at_254_cpus)
 {
 	struct machine m;
 
-	machine_init(&m, 1000, true);
+	make(&m, 1000, true);
 	EXPECT(mptable_write(&m.t, &m.r) == 0);
 	EXPECT(count_entries(&m, 0) == 254);
 	EXPECT(find_entry(&m, 2, 0)[1] == 254);
@@ -141,7 +109,7 @@ TEST(mptable_routes_isa_and_pci)
 	struct machine m;
 	const u8 *p;
 
-	machine_init(&m, 1, true);
+	make(&m, 1, true);
 	EXPECT(mptable_write(&m.t, &m.r) == 0);
 	EXPECT(count_entries(&m, 1) == 2);
 	EXPECT(!memcmp(find_entry(&m, 1, 0) + 1, "\0PCI   ", 7));
@@ -168,7 +136,7 @@ TEST(mptable_without_pci_has_isa_as_bus_0)
 {
 	struct machine m;
 
-	machine_init(&m, 1, false);
+	make(&m, 1, false);
 	EXPECT(mptable_write(&m.t, &m.r) == 0);
 	EXPECT(count_entries(&m, 1) == 1);
 	EXPECT(!memcmp(find_entry(&m, 1, 0) + 1, "\0ISA   ", 7));
@@ -180,7 +148,7 @@ TEST(mptable_reports_missing_ram)
 {
 	struct machine m;
 
-	machine_init(&m, 1, false);
+	make(&m, 1, false);
 	m.gmem.region[0].size = X86_MPTABLE_GPA + 8;
 	EXPECT(mptable_write(&m.t, &m.r) == -EFAULT);
 	EXPECT(m.r.msg[0]);

@@ -27,6 +27,7 @@
 #include "kvm/unix.h"
 #include "kvm/virtio.h"
 #include "virtio/net.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -74,8 +75,7 @@ struct fixture {
 	struct virtio_env env;
 	struct virtio_device *dev;
 	struct fake *fake;
-	unsigned int signals;
-	unsigned int configs;
+	struct driver_counts counts;
 	unsigned int lines;
 };
 
@@ -195,26 +195,6 @@ static struct fake *fake_make(unsigned int pairs, u64 offloads)
 	return k;
 }
 
-static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	struct fixture *f = dev->transport_priv;
-
-	(void)vq;
-	__atomic_add_fetch(&f->signals, 1, __ATOMIC_RELAXED);
-}
-
-static void count_config(struct virtio_device *dev)
-{
-	struct fixture *f = dev->transport_priv;
-
-	__atomic_add_fetch(&f->configs, 1, __ATOMIC_RELAXED);
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = count_queue,
-	.signal_config = count_config,
-};
-
 static void count_line(void *opaque, const char *line)
 {
 	struct fixture *f = opaque;
@@ -234,8 +214,8 @@ static void device_make(struct fixture *f, struct net_backend *b)
 		printf("# %s\n", r.msg);
 		exit(1);
 	}
-	f->dev->transport = &transport;
-	f->dev->transport_priv = f;
+	f->dev->transport = &driver_counting;
+	f->dev->transport_priv = &f->counts;
 }
 
 static void setup(struct fixture *f, struct net_backend *b)
@@ -263,26 +243,7 @@ static void teardown(struct fixture *f)
 
 static void driver_ok(struct fixture *f, u64 features)
 {
-	virtio_set_status(f->dev, 0);
-	virtio_set_status(f->dev, 1);
-	virtio_set_status(f->dev, 3);
-	features |= V1;
-	for (unsigned int i = 0; i < 2; i++) {
-		f->dev->driver_feature_select = i;
-		virtio_set_features(f->dev, (u32)(features >> (32 * i)));
-	}
-	virtio_set_status(f->dev, 11);
-	for (unsigned int q = 0; q < f->dev->nr_queues; q++) {
-		struct virtqueue *vq = &f->dev->queue[q];
-
-		vr_clear(&f->m, q);
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(f->dev, vq, true);
-	}
-	virtio_set_status(f->dev, 15);
+	driver_up(f->dev, &driver_vring, features | DRIVER_V1, DRIVER_ALL);
 }
 
 static void nap(void)
@@ -290,19 +251,7 @@ static void nap(void)
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
-#define WAIT(cond) ({ \
-	bool true_ = false; \
-	for (unsigned int i_ = 0; i_ < 3000 && !true_; i_++) { \
-		true_ = (cond); \
-		if (!true_) \
-			nap(); \
-	} \
-	true_; })
-
-static bool needs_reset(struct fixture *f)
-{
-	return WAIT(virtio_get_status(f->dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
+#define WAIT DRIVER_WAIT
 
 static bool wait_used(struct fixture *f, unsigned int q, u16 want)
 {
@@ -565,12 +514,12 @@ TEST(net_needs_reset_after_a_chain_without_header)
 	VR_PUT(&f.m, vr_desc(TXQ), 0, VR_DATA, HDR - 1, 0, 0);
 	vr_publish(&f.m, TXQ, 0);
 	virtio_notify(f.dev, TXQ);
-	EXPECT(needs_reset(&f) && vr_used_idx(&f.m, TXQ) == 1);
+	EXPECT(driver_needs_reset(f.dev) && vr_used_idx(&f.m, TXQ) == 1);
 	driver_ok(&f, 0);
 	VR_PUT(&f.m, vr_desc(RXQ), 0, VR_DATA, HDR - 1, WRITE, 0);
 	vr_publish(&f.m, RXQ, 0);
 	virtio_notify(f.dev, RXQ);
-	EXPECT(needs_reset(&f));
+	EXPECT(driver_needs_reset(f.dev));
 	driver_ok(&f, 0);
 	send_frame(&f, 0, &plain, 60);
 	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
@@ -745,7 +694,7 @@ TEST(net_link_follows_the_backend)
 	EXPECT(config_status(&f) == VIRTIO_NET_S_LINK_UP);
 	__atomic_store_n(&f.fake->link, false, __ATOMIC_RELEASE);
 	fake_event(f.fake);
-	EXPECT(WAIT(config_status(&f) == 0) && WAIT(f.configs == 1));
+	EXPECT(WAIT(config_status(&f) == 0) && WAIT(f.counts.configs == 1));
 	for (unsigned int i = 0; i < 20; i++) {
 		send_frame(&f, i, &plain, 60);
 		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
@@ -753,7 +702,7 @@ TEST(net_link_follows_the_backend)
 	EXPECT(!f.fake->nr_sent && virtio_get_status(f.dev) == 15);
 	__atomic_store_n(&f.fake->link, true, __ATOMIC_RELEASE);
 	fake_event(f.fake);
-	EXPECT(WAIT(config_status(&f) == 1) && WAIT(f.configs == 2));
+	EXPECT(WAIT(config_status(&f) == 1) && WAIT(f.counts.configs == 2));
 	send_frame(&f, 4, &plain, 60);
 	EXPECT(wait_used(&f, TXQ, 21) && f.fake->nr_sent == 1);
 	for (unsigned int i = 0; i < 50; i++) {
@@ -967,7 +916,7 @@ TEST(net_needs_reset_after_a_command_without_answer)
 		vr_put(&f.m, vr_desc(CTRLQ), 1, &bad[i][1]);
 		vr_publish(&f.m, CTRLQ, 0);
 		virtio_notify(f.dev, CTRLQ);
-		EXPECT(needs_reset(&f));
+		EXPECT(driver_needs_reset(f.dev));
 	}
 	teardown(&f);
 }
@@ -1064,7 +1013,7 @@ TEST(net_answers_commands_without_vhost_when_the_tap_is_gone)
 	vhost_init(&n->vhost[0], f.dev);
 	n->vhost[0].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	driver_ok(&f, CTRL);
-	EXPECT(needs_reset(&f));
+	EXPECT(driver_needs_reset(f.dev));
 	f.fake->link = false;
 	driver_ok(&f, CTRL);
 	EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
@@ -1238,7 +1187,7 @@ static void pause_in_flow(struct test *t, struct flow *w, enum again how)
 	memory_copy(w);
 	given = f->fake->nr_given;
 	sent = f->fake->nr_sent;
-	signals = f->signals;
+	signals = f->counts.signals;
 	flow_give(w, 20);
 	EXPECT(set_aside(f, how, &f->fake->b));
 	flow_give(w, 3);
@@ -1246,7 +1195,7 @@ static void pause_in_flow(struct test *t, struct flow *w, enum again how)
 	virtio_notify(f->dev, TXQ);
 	for (unsigned int i = 0; i < 5; i++)
 		nap();
-	EXPECT(memory_same(w) && f->signals == signals);
+	EXPECT(memory_same(w) && f->counts.signals == signals);
 	EXPECT(f->fake->nr_given == given && f->fake->nr_sent == sent);
 	EXPECT(!virtio_device_resume(f->dev));
 	EXPECT(flow_arrived(w) && flow_went(w));
@@ -1300,7 +1249,7 @@ TEST(net_state_survives_and_reset_forgets_it)
 	virtio_config_read(f.dev, 0, mac, 6);
 	EXPECT(mac[1] == 7 && !(config_status(&f) & VIRTIO_NET_S_ANNOUNCE));
 	virtio_device_resume(f.dev);
-	EXPECT(WAIT(config_status(&f) == 3) && WAIT(f.configs == 1));
+	EXPECT(WAIT(config_status(&f) == 3) && WAIT(f.counts.configs == 1));
 	EXPECT(!command(&f, &(struct command){ .class = 3 }));
 	EXPECT(config_status(&f) == 1);
 	EXPECT(!comes_through(&f, (const u8[6]) { 2, 9 }, 0));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kvm/pci.h"
+#include "irqchip.h"
 #include "test.h"
 
 #define ECAM 0xc0000000ULL
@@ -21,41 +22,8 @@ struct world {
 	struct io_bus mmio;
 	struct irq_chip *irq;
 	struct pci_bus *bus;
-	bool level[IRQ_MAX_LINES];
 	u8 reset_value;
-	unsigned int irqfds;
-	unsigned int found;
-	unsigned int routings;
-};
-
-static int fake_line(void *o, unsigned int gsi, bool level)
-{
-	((struct world *)o)->level[gsi] = level;
-	return 0;
-}
-
-static int fake_routing(void *o, const struct kvm_irq_routing *table)
-{
-	(void)table;
-	((struct world *)o)->routings++;
-	return 0;
-}
-
-static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	(void)gsi;
-	((struct world *)o)->irqfds += on ? 1U : -1U;
-	/* As KVM does: it sends, and reads nothing. */
-	((struct world *)o)->found += on && poll(&p, 1, 0) == 1;
-	return 0;
-}
-
-static const struct irq_chip_ops fake_ops = {
-	.set_line = fake_line,
-	.set_routing = fake_routing,
-	.set_irqfd = fake_irqfd,
+	struct fake_irqs irqs;
 };
 
 static void fake_reset(void *o, u8 value)
@@ -103,7 +71,7 @@ static void world_make(struct world *w)
 	memset(w, 0, sizeof(*w));
 	io_bus_init(&w->pio);
 	io_bus_init(&w->mmio);
-	irq_chip_create(&w->irq, &fake_ops, w, NULL, 0);
+	irq_chip_create(&w->irq, &fake_irq_ops, &w->irqs, NULL, 0);
 	p.irq = w->irq;
 	pci_bus_create(&w->bus, &p);
 }
@@ -318,31 +286,31 @@ TEST(pci_msix_lent_vector_is_listened_to_while_unmasked)
 	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
 	EXPECT(pci_msix_lend(&f, 2) == -1 && pci_msix_lend(&f, 0xffff) == -1);
 	fd = pci_msix_lend(&f, 1);
-	EXPECT(fd >= 0 && !w.irqfds);
+	EXPECT(fd >= 0 && !w.irqs.irqfds);
 	EXPECT(pci_msix_lend(&f, 1) == fd);
 	ring(fd);
 	EXPECT(rd(&w.mmio, WINDOW + 0x5000, 8) == 2);
 	wr(&w.mmio, WINDOW + 0x4010, 8, 0xfee01000);
 	wr(&w.mmio, WINDOW + 0x4018, 8, 0x31);
-	EXPECT(w.irqfds == 1 && w.routings == 1);
+	EXPECT(w.irqs.irqfds == 1 && w.irqs.routings == 1);
 	EXPECT(rd(&w.mmio, WINDOW + 0x5000, 8) == 0 && count(&f, 1) == 0);
 	wr(&w.mmio, WINDOW + 0x4018, 4, 0x32);
-	EXPECT(w.irqfds == 1 && w.routings == 2);
+	EXPECT(w.irqs.irqfds == 1 && w.irqs.routings == 2);
 	wr(&w.mmio, WINDOW + 0x401c, 4, 1);
-	EXPECT(!w.irqfds);
+	EXPECT(!w.irqs.irqfds);
 	wr(&w.mmio, WINDOW + 0x401c, 4, 0);
 	/* What was rung while it was masked has gone out, once. */
-	EXPECT(w.irqfds == 1 && w.found == 1);
+	EXPECT(w.irqs.irqfds == 1 && w.irqs.found == 1);
 	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0);
-	EXPECT(!w.irqfds);
+	EXPECT(!w.irqs.irqfds);
 	ring(fd);
 	pci_msix_return(&f, 1);
 	pci_msix_return(&f, 1);
 	EXPECT(f.msix[1].pending && count(&f, 1) == 0);
 	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
-	EXPECT(w.irqfds == 1 && !f.msix[1].pending && count(&f, 1) == 1);
+	EXPECT(w.irqs.irqfds == 1 && !f.msix[1].pending && count(&f, 1) == 1);
 	pci_unregister(&f);
-	EXPECT(!w.irqfds);
+	EXPECT(!w.irqs.irqfds);
 	world_end(&w);
 }
 
@@ -356,13 +324,13 @@ TEST(pci_intx_follows_disable_and_swizzle)
 	EXPECT(rd(&w.mmio, ecam(&f, 0x3c), 2) == 0x0111);
 	EXPECT(pci_irq_gsi(w.bus, 3, 2) == 17);
 	pci_intx_set(&f, true);
-	EXPECT(w.level[17] && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
+	EXPECT(w.irqs.levels == BIT(17) && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
 	wr(&w.mmio, ecam(&f, 4), 2, 0x400);
-	EXPECT(!w.level[17] && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
+	EXPECT(!w.irqs.levels && rd(&w.mmio, ecam(&f, 6), 2) == 0x18);
 	wr(&w.mmio, ecam(&f, 4), 2, 0);
-	EXPECT(w.level[17]);
+	EXPECT(w.irqs.levels == BIT(17));
 	wr(&w.mmio, ecam(&f, f.msix_cap + 2), 2, 0x8000);
-	EXPECT(!w.level[17]);
+	EXPECT(!w.irqs.levels);
 	pci_unregister(&f);
 	world_end(&w);
 }

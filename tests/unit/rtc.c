@@ -2,25 +2,15 @@
 #include <string.h>
 #include <time.h>
 #include "kvm/hw.h"
+#include "irqchip.h"
 #include "test.h"
 
 struct fixture {
 	struct io_bus bus;
 	struct irq_chip *chip;
 	struct device *dev;
-	int line;
+	struct fake_irqs irqs;
 };
-
-static int set_line(void *opaque, unsigned int gsi, bool level)
-{
-	struct fixture *f = opaque;
-
-	if (gsi == 8)
-		__atomic_store_n(&f->line, level, __ATOMIC_SEQ_CST);
-	return 0;
-}
-
-static const struct irq_chip_ops chip_ops = { .set_line = set_line };
 
 static void setup(struct fixture *f)
 {
@@ -28,9 +18,14 @@ static void setup(struct fixture *f)
 
 	memset(f, 0, sizeof(*f));
 	io_bus_init(&f->bus);
-	irq_chip_create(&f->chip, &chip_ops, f, NULL, 0);
+	irq_chip_create(&f->chip, &fake_irq_ops, &f->irqs, NULL, 0);
 	env.irq = f->chip;
 	rtc_create(&f->dev, &env);
+}
+
+static bool line_is_high(struct fixture *f)
+{
+	return __atomic_load_n(&f->irqs.levels, __ATOMIC_SEQ_CST) == BIT(8);
 }
 
 static void teardown(struct fixture *f)
@@ -160,13 +155,13 @@ TEST(rtc_alarm_raises_irq_until_c_is_read)
 	EXPECT(!f.dev->ops->start(f.dev));
 	put(&f, 11, 0x22);
 	for (int i = 0; i < 300; i++) {
-		if (__atomic_load_n(&f.line, __ATOMIC_SEQ_CST))
+		if (line_is_high(&f))
 			break;
 		usleep(10000);
 	}
-	EXPECT(__atomic_load_n(&f.line, __ATOMIC_SEQ_CST));
+	EXPECT(line_is_high(&f));
 	EXPECT((get(&f, 12) & 0xa0) == 0xa0);
-	EXPECT(!__atomic_load_n(&f.line, __ATOMIC_SEQ_CST));
+	EXPECT(!line_is_high(&f));
 	teardown(&f);
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "kvm/seal.h"
+#include "dir.h"
 #include "test.h"
 
 /* The errno of @what in a sealed child, 0 when it succeeded, -1 for trouble */
@@ -123,8 +124,7 @@ static void share_setup(struct test *t)
 {
 	char path[96];
 
-	snprintf(dir, sizeof(dir), "/tmp/lkvm-seal-XXXXXX");
-	EXPECT(mkdtemp(dir));
+	dir_temp(dir, sizeof(dir));
 	snprintf(path, sizeof(path), "%s/share", dir);
 	EXPECT(!mkdir(path, 0755));
 	close(in_dir("f", O_CREAT | O_WRONLY));
@@ -133,11 +133,8 @@ static void share_setup(struct test *t)
 
 static void share_teardown(void)
 {
-	char cmd[96];
-
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
-	if (system(cmd))
-		printf("# %s stays\n", dir);
+	if (dir_remove(dir))
+		perror(dir);
 }
 
 TEST(sealed_process_reaches_what_is_shared)

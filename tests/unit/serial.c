@@ -3,6 +3,7 @@
 #include <string.h>
 #include <linux/serial_reg.h>
 #include "kvm/hw.h"
+#include "irqchip.h"
 #include "test.h"
 
 #define PORT 0x3f8
@@ -12,25 +13,11 @@ struct fixture {
 	struct io_bus bus;
 	struct irq_chip *chip;
 	struct device *dev;
-	bool line;
-	unsigned int edges;
+	struct fake_irqs irqs;
 	char out[64];
 	size_t nr_out;
 	unsigned int wakes;
 };
-
-static int set_line(void *opaque, unsigned int gsi, bool level)
-{
-	struct fixture *f = opaque;
-
-	if (gsi != GSI)
-		return 0;
-	f->edges += level && !f->line;
-	f->line = level;
-	return 0;
-}
-
-static const struct irq_chip_ops chip_ops = { .set_line = set_line };
 
 static void output(void *opaque, const void *d, size_t len)
 {
@@ -54,7 +41,7 @@ static void setup(struct fixture *f)
 
 	memset(f, 0, sizeof(*f));
 	io_bus_init(&f->bus);
-	irq_chip_create(&f->chip, &chip_ops, f, NULL, 0);
+	irq_chip_create(&f->chip, &fake_irq_ops, &f->irqs, NULL, 0);
 	env.irq = f->chip;
 	serial_create(&f->dev, &env, &opts);
 }
@@ -85,19 +72,19 @@ TEST(serial_thre_interrupt_rises_on_enable_and_falls_on_iir)
 
 	setup(&f);
 	out(&f, UART_MCR, UART_MCR_OUT2);
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	out(&f, UART_IER, UART_IER_THRI);
-	EXPECT(f.line);
+	EXPECT(f.irqs.levels == BIT(GSI));
 	EXPECT(in(&f, UART_IIR) == UART_IIR_THRI);
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	EXPECT(in(&f, UART_IIR) == UART_IIR_NO_INT);
 	out(&f, UART_TX, 'a');
-	EXPECT(f.line);
-	f.edges = 0;
+	EXPECT(f.irqs.levels == BIT(GSI));
+	f.irqs.rises = 0;
 	out(&f, UART_TX, 'b');
-	EXPECT(f.line && f.edges == 1);
+	EXPECT(f.irqs.levels == BIT(GSI) && f.irqs.rises == 1);
 	out(&f, UART_IER, 0);
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	EXPECT(f.nr_out == 2 && !memcmp(f.out, "ab", 2));
 	teardown(&f);
 }
@@ -127,11 +114,11 @@ TEST(serial_line_is_gated_by_out2)
 
 	setup(&f);
 	out(&f, UART_IER, UART_IER_THRI);
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	out(&f, UART_MCR, UART_MCR_OUT2);
-	EXPECT(f.line);
+	EXPECT(f.irqs.levels == BIT(GSI));
 	out(&f, UART_MCR, 0);
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	teardown(&f);
 }
 
@@ -262,13 +249,13 @@ TEST(serial_break_is_seen_with_its_byte)
 	out(&f, UART_MCR, UART_MCR_OUT2);
 	EXPECT(serial_input(f.dev, "a", 1) == 1);
 	EXPECT(!serial_break(f.dev, 'h'));
-	EXPECT(f.line);
+	EXPECT(f.irqs.levels == BIT(GSI));
 	EXPECT(!(in(&f, UART_LSR) & UART_LSR_BI) && in(&f, UART_RX) == 'a');
 	EXPECT((in(&f, UART_IIR) & 0x0f) == UART_IIR_RLSI);
 	EXPECT(in(&f, UART_LSR) & UART_LSR_BI);
 	EXPECT(in(&f, UART_RX) == 0);
 	EXPECT(!(in(&f, UART_LSR) & UART_LSR_BI) && in(&f, UART_RX) == 'h');
-	EXPECT(!f.line);
+	EXPECT(!f.irqs.levels);
 	teardown(&f);
 }
 
@@ -311,7 +298,7 @@ TEST(serial_state_survives_save_and_restore)
 	si.buf = so.buf;
 	si.len = so.len;
 	EXPECT(!g.dev->ops->restore(g.dev, &si));
-	EXPECT(g.line);
+	EXPECT(g.irqs.levels == BIT(GSI));
 	EXPECT(in(&g, UART_RX) == 'h' && in(&g, UART_RX) == 'e');
 	EXPECT(in(&g, UART_MCR) == UART_MCR_OUT2);
 	/* Who polled for input is not who comes then. */

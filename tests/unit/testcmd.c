@@ -212,9 +212,7 @@ static bool is_there(const char *name)
 static void bench_begin(void)
 {
 	memset(&b, 0, sizeof(b));
-	snprintf(b.dir, sizeof(b.dir), "/tmp/lkvm-testcmd-XXXXXX");
-	if (!mkdtemp(b.dir))
-		exit(1);
+	dir_temp(b.dir, sizeof(b.dir));
 	snprintf(b.install, sizeof(b.install), "%s/install", b.dir);
 	mkdir(b.install, 0777);
 	setenv("BENCH", b.dir, 1);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "kvm/hw.h"
+#include "irqchip.h"
 #include "test.h"
 
 #define RAM_SIZE 0x10000UL
@@ -21,18 +22,8 @@ struct fixture {
 	struct irq_chip *chip;
 	struct device *dev;
 	u8 *ram;
-	u32 levels;
+	struct fake_irqs irqs;
 };
-
-static int set_line(void *opaque, unsigned int gsi, bool level)
-{
-	struct fixture *f = opaque;
-
-	f->levels = (f->levels & ~BIT(gsi)) | (u32)level << gsi;
-	return 0;
-}
-
-static const struct irq_chip_ops chip_ops = { .set_line = set_line };
 
 static int make(struct fixture *f)
 {
@@ -53,7 +44,7 @@ static void setup(struct fixture *f)
 	f->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	gmem_add(&f->gmem, 0, RAM_SIZE, f->ram);
-	irq_chip_create(&f->chip, &chip_ops, f, NULL, 0);
+	irq_chip_create(&f->chip, &fake_irq_ops, &f->irqs, NULL, 0);
 }
 
 static void teardown(struct fixture *f)
@@ -129,13 +120,13 @@ TEST(each_line_has_a_port)
 	EXPECT(!make(&f));
 	for (u16 i = 0; i < 24; i++) {
 		out(&f, 0x2000 + i, 0x80, 1);
-		EXPECT(f.levels == BIT(i));
+		EXPECT(f.irqs.levels == BIT(i));
 		out(&f, 0x2000 + i, 0, 1);
-		EXPECT(!f.levels);
+		EXPECT(!f.irqs.levels);
 	}
 	out(&f, 0x2000, 0x01010101, 4);
 	out(&f, 0x2018, 1, 1);
-	EXPECT(!f.levels && in(&f, 0x2018, 1) == 0xff && !in(&f, 0x2000, 1));
+	EXPECT(!f.irqs.levels && in(&f, 0x2018, 1) == 0xff && !in(&f, 0x2000, 1));
 	teardown(&f);
 }
 
@@ -200,11 +191,11 @@ TEST(state_is_saved_and_restored)
 	EXPECT(!f.dev->ops->save(f.dev, &saved));
 	out(&f, 0x2017, 0, 1);
 	f.dev->ops->destroy(f.dev);
-	EXPECT(!f.levels);
+	EXPECT(!f.irqs.levels);
 	EXPECT(!make(&f));
 	from = (struct state_in){ .buf = saved.buf, .len = saved.len };
 	EXPECT(!f.dev->ops->restore(f.dev, &from) && from.pos == saved.len);
-	EXPECT(in(&f, 0xe8, 4) == 0x12345678 && f.levels == BIT(23));
+	EXPECT(in(&f, 0xe8, 4) == 0x12345678 && f.irqs.levels == BIT(23));
 	EXPECT(in(&f, 0x511, 1) == 1 && !in(&f, 0x511, 1));
 	EXPECT(!io_bus_read(&f.mmio, MEM_GPA, &got, 8) && got == v);
 	for (size_t n = 0; n < saved.len; n += n < 32 ? 1 : 4099) {

@@ -34,8 +34,8 @@ static struct fixture *setup(void)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/lkvm-tree-XXXXXX");
-	if (!mkdtemp(f->dir) || chdir(f->dir))
+	dir_temp(f->dir, sizeof(f->dir));
+	if (chdir(f->dir))
 		exit(1);
 	f->t.complain = complain;
 	f->t.opaque = f;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "kvm/types.h"
 #include "kvm/unix.h"
+#include "dir.h"
 #include "test.h"
 
 struct place {
@@ -22,9 +23,7 @@ struct place {
 
 static void place_make(struct place *p)
 {
-	snprintf(p->dir, sizeof(p->dir), "/tmp/lkvm-unix-XXXXXX");
-	if (!mkdtemp(p->dir))
-		abort();
+	dir_temp(p->dir, sizeof(p->dir));
 	snprintf(p->path, sizeof(p->path), "%s/socket", p->dir);
 	if (unix_address(&p->a, p->path))
 		abort();

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/virtio_mmio.h>
 #include "kvm/virtio.h"
+#include "irqchip.h"
 #include "test.h"
 #include "vring.h"
 
@@ -23,7 +24,7 @@ struct fixture {
 	struct virtio_env env;
 	struct virtio_device *dev;
 	struct vm_log log;
-	bool level;
+	struct fake_irqs irqs;
 	unsigned int lines;
 	int ioeventfds;
 	int ioeventfd_budget;
@@ -35,37 +36,6 @@ struct echo {
 	int activations;
 	int leaves;
 	bool fail;
-};
-
-static int fake_line(void *opaque, unsigned int gsi, bool level)
-{
-	struct fixture *f = opaque;
-
-	if (gsi == GSI)
-		f->level = level;
-	return 0;
-}
-
-static int fake_routing(void *opaque, const struct kvm_irq_routing *table)
-{
-	(void)opaque;
-	(void)table;
-	return 0;
-}
-
-static int fake_irqfd(void *opaque, int fd, unsigned int gsi, bool on)
-{
-	(void)opaque;
-	(void)fd;
-	(void)gsi;
-	(void)on;
-	return 0;
-}
-
-static const struct irq_chip_ops irq_ops = {
-	.set_line = fake_line,
-	.set_routing = fake_routing,
-	.set_irqfd = fake_irqfd,
 };
 
 static int fake_ioeventfd(void *opaque, int fd, u64 addr, u32 len, u32 value,
@@ -191,7 +161,7 @@ static struct fixture *setup_bare(const struct virtio_class *class)
 
 	vr_init(&f->m);
 	io_bus_init(&f->bus);
-	irq_chip_create(&f->irq, &irq_ops, f, NULL, 0);
+	irq_chip_create(&f->irq, &fake_irq_ops, &f->irqs, NULL, 0);
 	f->log = (struct vm_log){ .emit = count_line, .opaque = f };
 	f->ioeventfd_budget = 100;
 	f->env = (struct virtio_env){
@@ -387,14 +357,14 @@ TEST(virtio_mmio_answers_a_request)
 	bring_up(f);
 	request(f, 0);
 	EXPECT(vr_used_idx(&f->m, 0) == 1);
-	EXPECT(f->level && rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 1);
+	EXPECT(f->irqs.levels == BIT(GSI) && rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 1);
 	wr(f, VIRTIO_MMIO_INTERRUPT_ACK, 2);
-	EXPECT(f->level);
+	EXPECT(f->irqs.levels == BIT(GSI));
 	wr(f, VIRTIO_MMIO_INTERRUPT_ACK, 1);
-	EXPECT(!f->level && rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 0);
+	EXPECT(!f->irqs.levels && rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 0);
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0xffffffff);
-	EXPECT(!f->level);
+	EXPECT(!f->irqs.levels);
 	teardown(f);
 }
 
@@ -406,9 +376,9 @@ TEST(virtio_mmio_reset_forgets_everything)
 	bring_up(f);
 	EXPECT(e->active == 1);
 	request(f, 1);
-	EXPECT(f->level);
+	EXPECT(f->irqs.levels == BIT(GSI));
 	wr(f, VIRTIO_MMIO_STATUS, 0);
-	EXPECT(e->active == 0 && !f->level && !f->dev->active);
+	EXPECT(e->active == 0 && !f->irqs.levels && !f->dev->active);
 	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == 0);
 	EXPECT(rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 0);
 	EXPECT(f->dev->driver_features == 0);
@@ -457,7 +427,7 @@ TEST(virtio_mmio_bad_ring_needs_reset)
 	setup_queue(f, 0, 65);
 	EXPECT(rd(f, VIRTIO_MMIO_QUEUE_READY) == 0);
 	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == (11 | 64));
-	EXPECT(f->lines == 1 && !f->level);
+	EXPECT(f->lines == 1 && !f->irqs.levels);
 	wr(f, VIRTIO_MMIO_STATUS, 15);
 	EXPECT(!f->dev->active);
 	bring_up(f);
@@ -475,7 +445,7 @@ TEST(virtio_mmio_bad_chain_is_said_once_a_reset_and_bounded)
 		wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 		wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 		EXPECT(rd(f, VIRTIO_MMIO_STATUS) == (15 | 64));
-		EXPECT(f->level);
+		EXPECT(f->irqs.levels == BIT(GSI));
 		EXPECT(rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 2);
 		EXPECT(f->lines == MIN(i, 32U));
 	}
@@ -527,7 +497,7 @@ TEST(virtio_mmio_config_change_interrupts_after_driver_ok)
 	struct fixture *f = setup(&echo);
 
 	virtio_config_changed(f->dev);
-	EXPECT(!f->level && rd(f, VIRTIO_MMIO_CONFIG_GENERATION) == 1);
+	EXPECT(!f->irqs.levels && rd(f, VIRTIO_MMIO_CONFIG_GENERATION) == 1);
 	bring_up(f);
 	virtio_config_changed(f->dev);
 	EXPECT(rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 2);
@@ -601,18 +571,18 @@ TEST(virtio_mmio_restore_continues)
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	EXPECT(!ops->save(&f->dev->dev, &a));
 	ops->destroy(&f->dev->dev);
-	EXPECT(!f->level);
+	EXPECT(!f->irqs.levels);
 
 	virtio_device_create(&f->dev, &echo, "echo0", f, &f->env, NULL);
 	EXPECT(!virtio_mmio_attach(f->dev, &f->env, GPA, GSI));
 	for (size_t len = 0; len < a.len; len++) {
 		in = (struct state_in){ .buf = a.buf, .len = len };
 		EXPECT(ops->restore(&f->dev->dev, &in) == -EPROTO);
-		EXPECT(!f->level && !f->dev->active);
+		EXPECT(!f->irqs.levels && !f->dev->active);
 	}
 	in = (struct state_in){ .buf = a.buf, .len = a.len };
 	EXPECT(!ops->restore(&f->dev->dev, &in));
-	EXPECT(in.pos == a.len && f->level);
+	EXPECT(in.pos == a.len && f->irqs.levels == BIT(GSI));
 	EXPECT(!ops->save(&f->dev->dev, &b));
 	EXPECT(a.len == b.len && !memcmp(a.buf, b.buf, a.len));
 	EXPECT(!ops->start(&f->dev->dev));

@@ -14,6 +14,7 @@
 
 #include "kvm/gmem.h"
 #include "kvm/virtio.h"
+#include "irqchip.h"
 #include "test.h"
 
 #define ECAM 0xc0000000ULL
@@ -31,39 +32,10 @@ struct world {
 	struct virtio_env env;
 	unsigned int ioeventfds;
 	u64 ioeventfd_port;
-	bool level;
+	struct fake_irqs irqs;
 };
 
 static u8 ram[0x10000] __aligned(4096);
-
-static int fake_line(void *o, unsigned int gsi, bool level)
-{
-	(void)gsi;
-	((struct world *)o)->level = level;
-	return 0;
-}
-
-static int fake_routing(void *o, const struct kvm_irq_routing *table)
-{
-	(void)o;
-	(void)table;
-	return 0;
-}
-
-static int fake_irqfd(void *o, int fd, unsigned int gsi, bool on)
-{
-	(void)o;
-	(void)fd;
-	(void)gsi;
-	(void)on;
-	return 0;
-}
-
-static const struct irq_chip_ops fake_ops = {
-	.set_line = fake_line,
-	.set_routing = fake_routing,
-	.set_irqfd = fake_irqfd,
-};
 
 static int fake_ioeventfd(void *o, int fd, u64 addr, u32 len, u32 value,
 			  bool port, bool on)
@@ -120,7 +92,7 @@ static void world_make(struct world *w)
 	gmem_add(&w->gmem, 0, sizeof(ram), ram);
 	io_bus_init(&w->pio);
 	io_bus_init(&w->mmio);
-	irq_chip_create(&w->irq, &fake_ops, w, NULL, 0);
+	irq_chip_create(&w->irq, &fake_irq_ops, &w->irqs, NULL, 0);
 	p.irq = w->irq;
 	pci_bus_create(&w->bus, &p);
 	w->env = (struct virtio_env){
@@ -229,16 +201,16 @@ TEST(virtio_pci_interrupts_by_line_and_by_message)
 	vq = &w.dev->queue[1];
 	w.dev->transport->signal_queue(w.dev, vq);
 	w.dev->transport->signal_config(w.dev);
-	EXPECT(w.level);
+	EXPECT(w.irqs.levels == BIT(17));
 	EXPECT(rd(&w, WINDOW + 0x1000, 1) == 3);
-	EXPECT(!w.level && rd(&w, WINDOW + 0x1000, 1) == 0);
+	EXPECT(!w.irqs.levels && rd(&w, WINDOW + 0x1000, 1) == 0);
 	wr(&w, find_cap(&w, 0) + 2, 2, 0x8000);
 	wr(&w, WINDOW + 22, 2, 1);
 	wr(&w, WINDOW + 26, 2, 1);
 	wr(&w, WINDOW + 0x401c, 4, 0);
 	w.dev->transport->signal_queue(w.dev, vq);
 	w.dev->transport->signal_config(w.dev);
-	EXPECT(!w.level);
+	EXPECT(!w.irqs.levels);
 	EXPECT(read(pci_bus_function(w.bus, 8)->msix[1].msi.fd, &v, 8) == 8);
 	EXPECT(v == 1);
 	world_end(&w);

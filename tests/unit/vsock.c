@@ -17,6 +17,8 @@
 #include "kvm/clock.h"
 #include "kvm/virtio.h"
 #include "virtio/vsock.h"
+#include "dir.h"
+#include "driver.h"
 #include "test.h"
 #include "vring.h"
 
@@ -41,7 +43,7 @@ struct rig {
 	struct vr_mem m;
 	struct virtio_env env;
 	struct virtio_device *dev;
-	unsigned int signals;
+	struct driver_counts counts;
 	unsigned int max_conns;
 	char dir[32];
 	char path[64];
@@ -70,23 +72,6 @@ static void nap(void)
 	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
 }
 
-static void count_queue(struct virtio_device *dev, struct virtqueue *vq)
-{
-	(void)vq;
-	__atomic_add_fetch((unsigned int *)dev->transport_priv, 1,
-			   __ATOMIC_RELAXED);
-}
-
-static void no_config(struct virtio_device *dev)
-{
-	(void)dev;
-}
-
-static const struct virtio_transport_ops transport = {
-	.signal_queue = count_queue,
-	.signal_config = no_config,
-};
-
 static int rig_create(struct rig *r)
 {
 	struct virtio_vsock_opts o = {
@@ -99,8 +84,8 @@ static int rig_create(struct rig *r)
 		r->dev = NULL;
 		return err;
 	}
-	r->dev->transport_priv = &r->signals;
-	r->dev->transport = &transport;
+	r->dev->transport_priv = &r->counts;
+	r->dev->transport = &driver_counting;
 	return 0;
 }
 
@@ -113,23 +98,8 @@ static void post_rx(struct rig *r, unsigned int i)
 /* Make the queues known and set DRIVER_OK; @buffers to receive into. */
 static void bring_up(struct rig *r, unsigned int buffers)
 {
-	virtio_set_status(r->dev, 0);
-	virtio_set_status(r->dev, 3);
-	r->dev->driver_feature_select = 1;
-	virtio_set_features(r->dev, 1);
-	r->dev->driver_feature_select = 0;
-	virtio_set_features(r->dev, BIT(VIRTIO_RING_F_EVENT_IDX));
-	virtio_set_status(r->dev, 11);
-	for (unsigned int q = 0; q < 3; q++) {
-		struct virtqueue *vq = &r->dev->queue[q];
-
-		vr_clear(&r->m, q);
-		vq->size = VR_NUM;
-		vq->desc_gpa = vr_desc(q);
-		vq->avail_gpa = vr_avail(q);
-		vq->used_gpa = vr_used(q);
-		virtio_queue_enable(r->dev, vq, true);
-	}
+	driver_negotiate(r->dev, DRIVER_V1 | BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	driver_queues(r->dev, &driver_vring, DRIVER_ALL);
 	r->tx_used = 0;
 	r->rx_seen = 0;
 	for (unsigned int i = 0; i < buffers; i++)
@@ -145,9 +115,7 @@ static struct rig *rig_setup_of(unsigned int buffers, unsigned int max_conns)
 	vr_init(&r->m);
 	r->env.gmem = &r->m.g;
 	r->alloc = 0x40000;
-	snprintf(r->dir, sizeof(r->dir), "/tmp/lkvm-vsock-XXXXXX");
-	if (!mkdtemp(r->dir))
-		printf("# no temporary directory\n");
+	dir_temp(r->dir, sizeof(r->dir));
 	snprintf(r->path, sizeof(r->path), "%s/s", r->dir);
 	if (rig_create(r))
 		printf("# device cannot be created\n");
@@ -379,7 +347,7 @@ TEST(vsock_host_connects_and_bytes_go_both_ways)
 	       !memcmp(r->data, "hello", 5));
 	EXPECT(send_bytes(r, 1234, hp, "world!", 6));
 	EXPECT(host_reads(fd, "world!", 6));
-	EXPECT(r->signals > 0);
+	EXPECT(r->counts.signals > 0);
 	close(fd);
 	EXPECT(receive_op(r, SHUTDOWN, 1234, hp));
 	while (r->h.flags != 3)
@@ -806,32 +774,22 @@ TEST(vsock_bad_packets_reset_their_connection)
 	rig_teardown(r);
 }
 
-static bool wait_needs_reset(struct rig *r)
-{
-	for (unsigned int i = 0; i < 50000; i++) {
-		if (virtio_get_status(r->dev) & VIRTIO_CONFIG_S_NEEDS_RESET)
-			return true;
-		nap();
-	}
-	return false;
-}
-
 TEST(vsock_chain_without_room_for_a_header_needs_reset)
 {
 	struct rig *r = rig_setup(VR_NUM);
 
 	tx_publish(r, HDR - 1);
-	EXPECT(wait_needs_reset(r) && vr_used_idx(&r->m, TX) == 1);
+	EXPECT(driver_needs_reset(r->dev) && vr_used_idx(&r->m, TX) == 1);
 	bring_up(r, 0);
 	VR_PUT(&r->m, vr_desc(TX), 0, TX_GPA, 64, VRING_DESC_F_WRITE, 0);
 	vr_publish(&r->m, TX, 0);
 	virtio_notify(r->dev, TX);
-	EXPECT(wait_needs_reset(r));
+	EXPECT(driver_needs_reset(r->dev));
 	bring_up(r, 0);
 	VR_PUT(&r->m, vr_desc(RX), 0, RX_GPA(0), HDR, VRING_DESC_F_WRITE, 0);
 	vr_publish(&r->m, RX, 0);
 	EXPECT(send_op(r, REQUEST, 1, 5, 0));
-	EXPECT(wait_needs_reset(r));
+	EXPECT(driver_needs_reset(r->dev));
 	bring_up(r, VR_NUM);
 	EXPECT(send_op(r, REQUEST, 1, 5, 0));
 	EXPECT(receive_op(r, RST, 1, 5));

@@ -276,6 +276,17 @@ void vq_clear(struct vq *q)
 	q->last_used = 0;
 }
 
+void vdev_restart(struct vdev *v, struct vq *q, unsigned int nr, u64 features)
+{
+	vdev_negotiate(v, features);
+	for (unsigned int i = 0; i < nr; i++) {
+		vq_clear(&q[i]);
+		vq_program(v, q[i].index, q[i].num, (u64)q[i].desc, (u64)q[i].avail,
+			   (u64)q[i].used);
+	}
+	vdev_go(v);
+}
+
 void vq_desc(struct vq *q, u16 i, u64 addr, u32 len, u16 flags, u16 next)
 {
 	q->desc[i].addr = addr;

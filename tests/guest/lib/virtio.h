@@ -83,6 +83,9 @@ void vdev_go(struct vdev *v);
 /** vdev_open() - find, negotiate what is offered out of @features, one queue */
 void vdev_open(struct vdev *v, struct vq *q, u16 id, u64 features);
 
+/** vdev_restart() - negotiate again, with @nr queues as after vq_alloc() */
+void vdev_restart(struct vdev *v, struct vq *q, unsigned int nr, u64 features);
+
 /** vdev_broken() - wait for DEVICE_NEEDS_RESET */
 void vdev_broken(struct vdev *v);
 

@@ -215,10 +215,7 @@ static void broken(u32 size, u32 room)
 	vq_add(&q, b, room ? 2 : 1);
 	vq_kick(&q);
 	vdev_broken(&v);
-	vdev_negotiate(&v, vdev_offered(&v) & ~F_EVENT_IDX);
-	vq_clear(&q);
-	vq_program(&v, 0, 16, (u64)q.desc, (u64)q.avail, (u64)q.used);
-	vdev_go(&v);
+	vdev_restart(&v, &q, 1, vdev_offered(&v) & ~F_EVENT_IDX);
 	session();
 }
 

@@ -171,12 +171,8 @@ int main(void)
 	EXPECT(vdev_find(&v, id, 0));
 	vq_alloc(&q, &v, console, 16);
 	for (unsigned int i = 0; i < ARRAY_SIZE(rule); i++) {
-		vdev_negotiate(&v, F_VERSION_1 | F_INDIRECT);
+		vdev_restart(&v, &q, 1, F_VERSION_1 | F_INDIRECT);
 		memset(table, 0, 8192);
-		vq_clear(&q);
-		vq_program(&v, console, 16, (u64)q.desc, (u64)q.avail,
-			   (u64)q.used);
-		vdev_go(&v);
 		idx = 1;
 		rule[i](&q);
 		barrier();

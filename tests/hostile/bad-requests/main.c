@@ -126,17 +126,6 @@ static const struct dut duts[] = {
 	{ VIRTIO_ID_CONSOLE, "ioioio", fill_ports },
 };
 
-static void bring_up(const struct dut *d, u64 features)
-{
-	vdev_negotiate(&v, features);
-	for (unsigned int i = 0; d->kinds[i]; i++) {
-		vq_clear(&q[i]);
-		vq_program(&v, i, q[i].num, (u64)q[i].desc, (u64)q[i].avail,
-			   (u64)q[i].used);
-	}
-	vdev_go(&v);
-}
-
 /* Something to write to: half a page, eight at most. */
 static void feed(unsigned int i)
 {
@@ -186,21 +175,22 @@ static bool request(const struct dut *d, unsigned int i)
 static void attack(const struct dut *d)
 {
 	u64 features = vdev_offered(&v) & ~F_EVENT_IDX;
+	unsigned int nr;
 
-	for (unsigned int i = 0; d->kinds[i]; i++)
-		vq_alloc(&q[i], &v, i, 16);
-	bring_up(d, features);
+	for (nr = 0; d->kinds[nr]; nr++)
+		vq_alloc(&q[nr], &v, nr, 16);
+	vdev_restart(&v, q, nr, features);
 	for (unsigned int n = 0; n < ROUNDS; n++) {
 		for (unsigned int i = 0; d->kinds[i]; i++) {
 			if (d->kinds[i] == 'i')
 				feed(i);
 			else if (!request(d, i))
-				bring_up(d, features);
+				vdev_restart(&v, q, nr, features);
 			else if (d->kinds[i] == 'h')
-				bring_up(d, features);
+				vdev_restart(&v, q, nr, features);
 		}
 	}
-	bring_up(d, features);
+	vdev_restart(&v, q, nr, features);
 	EXPECT_EQ(vdev_status(&v), STATUS_READY);
 	print("device %u: %u used, %u refused\n", d->id, nr_used, nr_broken);
 	/* Most of it is no offence, only nonsense. */

@@ -49,10 +49,7 @@ static void broken(struct layout l)
 {
 	offer(VIRTIO_BLK_T_IN, 0, &l);
 	vdev_broken(&v);
-	vdev_negotiate(&v, vdev_offered(&v) & ~F_EVENT_IDX);
-	vq_clear(&q);
-	vq_program(&v, 0, 16, (u64)q.desc, (u64)q.avail, (u64)q.used);
-	vdev_go(&v);
+	vdev_restart(&v, &q, 1, vdev_offered(&v) & ~F_EVENT_IDX);
 }
 
 #define L(...) ((struct layout){ __VA_ARGS__ })

@@ -34,13 +34,7 @@ static struct vq *port_tx(unsigned int port)
 
 static void bring_up(void)
 {
-	vdev_negotiate(&v, vdev_offered(&v) & ~F_EVENT_IDX);
-	for (unsigned int i = 0; i < 2 * nr_ports + 2; i++) {
-		vq_clear(&q[i]);
-		vq_program(&v, i, q[i].num, (u64)q[i].desc, (u64)q[i].avail,
-			   (u64)q[i].used);
-	}
-	vdev_go(&v);
+	vdev_restart(&v, q, 2 * nr_ports + 2, vdev_offered(&v) & ~F_EVENT_IDX);
 	control(~0U, VIRTIO_CONSOLE_DEVICE_READY);
 	for (unsigned int i = 0; i < nr_ports; i++) {
 		control(i, VIRTIO_CONSOLE_PORT_READY);

@@ -89,13 +89,7 @@ static u8 *page;
 static u64 bring_up(u64 features)
 {
 	features = (features & vdev_offered(&v)) | F_VERSION_1;
-	vdev_negotiate(&v, features);
-	for (unsigned int i = 0; i < 2; i++) {
-		vq_clear(&q[i]);
-		vq_program(&v, i, q[i].num, (u64)q[i].desc, (u64)q[i].avail,
-			   (u64)q[i].used);
-	}
-	vdev_go(&v);
+	vdev_restart(&v, q, 2, features);
 	return features;
 }
 

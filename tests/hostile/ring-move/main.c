@@ -17,11 +17,7 @@ static void rings_as_data(struct vdev *v, struct vq *q, u8 *disk)
 		};
 
 		memset(disk, 0, 16);
-		vdev_negotiate(v, F_VERSION_1);
-		vq_clear(q);
-		vq_program(v, 0, 16, (u64)q->desc, (u64)q->avail,
-			   (u64)q->used);
-		vdev_go(v);
+		vdev_restart(v, q, 1, F_VERSION_1);
 		disk[32] = 0xff;
 		vq_add(q, b, 3);
 		vq_kick(q);

@@ -30,13 +30,7 @@ static void feed(u32 at)
 
 static void bring_up(void)
 {
-	vdev_negotiate(&v, vdev_offered(&v) & ~F_EVENT_IDX);
-	for (unsigned int i = 0; i < 3; i++) {
-		vq_clear(&q[i]);
-		vq_program(&v, i, q[i].num, (u64)q[i].desc, (u64)q[i].avail,
-			   (u64)q[i].used);
-	}
-	vdev_go(&v);
+	vdev_restart(&v, q, 3, vdev_offered(&v) & ~F_EVENT_IDX);
 	for (unsigned int i = 0; i < RING; i++)
 		feed(i);
 	vq_kick(&q[0]);
