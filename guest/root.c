@@ -20,6 +20,7 @@
 #include <asm/fcntl.h>
 #include <asm/signal.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
@@ -308,6 +309,20 @@ static bool children_end(int pid, unsigned int ms)
 	return false;
 }
 
+/* A file system on it, and what was written to it as it is */
+static bool disk_flush(const char *name)
+{
+	char path[64];
+	int fd = sys_open(text_join(path, sizeof(path), "/dev/", name, NULL),
+			  O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	sys_ioctl(fd, BLKFLSBUF, NULL);
+	sys_close(fd);
+	return false;
+}
+
 /* Who still writes keeps it from becoming read-only. */
 bool root_settle(const struct config *c)
 {
@@ -318,10 +333,10 @@ bool root_settle(const struct config *c)
 		sys_kill(-1, SIGKILL);
 		ended = children_end(-1, END_MS);
 	}
-	/* Of a disk that does not answer this has no end. */
+	/* Of a disk that does not answer this has no end; sync() would be the host's. */
 	pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid <= 0) {
-		SYS(__NR_sync);
+		dir_find("/sys/class/block/", disk_flush);
 		if (disk)
 			sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	}

@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -39,6 +40,18 @@ int file_write(const char *path, const char *text)
 	(void)path;
 	(void)text;
 	return 0;
+}
+
+/** struct seen - by processes of a test: how often disks were looked for */
+static struct seen {
+	unsigned int flushed;
+} *seen;
+
+/* One entry, which is no disk */
+bool dir_find(const char *path, bool (*is)(const char *name))
+{
+	seen->flushed += !strcmp(path, "/sys/class/block/");
+	return is("null");
 }
 
 bool text_equal(const char *a, const char *b)
@@ -188,6 +201,22 @@ static void reap(int pid)
 	sys_wait4(pid, NULL, 0);
 }
 
+static void seen_map(struct test *t)
+{
+	void *at = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	EXPECT(at != MAP_FAILED);
+	seen = at;
+}
+
+static void reap_status(struct test *t, int pid)
+{
+	int status = -1;
+
+	EXPECT(sys_wait4(pid, &status, 0) == pid && !status);
+}
+
 TEST(what_does_not_end_is_not_waited_for)
 {
 	u64 begin = sys_now_ms();
@@ -230,6 +259,40 @@ TEST(a_disk_that_is_written_to_has_time)
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define FAIL BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENODEV)
 
+#define DO(what) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_##what)
+
+/* From now on, and for good */
+static bool filter_set(struct sock_filter *f, unsigned short nr)
+{
+	struct sock_fprog prog = { .len = nr, .filter = f };
+
+	return !SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
+}
+
+/* Of the host's file systems nobody waits for one that is slow: it ends who does. */
+TEST(disks_are_flushed_and_shares_are_not)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_sync, 1), DO(KILL),
+		DO(ALLOW),
+	};
+	static struct config none;
+	int pid;
+
+	seen_map(t);
+	sigchld_block();
+	pid = fork();
+	if (!pid) {
+		if (!filter_set(f, ARRAY_SIZE(f)))
+			printf("# no seccomp here\n");
+		_exit(!root_settle(&none));
+	}
+	reap_status(t, pid);
+	EXPECT(seen->flushed == 1);
+}
+
 /* As of a kernel without UNIX98_PTYS and MULTIUSER; from now on, and for good */
 static bool kernel_lacks(void)
 {
@@ -244,10 +307,8 @@ static bool kernel_lacks(void)
 		IS(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 1), FAIL,
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { .len = ARRAY_SIZE(f), .filter = f };
 
-	return !SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
+	return filter_set(f, ARRAY_SIZE(f));
 }
 
 TEST(a_directory_that_is_covered_is_told_apart)
@@ -395,6 +456,7 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
+	  T(disks_are_flushed_and_shares_are_not),
 	  T(a_directory_that_is_covered_is_told_apart),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),
