@@ -194,8 +194,22 @@ static int mount_tag(const char *tag, const char *path, unsigned long flags)
 	return err;
 }
 
+/* The guest's / is that layer's. */
+static void make_upper(void)
+{
+	struct statx s;
+
+	sys_mkdir(UPPER "/work", 0755);
+	sys_mkdir(UPPER "/upper", 0755);
+	if (SYS(__NR_statx, -100, (long)LOWER, 0, STATX_BASIC_STATS, (long)&s))
+		return;
+	SYS(__NR_fchownat, -100, (long)UPPER "/upper", s.stx_uid, s.stx_gid, 0);
+	SYS(__NR_fchmodat, -100, (long)UPPER "/upper", s.stx_mode & 07777);
+}
+
 static int root_host(struct notes *n)
 {
+	const char *lacks = "the kernel has no TMPFS";
 	int err;
 
 	sys_mkdir(LOWER, 0755);
@@ -208,15 +222,15 @@ static int root_host(struct notes *n)
 		     NULL, NULL);
 	err = mount_dir("tmpfs", UPPER, 0, "mode=0755");
 	if (!err) {
-		sys_mkdir(UPPER "/upper", 0755);
-		sys_mkdir(UPPER "/work", 0755);
+		make_upper();
+		lacks = "the kernel has no OVERLAY_FS";
 		err = sys_mount("overlay", NEW_ROOT, "overlay", 0,
 				"lowerdir=" LOWER ",upperdir=" UPPER
 				"/upper,workdir=" UPPER "/work");
 	}
 	if (!err)
 		return 0;
-	note(n, "the kernel has no OVERLAY_FS: the root is read-only", NULL, NULL);
+	note(n, err == -ENODEV ? lacks : text_errno(-err), ": the root is read-only", NULL);
 	return sys_mount(LOWER, NEW_ROOT, NULL, MS_MOVE, NULL);
 }
 

@@ -42,9 +42,10 @@ int file_write(const char *path, const char *text)
 	return 0;
 }
 
-/** struct seen - by processes of a test: how often disks were looked for */
+/** struct seen - by processes of a test: how often disks were looked for, the last note */
 static struct seen {
 	unsigned int flushed;
+	char note[128];
 } *seen;
 
 /* One entry, which is no disk */
@@ -73,16 +74,14 @@ u64 text_number(const char *s)
 
 const char *text_errno(int err)
 {
-	(void)err;
-	return "";
+	return strerror(err);
 }
 
 void note(struct notes *n, const char *a, const char *b, const char *c)
 {
 	(void)n;
-	(void)a;
-	(void)b;
-	(void)c;
+	if (seen)
+		snprintf(seen->note, sizeof(seen->note), "%s%s%s", a, b ? b : "", c ? c : "");
 }
 
 char *text_decimal(char out[12], u32 v)
@@ -293,6 +292,39 @@ TEST(disks_are_flushed_and_shares_are_not)
 	EXPECT(seen->flushed == 1);
 }
 
+/* What mount() of tmpfs and overlay returns; the other file systems are there. */
+static void mount_fails(struct test *t, int err, const char *want)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_mount, 4),
+		LOAD(args[3]),
+		IS(0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+		DO(ERRNO),
+		DO(ALLOW),
+	};
+	static struct notes n;
+	int pid;
+
+	seen_map(t);
+	pid = fork();
+	if (!pid) {
+		if (filter_set(f, ARRAY_SIZE(f)))
+			root_host(&n);
+		else
+			snprintf(seen->note, sizeof(seen->note), "%s", want);
+		_exit(0);
+	}
+	reap_status(t, pid);
+	EXPECT(!strcmp(seen->note, want));
+}
+
+TEST(what_a_root_lacks_is_named)
+{
+	mount_fails(t, ENODEV, "the kernel has no TMPFS: the root is read-only");
+	mount_fails(t, EIO, "Input/output error: the root is read-only");
+}
+
 /* As of a kernel without UNIX98_PTYS and MULTIUSER; from now on, and for good */
 static bool kernel_lacks(void)
 {
@@ -457,6 +489,7 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
 	  T(disks_are_flushed_and_shares_are_not),
+	  T(what_a_root_lacks_is_named),
 	  T(a_directory_that_is_covered_is_told_apart),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),
