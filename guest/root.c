@@ -395,6 +395,15 @@ const char *root_shares(const struct config *c, int *err)
 	return NULL;
 }
 
+/* Return: why it cannot be loaded, also if that is that it is not compressed at all */
+static long module_unpacked(int fd)
+{
+	/* Flag 4: the kernel decompresses it. */
+	long err = SYS(__NR_finit_module, fd, (long)"", 4);
+
+	return err == -EINVAL || err == -EOPNOTSUPP ? -ENOEXEC : err;
+}
+
 /* The file's name is freed with it: the initramfs is memory. */
 void modules_load(const struct config *c, struct notes *n)
 {
@@ -404,10 +413,9 @@ void modules_load(const struct config *c, struct notes *n)
 		long err = fd;
 
 		if (fd >= 0) {
-			/* Flag 4: the kernel decompresses it. */
 			err = SYS(__NR_finit_module, fd, (long)"", 0);
 			if (err == -ENOEXEC)
-				err = SYS(__NR_finit_module, fd, (long)"", 4);
+				err = module_unpacked(fd);
 			sys_close(fd);
 			sys_unlink(path);
 		}

@@ -170,10 +170,13 @@ const char *text_errno(int err)
 		{ ENETUNREACH, "Network is unreachable" },
 	};
 
+	static char rare[32];
+	char digits[12];
+
 	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].err == err)
 			return known[i].text;
-	return "unexpected error";
+	return text_join(rare, sizeof(rare), "error ", text_decimal(digits, err), NULL);
 }
 
 long file_read(const char *path, char *out, size_t size)

@@ -325,6 +325,44 @@ TEST(what_a_root_lacks_is_named)
 	mount_fails(t, EIO, "Input/output error: the root is read-only");
 }
 
+/* What finit_module() says to a file that is none, and then to one to be unpacked */
+static void module_fails(struct test *t, int first, int again, const char *want)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_finit_module, 4),
+		LOAD(args[2]),
+		IS(0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | first),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | again),
+		DO(ALLOW),
+	};
+	static struct config c = { .nr_modules = 1 };
+	static struct notes n;
+	int pid;
+
+	seen_map(t);
+	/* What cannot be removed, whoever we are */
+	c.module[0] = "/proc/self/exe";
+	pid = fork();
+	if (!pid) {
+		if (filter_set(f, ARRAY_SIZE(f)))
+			modules_load(&c, &n);
+		else
+			snprintf(seen->note, sizeof(seen->note), "%s", want);
+		_exit(0);
+	}
+	reap_status(t, pid);
+	EXPECT(strstr(seen->note, want));
+}
+
+TEST(why_a_module_was_not_loaded_is_said)
+{
+	module_fails(t, ENOEXEC, EINVAL, ": cannot be loaded: Exec format error");
+	module_fails(t, ENOEXEC, EOPNOTSUPP, ": cannot be loaded: Exec format error");
+	module_fails(t, ENOEXEC, ENOENT, ": cannot be loaded: No such file or directory");
+	module_fails(t, EPERM, 0, ": cannot be loaded: Operation not permitted");
+}
+
 /* As of a kernel without UNIX98_PTYS and MULTIUSER; from now on, and for good */
 static bool kernel_lacks(void)
 {
@@ -490,6 +528,7 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(a_disk_that_is_written_to_has_time),
 	  T(disks_are_flushed_and_shares_are_not),
 	  T(what_a_root_lacks_is_named),
+	  T(why_a_module_was_not_loaded_is_said),
 	  T(a_directory_that_is_covered_is_told_apart),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),

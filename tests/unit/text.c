@@ -17,6 +17,12 @@
 #undef memcmp
 #undef strlen
 
+TEST(a_rare_error_has_its_number)
+{
+	EXPECT(!strcmp(text_errno(EACCES), "Permission denied"));
+	EXPECT(strstr(text_errno(EUCLEAN), "117"));
+}
+
 static int touch(const char *path)
 {
 	FILE *f = fopen(path, "we");
@@ -43,4 +49,5 @@ TEST(an_entry_of_a_directory_is_found)
 	EXPECT(!system(path));
 }
 
-TEST_MAIN(T(an_entry_of_a_directory_is_found))
+TEST_MAIN(T(a_rare_error_has_its_number),
+	  T(an_entry_of_a_directory_is_found))
