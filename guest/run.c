@@ -277,14 +277,15 @@ static void reset_signals(void)
 
 static int enter_directory(const char *cwd)
 {
+	int err;
+
 	if (!cwd)
 		return 0;
 	/* "?": of the host; where the root is another one, / will do */
 	if (*cwd != '?')
 		return sys_chdir(cwd);
-	if (sys_chdir(cwd + 1))
-		sys_chdir("/");
-	return 0;
+	err = sys_chdir(cwd + 1);
+	return err == -ENOENT || err == -ENOTDIR ? sys_chdir("/") : err;
 }
 
 bool directory_is_covered(const char *cwd)
@@ -313,7 +314,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 		else
 			sys_close(i);
 	}
-	f->what = c->cwd ? c->cwd : "/";
+	f->what = c->cwd ? c->cwd + (*c->cwd == '?') : "/";
 	SYS(__NR_umask, c->umask);
 	err = become_user(c);
 	if (!err)

@@ -442,6 +442,41 @@ TEST(what_fails_before_the_command_is_not_its_own)
 	}
 }
 
+/* Return: what child_started() does, with its words in *@what */
+static int run_of(const char *records, size_t len, struct child *c, const char **what)
+{
+	u32 status = 0;
+	int err = parse(records, len) ? -EINVAL : child_start(c, &config);
+
+	while (!err || err == 1) {
+		err = child_started(c, what, &status);
+		if (!err)
+			break;
+	}
+	return err;
+}
+
+/* Root, who may, is made another here; others cannot become that one. */
+TEST(a_directory_that_may_not_be_entered_is_an_error)
+{
+	char dir[] = "/tmp/lkvm-guest-XXXXXX", records[96];
+	const char *what = "";
+	struct child c;
+	int n;
+
+	EXPECT(mkdtemp(dir));
+	n = snprintf(records, sizeof(records), "uid=12345%carg=/bin/true%ccwd=?%s", 0, 0, dir);
+	EXPECT(run_of(records, n + 1, &c, &what) < 0 && !strcmp(what, dir));
+	child_close(&c);
+	sys_wait4(c.pid, &n, 0);
+	/* One that is not there is not missed. */
+	EXPECT(!rmdir(dir));
+	n = snprintf(records, sizeof(records), "arg=/bin/true%ccwd=?%s", 0, dir);
+	EXPECT(!run_of(records, n + 1, &c, &what));
+	child_close(&c);
+	EXPECT(sys_wait4(c.pid, &n, 0) == c.pid && !n);
+}
+
 static bool is_empty(const char *dir)
 {
 	char pattern[64];
@@ -533,5 +568,6 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),
 	  T(what_fails_before_the_command_is_not_its_own),
+	  T(a_directory_that_may_not_be_entered_is_an_error),
 	  T(a_copy_that_is_cut_off_leaves_nothing),
 	  T(a_kernel_without_terminals_and_users_runs_commands))
