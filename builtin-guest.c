@@ -60,6 +60,7 @@ static void record_stream(struct state_out *s, const char *key,
 		[STREAM_OURS_NONE] = "none",
 		[STREAM_OURS_PIPE] = "pipe",
 		[STREAM_OURS_TTY] = "tty",
+		[STREAM_OURS_SAME] = "stdout",
 	};
 
 	record(s, key, word[kind]);

@@ -373,10 +373,11 @@ static int run_resolve(struct run *run, struct report *r)
 		if (err)
 			return err;
 		streams_probe(run->kind);
-		/* What is a terminal now has become a file by then. */
-		for (int fd = 0; fd < 3; fd++)
-			if (run->kind[fd] == STREAM_OURS_TTY)
-				run->kind[fd] = STREAM_OURS_PIPE;
+		/* By then both are one file, unless they are closed. */
+		if (run->kind[1])
+			run->kind[1] = STREAM_OURS_PIPE;
+		if (run->kind[2])
+			run->kind[2] = run->kind[1] ? STREAM_OURS_SAME : STREAM_OURS_PIPE;
 	}
 	/* A person wants a shell; a script gets what it always got. */
 	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&

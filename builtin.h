@@ -471,8 +471,13 @@ void console_close(struct console *c);
 
 /* builtin-command.c: a command in the guest, and what of ours it talks to. */
 
-/** enum stream_of_ours - what one of our standard streams is */
-enum stream_of_ours { STREAM_OURS_NONE, STREAM_OURS_PIPE, STREAM_OURS_TTY };
+/** enum stream_of_ours - what one of our standard streams is; SAME: stderr, as stdout */
+enum stream_of_ours {
+	STREAM_OURS_NONE,
+	STREAM_OURS_PIPE,
+	STREAM_OURS_TTY,
+	STREAM_OURS_SAME,
+};
 
 /** streams_probe() - before anything is opened: those that are closed are kept */
 void streams_probe(enum stream_of_ours kind[3]);

@@ -14,8 +14,8 @@
 /* mknod()'s mode: a character device */
 #define NODE_CHAR 0020000
 
-/** enum stream_kind - what the host has there, and the command is to have */
-enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
+/** enum stream_kind - what the host has there, and the command is to have; SAME: as stdout */
+enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY, KIND_SAME };
 
 /**
  * struct config - what the host wants; strings are in @text

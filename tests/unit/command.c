@@ -399,6 +399,38 @@ TEST(a_terminal_that_goes_is_an_end_behind_what_was_typed)
 	teardown(f);
 }
 
+/* What of descriptors 1 and 2 as @out and @err. Return: the kind of stderr */
+static enum stream_of_ours kind_of_stderr(int out, int err)
+{
+	int old[2] = { dup(1), dup(2) };
+	enum stream_of_ours kind[3];
+
+	dup2(out, 1);
+	dup2(err, 2);
+	streams_probe(kind);
+	for (int i = 0; i < 2; i++) {
+		dup2(old[i], 1 + i);
+		close(old[i]);
+	}
+	return kind[2];
+}
+
+TEST(output_and_errors_that_are_one_are_one)
+{
+	int a[2], b[2], file = memfd_create("x", MFD_CLOEXEC);
+
+	EXPECT(!pipe2(a, O_CLOEXEC) && !pipe2(b, O_CLOEXEC));
+	EXPECT(kind_of_stderr(a[1], a[1]) == STREAM_OURS_SAME);
+	EXPECT(kind_of_stderr(file, file) == STREAM_OURS_SAME);
+	EXPECT(kind_of_stderr(a[1], b[1]) == STREAM_OURS_PIPE);
+	EXPECT(kind_of_stderr(a[1], file) == STREAM_OURS_PIPE);
+	for (int i = 0; i < 2; i++) {
+		close(a[i]);
+		close(b[i]);
+	}
+	close(file);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -574,6 +606,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
+	  T(output_and_errors_that_are_one_are_one),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),

@@ -477,6 +477,22 @@ TEST(a_directory_that_may_not_be_entered_is_an_error)
 	EXPECT(sys_wait4(c.pid, &n, 0) == c.pid && !n);
 }
 
+TEST(one_stream_for_output_and_errors_keeps_the_order)
+{
+	static const char records[] = "stdout=pipe\0stderr=stdout\0arg=/bin/sh\0arg=-c\0"
+		"arg=echo a; echo b >&2; echo c";
+	char d[8] = "";
+	const char *what;
+	struct child c;
+	int status = -1;
+
+	EXPECT(!run_of(records, sizeof(records), &c, &what));
+	EXPECT(c.fd[GUEST_STDOUT] >= 0 && c.fd[GUEST_STDERR] < 0);
+	EXPECT(sys_wait4(c.pid, &status, 0) == c.pid && !status);
+	EXPECT(sys_read(c.fd[GUEST_STDOUT], d, sizeof(d)) == 6 && !memcmp(d, "a\nb\nc\n", 6));
+	child_close(&c);
+}
+
 static bool is_empty(const char *dir)
 {
 	char pattern[64];
@@ -569,5 +585,6 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(serial_ports_have_nodes),
 	  T(what_fails_before_the_command_is_not_its_own),
 	  T(a_directory_that_may_not_be_entered_is_an_error),
+	  T(one_stream_for_output_and_errors_keeps_the_order),
 	  T(a_copy_that_is_cut_off_leaves_nothing),
 	  T(a_kernel_without_terminals_and_users_runs_commands))
