@@ -138,7 +138,7 @@ static void handle_hello(struct session_port *p, size_t len)
 	}
 	memcpy(&hello, p->small, sizeof(hello));
 	if (le32toh(hello.magic) != GUEST_PROTO_MAGIC ||
-	    le32toh(hello.version) != GUEST_PROTO_VERSION) {
+	    le32toh(hello.version) != GUEST_PROTO_VERSION || !hello.window) {
 		broken(p, "a greeting of another protocol");
 		return;
 	}

@@ -186,15 +186,17 @@ TEST(greeting_is_answered)
 
 TEST(other_protocols_are_refused)
 {
-	static const u32 bad[][2] = {
-		{ 0, GUEST_PROTO_VERSION },
-		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION + 1 },
+	static const u32 bad[][3] = {
+		{ 0, GUEST_PROTO_VERSION, 100 },
+		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION + 1, 100 },
+		/* To which nothing could ever be said */
+		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 0 },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct fixture *f = setup(GUEST_STDIN);
 
-		hello(f, bad[i][0], bad[i][1], 100);
+		hello(f, bad[i][0], bad[i][1], bad[i][2]);
 		EXPECT(f->p.main.state == SESSION_BROKEN && f->p.main.text[0]);
 		EXPECT(session_over(&f->p.main));
 		teardown(f);
@@ -762,7 +764,7 @@ TEST(frames_of_sessions_that_are_none_break_all)
 TEST(a_guest_that_can_run_one_command_is_asked_for_no_more)
 {
 	struct guest_hello h = {
-		htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION), 0, 0,
+		htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION), htole32(1024), 0,
 	};
 	struct fixture *f = setup(GUEST_STDIN);
 	struct guest_frame out;
