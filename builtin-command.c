@@ -376,7 +376,7 @@ static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 		enum terminal_key key = terminal_key(&g->escape, d[i]);
 
 		if (key == KEY_LEAVE) {
-			kvm_end(kvm, VM_END_USER, 0);
+			command_end(g, kvm, 0);
 			return 0;
 		}
 		if (key == KEY_SEND && d[i] == KEY_INTERRUPT && key_ends(g)) {

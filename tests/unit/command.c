@@ -431,6 +431,18 @@ TEST(output_and_errors_that_are_one_are_one)
 	close(file);
 }
 
+TEST(leaving_cuts_off_output_of_a_vm_that_has_ended)
+{
+	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 16);
+
+	kvm_end(&f->kvm, VM_END_REPORTED, 0);
+	EXPECT(type_at(f, fd[1], "X") && f->g.cut == VM_END_USER && !f->g.cut_code);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -607,6 +619,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
 	  T(output_and_errors_that_are_one_are_one),
+	  T(leaving_cuts_off_output_of_a_vm_that_has_ended),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),
