@@ -11,6 +11,7 @@
  * While input comes from a terminal that we are in front of, it is in raw mode: keys
  * are the guest's business, but for ^A. Where output goes elsewhere, as to a pager, the
  * terminal stays as it is, and lines are read as long as nobody else wants keys of it.
+ * In the background nothing is read.
  *
  * Signals that we get go to the command once it runs; before that, and with a second
  * one within a second, they end the machine. So does the key ^C before there is a
@@ -394,7 +395,7 @@ static ssize_t bytes_read(const struct guest_command *g, u8 *d, size_t room)
 {
 	ssize_t n = read(g->in_fd, d, room);
 
-	if (n || !g->lines || !terminal_lines())
+	if (n || !g->lines || !terminal_is_ours(true))
 		return n;
 	*d = KEY_EOF;
 	return 1;
@@ -463,7 +464,8 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 static bool input_wanted(const struct guest_command *g)
 {
-	return g->in_fd >= 0 && (!g->lines || terminal_lines()) &&
+	return g->in_fd >= 0 &&
+	       (g->kind[0] != STREAM_OURS_TTY || terminal_is_ours(g->lines)) &&
 	       (session_input_room(&g->port.main) || typed_room(g));
 }
 

@@ -24,6 +24,8 @@
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS 50000000ULL
 #define PANIC_MAX_NS 500000000ULL
+/* How soon it is seen that the terminal is ours again */
+#define TERMINAL_MS 1000U
 /* How long a guest that has forgotten names is not asked to do so again */
 #define EDITS_QUIET_NS 300000000ULL
 
@@ -146,12 +148,12 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 
 static int loop_wait(u64 deadline)
 {
+	unsigned int ms = -1;
 	u64 now = now_ns();
 
-	if (!deadline)
-		return -1;
-	return deadline <= now ? 0 :
-	       MIN((deadline - now) / 1000000 + 1, 1000000ULL);
+	if (deadline)
+		ms = deadline <= now ? 0 : MIN((deadline - now) / 1000000 + 1, 1000000ULL);
+	return terminal_is_ours(false) ? ms : MIN(ms, TERMINAL_MS);
 }
 
 static int loop_signals(struct report *r)

@@ -412,11 +412,15 @@ int console_open(struct console *c, struct report *r);
 /** console_open_log() - no input; bytes go to @out_fd, or nowhere if it is -1 */
 int console_open_log(struct console *c, int out_fd, struct report *r);
 
-/** terminal_raw() - stdin, if it is a terminal that we are in front of */
+/** terminal_raw() - stdin, if it is a terminal, as soon as we are in front of it */
 void terminal_raw(void);
+/**
+ * terminal_is_ours() - also puts it in raw mode, if that was not done in the background
+ * @lines: it is only while nobody has put it in another mode
+ * Return: false in the background, where who reads it is stopped; true if stdin is none
+ */
+bool terminal_is_ours(bool lines);
 void terminal_restore(void);
-/** terminal_lines() - stdin is a terminal that nobody has put in another mode */
-bool terminal_lines(void);
 
 /**
  * terminal_writer() - a way to write to @fd that never waits, if it is a terminal

@@ -37,11 +37,11 @@ void terminal_restore(void)
 {
 }
 
-static bool lines;
+static bool lines, in_background;
 
-bool terminal_lines(void)
+bool terminal_is_ours(bool wanted)
 {
-	return lines;
+	return !in_background && (!wanted || lines);
 }
 
 enum terminal_key terminal_key(bool *escape, u8 ch)
@@ -443,6 +443,23 @@ TEST(leaving_cuts_off_output_of_a_vm_that_has_ended)
 	teardown(f);
 }
 
+TEST(a_terminal_is_not_read_in_the_background)
+{
+	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 16);
+
+	in_background = true;
+	EXPECT(!type_at(f, fd[1], "a"));
+	f->g.kind[0] = STREAM_OURS_PIPE;
+	EXPECT(type_at(f, fd[1], "b"));
+	f->g.kind[0] = STREAM_OURS_TTY;
+	in_background = false;
+	EXPECT(type_at(f, fd[1], "c") && f->g.port.main.credit == 14);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -620,6 +637,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
 	  T(output_and_errors_that_are_one_are_one),
 	  T(leaving_cuts_off_output_of_a_vm_that_has_ended),
+	  T(a_terminal_is_not_read_in_the_background),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),
