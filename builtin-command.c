@@ -128,7 +128,7 @@ static void command_note(void *opaque, const struct session *s, u8 stream, const
 	/* A client's has nothing in it yet. */
 	if (s->id)
 		fd = execs_file(opaque, s, stream);
-	if (!s->id || fd_is_ready(fd, POLLOUT))
+	if (s->id ? fd_is_ready(fd, POLLOUT) : stderr_is_ready())
 		dprintf(fd, "lkvm: guest: %s\n", text);
 }
 

@@ -327,11 +327,16 @@ int output_writer(int fd, bool *whole)
 	return own < 0 ? fd : own;
 }
 
-void terminal_unread(int own)
+bool stderr_is_ready(void)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	if (isatty(STDERR_FILENO) && isatty(own) && !poll(&p, 1, 100))
+	return poll(&p, 1, 100);
+}
+
+void terminal_unread(int own)
+{
+	if (isatty(STDERR_FILENO) && isatty(own) && !stderr_is_ready())
 		dup2(own, STDERR_FILENO);
 }
 

@@ -212,12 +212,13 @@ static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
 			       { .events = POLLIN } };
 	u64 end = now_ns() + PATIENCE_NS;
 	ssize_t len = 0, n = 1;
-	sigset_t set;
+	sigset_t set, old;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
 	p[2].fd = signalfd(-1, &set, SFD_CLOEXEC);
 	fcntl(d->in, F_SETFL, O_NONBLOCK);
 	for (u64 now = now_ns(); n && now < end; now = now_ns()) {
@@ -243,6 +244,7 @@ static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
 	}
 	if (p[2].fd >= 0)
 		close(p[2].fd);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return n ? -1 : len;
 }
 

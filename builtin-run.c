@@ -27,16 +27,41 @@
 /* What is left of the output has this long, after an end that the guest chose or not */
 #define FINISH_MS 30000
 #define CUT_MS 1000
+/* And so long has what we have to say */
+#define WORDS_S 10
 
+/* Also on a vCPU, which waits for nobody who does not read it. */
 static void log_emit(void *opaque, const char *line)
 {
 	(void)opaque;
-	fprintf(stderr, "lkvm: %s\n", line);
+	if (stderr_is_ready())
+		fprintf(stderr, "lkvm: %s\n", line);
 }
 
 static void ignore_signal(int sig)
 {
 	(void)sig;
+}
+
+/* Without SA_RESTART: it ends a write that waits, and again the next one. */
+static void words_hurry(int sig)
+{
+	(void)sig;
+	ualarm(100000, 0);
+}
+
+/* What is said from here on does not wait for ever, nor when we are to end. */
+static void words_bound(void)
+{
+	static const int end[] = { SIGALRM, SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction hurry = { .sa_handler = words_hurry };
+	sigset_t set;
+
+	sigfillset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
+		sigaction(end[i], &hurry, NULL);
+	alarm(WORDS_S);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void bus_signal(int sig, siginfo_t *si, void *ctx)
@@ -89,8 +114,8 @@ static int log_open(int *fd, const char *path, struct report *r)
 	return *fd < 0 ? report_error(r, errno, "log %s", path) : 0;
 }
 
-/* Return: 0, or -1 after it was said why not */
-static int status_write(FILE *f, const struct outcome *o, const char *path)
+/* Return: 0 or errno */
+static int status_write(FILE *f, const struct outcome *o)
 {
 	int n;
 
@@ -98,10 +123,7 @@ static int status_write(FILE *f, const struct outcome *o, const char *path)
 		return 0;
 	n = fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n",
 		    o->cause, o->code, o->signal);
-	if (!fclose(f) && n >= 0)
-		return 0;
-	fprintf(stderr, "lkvm: status %s: %s\n", path, strerror(errno));
-	return -1;
+	return fclose(f) || n < 0 ? errno : 0;
 }
 
 static void time_print(const char *name, u64 from, u64 to)
@@ -289,6 +311,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	}
 	run->control.kvm = NULL;
 	console_close(c);
+	words_bound();
 	/* Of a guest that went its way, or stands still */
 	if (!err && kvm->end != VM_END_USER && kvm->end != VM_END_TRIPLE_FAULT &&
 	    kvm->end != VM_END_ERROR && kvm->end != VM_END_DEBUG_EXIT)
@@ -458,7 +481,7 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	static struct outcome out;
 	struct report r = { "" };
 	bool detached;
-	int err;
+	int err, unwritten;
 
 	/* Not by an initializer: half a MiB of zeroes would be in the binary. */
 	run.o.cpus = -1;
@@ -496,6 +519,10 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		err = run_vm(&run, &out, &r);
 	if (err)
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
+	/* First: nobody may read what else there is to be said. */
+	unwritten = status_write(run.status, &out);
+	if (err)
+		words_bound();
 	control_ended(&run.control, &out);
 	console_close(&run.console);
 	command_close(&run.command);
@@ -508,7 +535,9 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		   "%s", out.text[0] ? out.text : "the VM has ended at once");
 	if (out.text[0] && (!detached || run.control.server))
 		fprintf(stderr, "lkvm: %s\n", out.text);
-	if (status_write(run.status, &out, run.o.status) && !out.status)
+	if (unwritten)
+		fprintf(stderr, "lkvm: status %s: %s\n", run.o.status, strerror(unwritten));
+	if (unwritten && !out.status)
 		out.status = STATUS_ERROR;
 	control_shut(&run.control);
 out_free:

@@ -436,6 +436,8 @@ int terminal_writer(int fd);
  * whose O_NONBLOCK nobody shares; else @fd
  */
 int output_writer(int fd, bool *whole);
+/** stderr_is_ready() - for a line, within a tenth of a second: who says it is not to wait */
+bool stderr_is_ready(void);
 /** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
 void terminal_unread(int own);
 

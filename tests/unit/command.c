@@ -37,6 +37,11 @@ void terminal_restore(void)
 {
 }
 
+bool stderr_is_ready(void)
+{
+	return true;
+}
+
 static bool lines, in_background;
 
 bool terminal_is_ours(bool wanted)
