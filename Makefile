@@ -52,7 +52,7 @@ endif
 
 lib-y := abi.c clock.c discover.c embedded.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
 lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c thread.c tree.c
-lib-y += unix.c $(sort $(wildcard test/*.c))
+lib-y += unix.c utf8.c $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
 lib-y += virtio/net.c virtio/net-path.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))

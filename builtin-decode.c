@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/utf8.h"
 #include "kvm/arch.h"
 
 #define SCRIPT "scripts/decode_stacktrace.sh"
@@ -265,15 +266,17 @@ static size_t decoder_ask(struct decoder *d, const char *in, size_t len,
 
 static void text_print(const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char ch = text[i];
+	char *copy = malloc(len + 1);
+	size_t n = 0;
 
-		if (ch == '\r')
-			continue;
-		if ((ch < ' ' && ch != '\n' && ch != '\t') || ch == 0x7f)
-			ch = '?';
-		fputc(ch, stderr);
+	for (size_t i = 0; copy && i < len; i++)
+		if (text[i] != '\r')
+			copy[n++] = text[i];
+	if (n) {
+		utf8_clean(copy, n, "\n\t");
+		fwrite(copy, 1, n, stderr);
 	}
+	free(copy);
 }
 
 void guest_text_print(const char *text, size_t len)

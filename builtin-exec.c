@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/utf8.h"
 #include "lkvm.h"
 
 #define TWICE_NS 1000000000ULL
@@ -216,9 +217,8 @@ static void flow_read(struct exec *x, struct flow *f)
 		return;
 	f->pos = 0;
 	f->len = MAX(n, (ssize_t)0);
-	for (size_t i = 0; x->copy && i < f->len; i++)
-		if ((f->buf[i] < 0x20 && f->buf[i] != '\n') || f->buf[i] == 0x7f)
-			f->buf[i] = '?';
+	if (x->copy)
+		utf8_clean((char *)f->buf, f->len, "\n");
 	if (n <= 0)
 		flow_end(f);
 	else if (keys && x->keys && !take_keys(x, f))

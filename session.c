@@ -35,6 +35,7 @@
 #include <sys/mman.h>
 
 #include "kvm/session.h"
+#include "kvm/utf8.h"
 
 /* Frames without data that may be due at once, and one with data */
 #define TX_CONTROL 256
@@ -113,8 +114,8 @@ static void clean_text(char *out, size_t size, const u8 *d, size_t len)
 {
 	size_t n = MIN(len, size - 1);
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = d[i] < 0x20 || d[i] == 0x7f ? '?' : d[i];
+	memcpy(out, d, n);
+	utf8_clean(out, n, "");
 	out[n] = 0;
 }
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "kvm/json.h"
+#include "kvm/utf8.h"
 
 /** struct reader - @at: next byte of @text; @doc gets values */
 struct reader {
@@ -88,25 +89,6 @@ static size_t utf8_encode(char *to, u32 c)
 	to[2] = 0x80 | (c >> 6 & 0x3f);
 	to[3] = 0x80 | (c & 0x3f);
 	return 4;
-}
-
-/* Length of the character at @s of @len bytes, 0 if it is not UTF-8 */
-static size_t utf8_length(const char *s, size_t len)
-{
-	const u8 *b = (const u8 *)s;
-	size_t n = b[0] < 0x80 ? 1 : b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 :
-		   b[0] < 0xf0 ? 3 : b[0] < 0xf5 ? 4 : 0;
-
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((b[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong, a surrogate, past the last one */
-	if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) ||
-	    (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 /* \uXXXX, the second half of a pair included; "\u" has been read. */

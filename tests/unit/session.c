@@ -352,13 +352,13 @@ TEST(exit_without_a_start_is_not_believed)
 
 TEST(error_has_status_and_clean_text)
 {
-	static const u8 error[] = { 127, 0, 0, 0, 'a', 27, '[', 'b' };
+	static const u8 error[] = "\x7f\0\0\0a\x1b[b\302\2332J\2331m\xc3\xa4\n\xe2\x82";
 	struct fixture *f = setup(GUEST_STDIN);
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
-	frame(f, GUEST_ERROR, 0, error, sizeof(error));
+	frame(f, GUEST_ERROR, 0, error, sizeof(error) - 1);
 	EXPECT(f->p.main.state == SESSION_FAILED && f->p.main.value == 127);
-	EXPECT(!strcmp(f->p.main.text, "a?[b"));
+	EXPECT(!strcmp(f->p.main.text, "a?[b??2J?1m\xc3\xa4???"));
 	teardown(f);
 }
 

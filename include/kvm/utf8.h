@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Text that somebody else has made. */
+#ifndef KVM__UTF8_H
+#define KVM__UTF8_H
+
+#include "kvm/types.h"
+
+/** utf8_length() - of the character at @s of @len bytes, which are some; 0 if it is none */
+size_t utf8_length(const char *s, size_t len);
+/**
+ * utf8_clean() - what a terminal would act on, and what is no UTF-8, becomes "?"
+ * @d: @len bytes; their number stays
+ * @keep: control characters that are left as they are
+ */
+void utf8_clean(char *d, size_t len, const char *keep);
+
+#endif
