@@ -5,12 +5,13 @@
  * Theory of operation: session.c knows what the guest's init says and wants to
  * hear; here its bytes get to standard output and error and come from standard
  * input. What of ours is a terminal is one terminal in the guest, what is not is
- * a pipe there, what is closed is closed. Where the command closes its end of a
- * pipe /dev/null takes the place of ours, so that the other side sees it at once;
- * standard error stays, for what we have to say. While input comes from a terminal that
- * we are in front of, it is in raw mode: keys are the guest's business, but for
- * ^A. Where output goes elsewhere, as to a pager, the terminal stays as it is, and
- * lines are read as long as nobody else wants keys of it.
+ * a pipe there, one if output and errors go to the same, what is closed is closed.
+ * Where the command closes its end of a pipe /dev/null takes the place of ours, so
+ * that the other side sees it at once; standard error stays, for what we have to say.
+ * While input comes from a terminal that we are in front of, it is in raw mode: keys
+ * are the guest's business, but for ^A. Where output goes elsewhere, as to a pager, the
+ * terminal stays as it is, and lines are read as long as nobody else wants keys of it.
+ * In the background nothing is read.
  *
  * Signals that we get go to the command once it runs; before that, and with a second
  * one within a second, they end the machine. So does the key ^C before there is a
@@ -35,6 +36,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
@@ -129,7 +131,7 @@ static void command_note(void *opaque, const struct session *s, u8 stream, const
 	/* A client's has nothing in it yet. */
 	if (s->id)
 		fd = execs_file(opaque, s, stream);
-	if (!s->id || fd_is_ready(fd, POLLOUT))
+	if (s->id ? fd_is_ready(fd, POLLOUT) : stderr_is_ready())
 		dprintf(fd, "lkvm: guest: %s\n", text);
 }
 
@@ -146,6 +148,15 @@ static void command_klog(void *opaque, const void *d, size_t len)
 	pthread_mutex_unlock(&g->console->lock);
 }
 
+/* As with 2>&1: what comes first is to be first there. */
+static bool outputs_are_one(void)
+{
+	struct stat out, err;
+
+	return !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) &&
+	       out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+}
+
 void streams_probe(enum stream_of_ours kind[3])
 {
 	for (int fd = 0; fd < 3; fd++) {
@@ -159,6 +170,8 @@ void streams_probe(enum stream_of_ours kind[3])
 		/* So that nothing that is opened later gets its number */
 		open("/dev/null", fd ? O_WRONLY : O_RDONLY);
 	}
+	if (kind[1] == STREAM_OURS_PIPE && kind[2] == STREAM_OURS_PIPE && outputs_are_one())
+		kind[2] = STREAM_OURS_SAME;
 }
 
 int terminal_fd(const enum stream_of_ours kind[3])
@@ -370,7 +383,7 @@ static size_t input_keys(struct guest_command *g, struct kvm *kvm, u8 *d,
 		}
 	}
 	if (leave)
-		kvm_end(kvm, VM_END_USER, 0);
+		command_end(g, kvm, 0);
 	return leave ? 0 : n;
 }
 
@@ -379,7 +392,7 @@ static ssize_t bytes_read(const struct guest_command *g, u8 *d, size_t room)
 {
 	ssize_t n = read(g->in_fd, d, room);
 
-	if (n || !g->lines || !terminal_lines())
+	if (n || !g->lines || !terminal_is_ours(true))
 		return n;
 	*d = KEY_EOF;
 	return 1;
@@ -448,7 +461,8 @@ static void input_read(struct guest_command *g, struct kvm *kvm)
 
 static bool input_wanted(const struct guest_command *g)
 {
-	return g->in_fd >= 0 && (!g->lines || terminal_lines()) &&
+	return g->in_fd >= 0 &&
+	       (g->kind[0] != STREAM_OURS_TTY || terminal_is_ours(g->lines)) &&
 	       (session_input_room(&g->port.main) || typed_room(g));
 }
 

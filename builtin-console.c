@@ -8,7 +8,7 @@
  * a virtio console stay in its queue. What passes is also looked at line by
  * line (klog.c) for a panic message, which is how the end of a guest without
  * pvpanic is told from an orderly one. Input is read by the main thread, at most a
- * buffer ahead of what the guest takes. A terminal is put in raw mode only
+ * buffer ahead of what the guest takes. A terminal is put in raw mode, and read, only
  * while we are in the foreground; ^A x leaves, ^A h helps, ^A ^A sends ^A.
  * The guest may send any bytes at any rate; it is all passed on unchanged.
  */
@@ -37,6 +37,7 @@
 static struct termios saved_termios;
 static tcflag_t raw_lflag;
 static sig_atomic_t termios_saved;
+static sig_atomic_t raw_wanted;
 
 /* Who has set it since then, as a pager does, wants it as it is. */
 void terminal_restore(void)
@@ -47,13 +48,7 @@ void terminal_restore(void)
 	    t.c_lflag == raw_lflag)
 		tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
 	termios_saved = 0;
-}
-
-bool terminal_lines(void)
-{
-	struct termios t;
-
-	return !tcgetattr(STDIN_FILENO, &t) && (t.c_lflag & ICANON);
+	raw_wanted = 0;
 }
 
 static void fatal_signal(int sig)
@@ -72,20 +67,45 @@ void terminal_raw(void)
 	struct sigaction old;
 	struct termios t;
 
-	if (!isatty(STDIN_FILENO) || tcgetpgrp(STDIN_FILENO) != getpgrp() ||
+	if (!isatty(STDIN_FILENO))
+		return;
+	if (!raw_wanted)
+		atexit(terminal_restore);
+	raw_wanted = 1;
+	if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
 	    tcgetattr(STDIN_FILENO, &saved_termios) < 0)
 		return;
 	t = saved_termios;
 	cfmakeraw(&t);
 	t.c_oflag |= OPOST;
 	termios_saved = 1;
-	atexit(terminal_restore);
 	for (unsigned int i = 0; i < ARRAY_SIZE(fatal); i++)
 		if (!sigaction(fatal[i], NULL, &old) && old.sa_handler == SIG_DFL)
 			signal(fatal[i], fatal_signal);
 	tcsetattr(STDIN_FILENO, TCSANOW, &t);
 	/* As the terminal has it */
 	raw_lflag = tcgetattr(STDIN_FILENO, &t) ? 0 : t.c_lflag;
+}
+
+static bool terminal_lines(void)
+{
+	struct termios t;
+
+	return !tcgetattr(STDIN_FILENO, &t) && (t.c_lflag & ICANON);
+}
+
+bool terminal_is_ours(bool lines)
+{
+	pid_t front = tcgetpgrp(STDIN_FILENO);
+
+	if (front >= 0 && front != getpgrp()) {
+		/* A shell has made it what it wants itself. */
+		termios_saved = 0;
+		return false;
+	}
+	if (raw_wanted && !termios_saved)
+		terminal_raw();
+	return !lines || terminal_lines();
 }
 
 static int open_common(struct console *c, struct report *r)
@@ -299,11 +319,16 @@ int output_writer(int fd, bool *whole)
 	return own < 0 ? fd : own;
 }
 
-void terminal_unread(int own)
+bool stderr_is_ready(void)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
 
-	if (isatty(STDERR_FILENO) && isatty(own) && !poll(&p, 1, 100))
+	return poll(&p, 1, 100);
+}
+
+void terminal_unread(int own)
+{
+	if (isatty(STDERR_FILENO) && isatty(own) && !stderr_is_ready())
 		dup2(own, STDERR_FILENO);
 }
 
@@ -343,7 +368,9 @@ size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
 /* ^A x is looked for also when the guest takes nothing. */
 bool console_wants_input(const struct console *c)
 {
-	return !c->eof && (c->tty_fd < 0 ? !c->in_len : c->in_len < sizeof(c->in));
+	if (c->eof || c->tty_fd < 0)
+		return !c->eof && !c->in_len;
+	return c->in_len < sizeof(c->in) && terminal_is_ours(false);
 }
 
 int console_input(struct console *c)

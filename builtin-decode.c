@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/utf8.h"
 #include "kvm/arch.h"
 
 #define SCRIPT "scripts/decode_stacktrace.sh"
@@ -212,12 +213,13 @@ static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
 			       { .events = POLLIN } };
 	u64 end = now_ns() + PATIENCE_NS;
 	ssize_t len = 0, n = 1;
-	sigset_t set;
+	sigset_t set, old;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
 	p[2].fd = signalfd(-1, &set, SFD_CLOEXEC);
 	fcntl(d->in, F_SETFL, O_NONBLOCK);
 	for (int ms; n && (ms = ms_left(end));) {
@@ -243,6 +245,7 @@ static ssize_t decoder_talk(struct decoder *d, const char *in, size_t left,
 	}
 	if (p[2].fd >= 0)
 		close(p[2].fd);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return n ? -1 : len;
 }
 
@@ -263,15 +266,17 @@ static size_t decoder_ask(struct decoder *d, const char *in, size_t len,
 
 static void text_print(const char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char ch = text[i];
+	char *copy = malloc(len + 1);
+	size_t n = 0;
 
-		if (ch == '\r')
-			continue;
-		if ((ch < ' ' && ch != '\n' && ch != '\t') || ch == 0x7f)
-			ch = '?';
-		fputc(ch, stderr);
+	for (size_t i = 0; copy && i < len; i++)
+		if (text[i] != '\r')
+			copy[n++] = text[i];
+	if (n) {
+		utf8_clean(copy, n, "\n\t");
+		fwrite(copy, 1, n, stderr);
 	}
+	free(copy);
 }
 
 void guest_text_print(const char *text, size_t len)

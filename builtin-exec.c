@@ -29,11 +29,14 @@
 #include <unistd.h>
 
 #include "builtin.h"
+#include "kvm/utf8.h"
 #include "lkvm.h"
 
 #define TWICE_NS NSEC_PER_SEC
 #define VALUES 16
 #define KEY_EOF 4
+/* How soon it is seen that the terminal is ours again */
+#define LOOK_MS 1000
 
 enum { POLL_VM = 2 * GUEST_STREAMS, POLL_SIGNAL, POLL_NR };
 
@@ -170,12 +173,19 @@ static void flow_end(struct flow *f)
 	f->to = -1;
 }
 
+/* Return: whether somebody else has the terminal, in front of us or for its keys */
+static bool keys_are_others(const struct exec *x)
+{
+	return x->keys && !terminal_is_ours(x->lines);
+}
+
 static void flow_read(struct exec *x, struct flow *f)
 {
-	bool lines = x->lines && f == &x->flow[GUEST_STDIN];
+	bool keys = f == &x->flow[GUEST_STDIN];
+	bool lines = x->lines && keys;
 	ssize_t n;
 
-	if (lines && !terminal_lines())
+	if (keys && keys_are_others(x))
 		return;
 	n = read(f->from, f->buf, sizeof(f->buf));
 	if (lines && !n) {
@@ -186,12 +196,11 @@ static void flow_read(struct exec *x, struct flow *f)
 		return;
 	f->pos = 0;
 	f->len = MAX(n, (ssize_t)0);
-	for (size_t i = 0; x->copy && i < f->len; i++)
-		if ((f->buf[i] < 0x20 && f->buf[i] != '\n') || f->buf[i] == 0x7f)
-			f->buf[i] = '?';
+	if (x->copy)
+		utf8_clean((char *)f->buf, f->len, "\n");
 	if (n <= 0)
 		flow_end(f);
-	else if (f == &x->flow[GUEST_STDIN] && x->keys)
+	else if (keys && x->keys)
 		f->len = terminal_keys(&x->escape, f->buf, f->len, &x->left);
 }
 
@@ -296,8 +305,8 @@ static void flows_poll(struct exec *x, struct pollfd *p)
 		const struct flow *f = &x->flow[i];
 
 		p[2 * i] = (struct pollfd){
-			.fd = f->len || (x->lines && i == GUEST_STDIN &&
-					 !terminal_lines()) ? -1 : f->from,
+			.fd = f->len || (i == GUEST_STDIN && keys_are_others(x)) ? -1 :
+			      f->from,
 			.events = POLLIN,
 		};
 		/* Who closes its input is seen without that we write. */
@@ -342,7 +351,8 @@ int exec_run(struct exec *x)
 		p[POLL_SIGNAL] = (struct pollfd){
 			.fd = x->signals, .events = POLLIN,
 		};
-		if (poll(p, POLL_NR, -1) < 0 && errno != EINTR)
+		if (poll(p, POLL_NR, keys_are_others(x) ? LOOK_MS : -1) < 0 &&
+		    errno != EINTR)
 			break;
 		open = flows_serve(x, p);
 		if (p[POLL_SIGNAL].revents)

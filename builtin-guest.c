@@ -60,14 +60,17 @@ static void record_stream(struct state_out *s, const char *key,
 		[STREAM_OURS_NONE] = "none",
 		[STREAM_OURS_PIPE] = "pipe",
 		[STREAM_OURS_TTY] = "tty",
+		[STREAM_OURS_SAME] = "stdout",
 	};
 
 	record(s, key, word[kind]);
 }
 
-static bool env_given(const struct run_options *o, const char *name, size_t len)
+/* Whether one of those from @i on has that name */
+static bool env_given(const struct run_options *o, unsigned int i, const char *name,
+		      size_t len)
 {
-	for (unsigned int i = 0; i < o->nr_env; i++)
+	for (; i < o->nr_env; i++)
 		if (!strncmp(o->env[i], name, len) &&
 		    (!o->env[i][len] || o->env[i][len] == '='))
 			return true;
@@ -96,7 +99,7 @@ static void put_env(struct state_out *s, const struct run_options *o,
 
 		if (!v && !strcmp(env_names[i], "PATH"))
 			v = PATH_DEFAULT;
-		if (!v || env_given(o, env_names[i], strlen(env_names[i])))
+		if (!v || env_given(o, 0, env_names[i], strlen(env_names[i])))
 			continue;
 		state_put(s, "env=", 4);
 		state_put(s, env_names[i], strlen(env_names[i]));
@@ -104,12 +107,13 @@ static void put_env(struct state_out *s, const struct run_options *o,
 	}
 	for (char **e = environ; *e; e++)
 		if (!strncmp(*e, "LC_", 3) &&
-		    !env_given(o, *e, strcspn(*e, "=")))
+		    !env_given(o, 0, *e, strcspn(*e, "=")))
 			record(s, "env=", *e);
 	for (unsigned int i = 0; i < o->nr_env; i++) {
 		const char *v = strchr(o->env[i], '=') ? "" : getenv(o->env[i]);
 
-		if (!v)
+		/* The last of a name counts. */
+		if (!v || env_given(o, i + 1, o->env[i], strcspn(o->env[i], "=")))
 			continue;
 		state_put(s, "env=", 4);
 		state_put(s, o->env[i], strlen(o->env[i]));
@@ -127,7 +131,7 @@ static void put_file(struct state_out *s, const struct run_options *o)
 	struct stat st;
 
 	if (!dir || !*name || strchr(name, '/') || o->initrd || o->root ||
-	    o->root_disk || o->own || env_given(o, "PATH", 4))
+	    o->root_disk || o->own || env_given(o, 0, "PATH", 4))
 		return;
 	/* Others, and empty ones, are the command's directory, which init knows. */
 	for (; *dir == '/'; dir += *dir == ':') {
@@ -220,14 +224,16 @@ static int put_user(struct state_out *s, const char *user,
 	return 0;
 }
 
-static void put_directory(struct state_out *s, const struct run_options *o)
+static void put_directory(struct state_out *s, const struct run_options *o,
+			  const struct passwd *p)
 {
+	const char *home = env_value(p, "HOME");
 	char cwd[4096];
 
 	if (o->chdir)
 		record(s, "cwd=", o->chdir);
-	else if (o->own && getenv("HOME"))
-		record(s, "cwd=?", getenv("HOME"));
+	else if (o->own && home)
+		record(s, "cwd=?", home);
 	else if (getcwd(cwd, sizeof(cwd)))
 		record(s, "cwd=?", cwd);
 }
@@ -567,7 +573,7 @@ int guest_records(struct state_out *s, const struct run_options *o,
 	record_stream(s, "stdout=", kind[1]);
 	record_stream(s, "stderr=", kind[2]);
 	put_size(s);
-	put_directory(s, o);
+	put_directory(s, o, user);
 	put_env(s, o, user);
 	for (char **arg = o->command; arg && *arg; arg++)
 		record(s, "arg=", *arg);

@@ -26,6 +26,8 @@
 /* How long a kernel that has panicked may be silent, and may go on in all */
 #define PANIC_QUIET_NS (50 * NSEC_PER_MSEC)
 #define PANIC_MAX_NS (500 * NSEC_PER_MSEC)
+/* How soon it is seen that the terminal is ours again */
+#define TERMINAL_MS 1000U
 /* How long a guest that has forgotten names is not asked to do so again */
 #define EDITS_QUIET_NS (300 * NSEC_PER_MSEC)
 
@@ -153,7 +155,9 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 
 static int loop_wait(u64 deadline)
 {
-	return deadline ? ms_left(deadline) : -1;
+	unsigned int ms = deadline ? ms_left(deadline) : -1;
+
+	return terminal_is_ours(false) ? ms : MIN(ms, TERMINAL_MS);
 }
 
 static int loop_signals(struct report *r)

@@ -28,16 +28,41 @@
 /* What is left of the output has this long, after an end that the guest chose or not */
 #define FINISH_MS 30000
 #define CUT_MS 1000
+/* And so long has what we have to say */
+#define WORDS_S 10
 
+/* Also on a vCPU, which waits for nobody who does not read it. */
 static void log_emit(void *opaque, const char *line)
 {
 	(void)opaque;
-	fprintf(stderr, "lkvm: %s\n", line);
+	if (stderr_is_ready())
+		fprintf(stderr, "lkvm: %s\n", line);
 }
 
 static void ignore_signal(int sig)
 {
 	(void)sig;
+}
+
+/* Without SA_RESTART: it ends a write that waits, and again the next one. */
+static void words_hurry(int sig)
+{
+	(void)sig;
+	ualarm(100000, 0);
+}
+
+/* What is said from here on does not wait for ever, nor when we are to end. */
+static void words_bound(void)
+{
+	static const int end[] = { SIGALRM, SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction hurry = { .sa_handler = words_hurry };
+	sigset_t set;
+
+	sigfillset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
+		sigaction(end[i], &hurry, NULL);
+	alarm(WORDS_S);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static void bus_signal(int sig, siginfo_t *si, void *ctx)
@@ -81,17 +106,17 @@ static int status_open(FILE **f, const char *path, struct report *r)
 	return *f ? 0 : report_error(r, errno, "status %s", path);
 }
 
+/* A FIFO may be waited for, as long as signals are not held back. */
 static int log_open(int *fd, const char *path, struct report *r)
 {
 	if (!path)
 		return 0;
-	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY,
-		   0666);
+	*fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 	return *fd < 0 ? report_error(r, errno, "log %s", path) : 0;
 }
 
-/* Return: 0, or -1 after it was said why not */
-static int status_write(FILE *f, const struct outcome *o, const char *path)
+/* Return: 0 or errno */
+static int status_write(FILE *f, const struct outcome *o)
 {
 	int n;
 
@@ -99,10 +124,7 @@ static int status_write(FILE *f, const struct outcome *o, const char *path)
 		return 0;
 	n = fprintf(f, "{\"cause\":\"%s\",\"code\":%d,\"signal\":%d}\n",
 		    o->cause, o->code, o->signal);
-	if (!fclose(f) && n >= 0)
-		return 0;
-	fprintf(stderr, "lkvm: status %s: %s\n", path, strerror(errno));
-	return -1;
+	return fclose(f) || n < 0 ? errno : 0;
 }
 
 static void time_print(const char *name, u64 from, u64 to)
@@ -289,6 +311,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	}
 	run->control.kvm = NULL;
 	console_close(c);
+	words_bound();
 	/* Of a guest that went its way, or stands still */
 	if (!err && kvm->end != VM_END_USER && kvm->end != VM_END_TRIPLE_FAULT &&
 	    kvm->end != VM_END_ERROR && kvm->end != VM_END_DEBUG_EXIT)
@@ -373,10 +396,11 @@ static int run_resolve(struct run *run, struct report *r)
 		if (err)
 			return err;
 		streams_probe(run->kind);
-		/* What is a terminal now has become a file by then. */
-		for (int fd = 0; fd < 3; fd++)
-			if (run->kind[fd] == STREAM_OURS_TTY)
-				run->kind[fd] = STREAM_OURS_PIPE;
+		/* By then both are one file, unless they are closed. */
+		if (run->kind[1])
+			run->kind[1] = STREAM_OURS_PIPE;
+		if (run->kind[2])
+			run->kind[2] = run->kind[1] ? STREAM_OURS_SAME : STREAM_OURS_PIPE;
 	}
 	/* A person wants a shell; a script gets what it always got. */
 	if (run_is_bare(&run->o) && run->kind[0] == STREAM_OURS_TTY &&
@@ -414,8 +438,9 @@ static int run_prepare(struct run *run, struct report *r)
 	if (!err && run->o.detach)
 		err = detach_output(&run->control, run->control.log,
 				    sizeof(run->control.log), r);
-	if (!err)
-		err = log_open(&run->log_fd, run->o.log, r);
+	/* Only now: by its name this one may have been refused. EINVAL: it is no file. */
+	if (!err && run->log_fd >= 0 && ftruncate(run->log_fd, 0) < 0 && errno != EINVAL)
+		err = report_error(r, errno, "log %s", run->o.log);
 	if (!err && run->has_command)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
@@ -456,7 +481,7 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	static struct outcome out;
 	struct report r = { "" };
 	bool detached;
-	int err;
+	int err, unwritten;
 
 	/* Not by an initializer: half a MiB of zeroes would be in the binary. */
 	run.o.cpus = -1;
@@ -487,6 +512,8 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		err = err ? err : unopened;
 	}
 	if (!err)
+		err = log_open(&run.log_fd, run.o.log, &r);
+	if (!err)
 		kernel_print(&run.config);
 	signals_init();
 	if (!err)
@@ -495,6 +522,10 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		err = run_vm(&run, &out, &r);
 	if (err)
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
+	/* First: nobody may read what else there is to be said. */
+	unwritten = status_write(run.status, &out);
+	if (err)
+		words_bound();
 	control_ended(&run.control, &out);
 	console_close(&run.console);
 	command_close(&run.command);
@@ -507,7 +538,9 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		   "%s", out.text[0] ? out.text : "the VM has ended at once");
 	if (out.text[0] && (!detached || run.control.server))
 		fprintf(stderr, "lkvm: %s\n", out.text);
-	if (status_write(run.status, &out, run.o.status) && !out.status)
+	if (unwritten)
+		fprintf(stderr, "lkvm: status %s: %s\n", run.o.status, strerror(unwritten));
+	if (unwritten && !out.status)
 		out.status = STATUS_ERROR;
 	control_shut(&run.control);
 out_free:

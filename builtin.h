@@ -433,11 +433,15 @@ int console_open(struct console *c, struct report *r);
 /** console_open_log() - no input; bytes go to @out_fd, or nowhere if it is -1 */
 int console_open_log(struct console *c, int out_fd, struct report *r);
 
-/** terminal_raw() - stdin, if it is a terminal that we are in front of */
+/** terminal_raw() - stdin, if it is a terminal, as soon as we are in front of it */
 void terminal_raw(void);
+/**
+ * terminal_is_ours() - also puts it in raw mode, if that was not done in the background
+ * @lines: it is only while nobody has put it in another mode
+ * Return: false in the background, where who reads it is stopped; true if stdin is none
+ */
+bool terminal_is_ours(bool lines);
 void terminal_restore(void);
-/** terminal_lines() - stdin is a terminal that nobody has put in another mode */
-bool terminal_lines(void);
 
 /**
  * terminal_writer() - a way to write to @fd that never waits, if it is a terminal
@@ -453,6 +457,8 @@ int terminal_writer(int fd);
  * whose O_NONBLOCK nobody shares; else @fd
  */
 int output_writer(int fd, bool *whole);
+/** stderr_is_ready() - for a line, within a tenth of a second: who says it is not to wait */
+bool stderr_is_ready(void);
 /** terminal_unread() - what is still to be said goes to @own, if nobody reads it */
 void terminal_unread(int own);
 
@@ -496,8 +502,13 @@ void console_close(struct console *c);
 
 /* builtin-command.c: a command in the guest, and what of ours it talks to. */
 
-/** enum stream_of_ours - what one of our standard streams is */
-enum stream_of_ours { STREAM_OURS_NONE, STREAM_OURS_PIPE, STREAM_OURS_TTY };
+/** enum stream_of_ours - what one of our standard streams is; SAME: stderr, as stdout */
+enum stream_of_ours {
+	STREAM_OURS_NONE,
+	STREAM_OURS_PIPE,
+	STREAM_OURS_TTY,
+	STREAM_OURS_SAME,
+};
 
 /** terminal_fd() - what goes to the terminal is written to that of ours, or to none: -1 */
 int terminal_fd(const enum stream_of_ours kind[3]);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "kvm/klog.h"
+#include "kvm/utf8.h"
 
 #define PANIC "Kernel panic - not syncing: "
 
@@ -122,6 +123,8 @@ static void look(struct klog *k)
 	const char *at;
 
 	k->line[k->line_len] = 0;
+	/* It may be shown at a terminal. */
+	utf8_clean(k->line, k->line_len, "\t");
 	k->line_len = 0;
 	at = strstr(k->line, PANIC);
 	if (at && !k->panicked) {
@@ -175,11 +178,7 @@ static void klog_scan(struct klog *k, const void *data, size_t len)
 			if (k->line_len)
 				look(k);
 		} else if (d[i] && k->line_len < sizeof(k->line) - 1) {
-			/* It may be shown at a terminal. */
-			bool control = d[i] < ' ' || d[i] == 0x7f;
-
-			k->line[k->line_len++] = control && d[i] != '\t' ?
-						 '?' : d[i];
+			k->line[k->line_len++] = d[i];
 		}
 	}
 }

@@ -35,6 +35,7 @@
 #include <sys/mman.h>
 
 #include "kvm/session.h"
+#include "kvm/utf8.h"
 
 /* Frames without data that may be due at once, and one with data */
 #define TX_CONTROL 256
@@ -116,8 +117,8 @@ static void clean_text(char *out, size_t size, const u8 *d, size_t len)
 {
 	size_t n = MIN(len, size - 1);
 
-	for (size_t i = 0; i < n; i++)
-		out[i] = d[i] < 0x20 || d[i] == 0x7f ? '?' : d[i];
+	memcpy(out, d, n);
+	utf8_clean(out, n, "");
 	out[n] = 0;
 }
 
@@ -141,7 +142,7 @@ static void handle_hello(struct session_port *p, size_t len)
 	}
 	memcpy(&hello, p->small, sizeof(hello));
 	if (le32toh(hello.magic) != GUEST_PROTO_MAGIC ||
-	    le32toh(hello.version) != GUEST_PROTO_VERSION) {
+	    le32toh(hello.version) != GUEST_PROTO_VERSION || !hello.window) {
 		broken(p, "HELLO of another protocol");
 		return;
 	}

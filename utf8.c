@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Theory of operation: UTF-8 (RFC 3629), decoded strictly: nothing has two forms. No state.
+ * Text that somebody else has made: characters of UTF-8, and what a terminal acts on.
+ *
+ * Theory of operation: a character is what RFC 3629 has, and nothing else: no
+ * overlong form, no surrogate, none behind U+10FFFF. What is not for a terminal are
+ * the controls of ASCII and those that ISO 6429 calls C1, U+0080 to U+009F, for which
+ * some also take a byte that is no part of a character. No state.
  */
+#include <string.h>
+
 #include "kvm/utf8.h"
 
 size_t utf8_length(const void *s, size_t len)
@@ -20,4 +27,19 @@ size_t utf8_length(const void *s, size_t len)
 	    (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f))
 		return 0;
 	return n;
+}
+
+void utf8_clean(char *d, size_t len, const char *keep)
+{
+	while (len) {
+		size_t n = utf8_length(d, len), some = n ? n : 1;
+		u8 first = *d, last = d[some - 1];
+		bool kept = first && strchr(keep, first);
+
+		if (!n || (!kept && first < ' ') || first == 0x7f ||
+		    (first == 0xc2 && last < 0xa0))
+			memset(d, '?', some);
+		d += some;
+		len -= some;
+	}
 }

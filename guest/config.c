@@ -25,6 +25,8 @@ static enum stream_kind kind_of(const char *v)
 {
 	if (text_equal(v, "pipe"))
 		return KIND_PIPE;
+	if (text_equal(v, "stdout"))
+		return KIND_SAME;
 	return text_equal(v, "tty") ? KIND_TTY : KIND_NONE;
 }
 

@@ -14,8 +14,8 @@
 /* mknod()'s mode: a character device */
 #define NODE_CHAR 0020000
 
-/** enum stream_kind - what the host has there, and the command is to have */
-enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY };
+/** enum stream_kind - what the host has there, and the command is to have; SAME: as stdout */
+enum stream_kind { KIND_NONE, KIND_PIPE, KIND_TTY, KIND_SAME };
 
 /**
  * struct config - what the host wants; strings are in @text
@@ -81,6 +81,11 @@ const char *text_errno(int err);
 /** file_read() - at most @size - 1 bytes and a NUL. Return: length, -errno */
 long file_read(const char *path, char *out, size_t size);
 int file_write(const char *path, const char *text);
+/**
+ * dir_find() - Return: whether @is says so of the name of an entry of @path, any for
+ * NULL; those with a dot in front are not looked at
+ */
+bool dir_find(const char *path, bool (*is)(const char *name));
 
 /** config_parse() - @len bytes of records are at @c->text. Return: 0 or -errno */
 int config_parse(struct config *c, size_t len);

@@ -23,20 +23,15 @@
 
 #define PORTS "/sys/class/virtio-ports/"
 #define DRIVER "/sys/bus/virtio/drivers/virtio_console"
+#define DEVICES "/sys/bus/virtio/devices/"
 #define NODE "/lkvm/ctl"
 #define FAMILY_NETLINK 16
 #define SOCKET_RAW 3
 #define PATIENCE 1000
 #define TRY_MS 10
+/* Until then a bus without a device may get one. */
+#define BUS_TRIES 50
 #define SERIAL_WINDOW 1024
-
-struct dirent64 {
-	u64 ino;
-	s64 off;
-	u16 len;
-	u8 type;
-	char name[];
-};
 
 static int events_open(void)
 {
@@ -94,28 +89,6 @@ static bool port_is_ours(const char *entry)
 			     device_number(text));
 }
 
-static bool port_find(void)
-{
-	long dir = sys_open(PORTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	bool found = false;
-	char list[2048];
-	long n;
-
-	if (dir < 0)
-		return false;
-	while (!found && (n = SYS(__NR_getdents64, dir, (long)list,
-				  sizeof(list))) > 0) {
-		for (long at = 0; at < n && !found;) {
-			struct dirent64 *d = (struct dirent64 *)(list + at);
-
-			found = d->name[0] != '.' && port_is_ours(d->name);
-			at += d->len;
-		}
-	}
-	sys_close(dir);
-	return found;
-}
-
 static int open_virtio(void)
 {
 	bool found = false;
@@ -125,7 +98,10 @@ static int open_virtio(void)
 		return -ENODEV;
 	events = events_open();
 	for (unsigned int i = 0; i < PATIENCE && !found; i++) {
-		found = port_find();
+		found = dir_find(PORTS, port_is_ours);
+		/* Drivers of a bus are there by now, and have found what is on it. */
+		if (i == BUS_TRIES && !dir_find(DEVICES, NULL))
+			break;
 		if (!found)
 			events_wait(events);
 	}

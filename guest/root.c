@@ -20,6 +20,7 @@
 #include <asm/fcntl.h>
 #include <asm/signal.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
@@ -193,8 +194,22 @@ static int mount_tag(const char *tag, const char *path, unsigned long flags)
 	return err;
 }
 
+/* The guest's / is that layer's. */
+static void make_upper(void)
+{
+	struct statx s;
+
+	sys_mkdir(UPPER "/work", 0755);
+	sys_mkdir(UPPER "/upper", 0755);
+	if (SYS(__NR_statx, -100, (long)LOWER, 0, STATX_BASIC_STATS, (long)&s))
+		return;
+	SYS(__NR_fchownat, -100, (long)UPPER "/upper", s.stx_uid, s.stx_gid, 0);
+	SYS(__NR_fchmodat, -100, (long)UPPER "/upper", s.stx_mode & 07777);
+}
+
 static int root_host(struct notes *n)
 {
+	const char *lacks = "the kernel has no TMPFS";
 	int err;
 
 	sys_mkdir(LOWER, 0755);
@@ -207,15 +222,15 @@ static int root_host(struct notes *n)
 		     NULL, NULL);
 	err = mount_dir("tmpfs", UPPER, 0, "mode=0755");
 	if (!err) {
-		sys_mkdir(UPPER "/upper", 0755);
-		sys_mkdir(UPPER "/work", 0755);
+		make_upper();
+		lacks = "the kernel has no OVERLAY_FS";
 		err = sys_mount("overlay", NEW_ROOT, "overlay", 0,
 				"lowerdir=" LOWER ",upperdir=" UPPER
 				"/upper,workdir=" UPPER "/work");
 	}
 	if (!err)
 		return 0;
-	note(n, "the kernel has no OVERLAY_FS: the root is read-only", NULL, NULL);
+	note(n, err == -ENODEV ? lacks : text_errno(-err), ": the root is read-only", NULL);
 	return sys_mount(LOWER, NEW_ROOT, NULL, MS_MOVE, NULL);
 }
 
@@ -308,6 +323,20 @@ static bool children_end(int pid, unsigned int ms)
 	return false;
 }
 
+/* A file system on it, and what was written to it as it is */
+static bool disk_flush(const char *name)
+{
+	char path[64];
+	int fd = sys_open(text_join(path, sizeof(path), "/dev/", name, NULL),
+			  O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	sys_ioctl(fd, BLKFLSBUF, NULL);
+	sys_close(fd);
+	return false;
+}
+
 /* Who still writes keeps it from becoming read-only. */
 bool root_settle(const struct config *c)
 {
@@ -318,10 +347,10 @@ bool root_settle(const struct config *c)
 		sys_kill(-1, SIGKILL);
 		ended = children_end(-1, END_MS);
 	}
-	/* Of a disk that does not answer this has no end. */
+	/* Of a disk that does not answer this has no end; sync() would be the host's. */
 	pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
 	if (pid <= 0) {
-		SYS(__NR_sync);
+		dir_find("/sys/class/block/", disk_flush);
 		if (disk)
 			sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	}
@@ -366,6 +395,15 @@ const char *root_shares(const struct config *c, int *err)
 	return NULL;
 }
 
+/* Return: why it cannot be loaded, also if that is that it is not compressed at all */
+static long module_unpacked(int fd)
+{
+	/* Flag 4: the kernel decompresses it. */
+	long err = SYS(__NR_finit_module, fd, (long)"", 4);
+
+	return err == -EINVAL || err == -EOPNOTSUPP ? -ENOEXEC : err;
+}
+
 /* The file's name is freed with it: the initramfs is memory. */
 void modules_load(const struct config *c, struct notes *n)
 {
@@ -375,10 +413,9 @@ void modules_load(const struct config *c, struct notes *n)
 		long err = fd;
 
 		if (fd >= 0) {
-			/* Flag 4: the kernel decompresses it. */
 			err = SYS(__NR_finit_module, fd, (long)"", 0);
 			if (err == -ENOEXEC)
-				err = SYS(__NR_finit_module, fd, (long)"", 4);
+				err = module_unpacked(fd);
 			sys_close(fd);
 			sys_unlink(path);
 		}

@@ -3,12 +3,12 @@
  * Starting the command.
  *
  * Theory of operation: each of its three streams is a pipe, the terminal that
- * they share, or closed, as on the host. It leads a session of its own, on that
- * terminal if there is one. Of a kernel without terminals a pipe in each
- * direction takes its place; of one that knows no users but root, root runs the
- * command. The child says what failed before it became the command through a pipe
- * that execve() closes. The program is looked for as execvp() does it, in the PATH
- * that the command gets, but first where the host says it is.
+ * they share, or closed, as on the host; output and errors may be one pipe. It leads
+ * a session of its own, on that terminal if there is one. Of a kernel without
+ * terminals a pipe in each direction takes its place; of one that knows no users but
+ * root, root runs the command. The child says what failed before it became the command
+ * through a pipe that execve() closes. The program is looked for as execvp() does it,
+ * in the PATH that the command gets, but first where the host says it is.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -152,6 +152,8 @@ static int open_streams(struct child *c, const struct config *cfg,
 			theirs[i] = err ? -1 : p.theirs;
 		} else if (cfg->stream[i] == KIND_TTY) {
 			theirs[i] = c->slave;
+		} else if (cfg->stream[i] == KIND_SAME) {
+			theirs[i] = theirs[GUEST_STDOUT];
 		}
 	}
 	return err;
@@ -277,14 +279,15 @@ static void reset_signals(void)
 
 static int enter_directory(const char *cwd)
 {
+	int err;
+
 	if (!cwd)
 		return 0;
 	/* "?": of the host; where the root is another one, / will do */
 	if (*cwd != '?')
 		return sys_chdir(cwd);
-	if (sys_chdir(cwd + 1))
-		sys_chdir("/");
-	return 0;
+	err = sys_chdir(cwd + 1);
+	return err == -ENOENT || err == -ENOTDIR ? sys_chdir("/") : err;
 }
 
 bool directory_is_covered(const char *cwd)
@@ -313,7 +316,7 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 		else
 			sys_close(i);
 	}
-	f->what = c->cwd ? c->cwd : "/";
+	f->what = c->cwd ? c->cwd + (*c->cwd == '?') : "/";
 	SYS(__NR_umask, c->umask);
 	err = become_user(c);
 	if (!err)
@@ -372,7 +375,7 @@ int child_start(struct child *c, const struct config *cfg)
 		child_main(cfg, theirs, c->slave, report.theirs);
 	close_all(&report.theirs, 1);
 	for (unsigned int i = 0; i < 3; i++)
-		if (theirs[i] != c->slave)
+		if (theirs[i] != c->slave && cfg->stream[i] != KIND_SAME)
 			close_all(&theirs[i], 1);
 	if (err)
 		child_close(c);

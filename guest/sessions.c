@@ -162,6 +162,8 @@ static void session_run(struct sessions *s, struct relay *r)
 		     " is not seen in the guest: the command is in /", NULL);
 	if (r->config->stream[2] == KIND_TTY)
 		of.stream = GUEST_TERMINAL;
+	else if (r->config->stream[2] == KIND_SAME)
+		of.stream = GUEST_STDOUT;
 	send_notes(s->port, &n, of);
 }
 

@@ -170,10 +170,13 @@ const char *text_errno(int err)
 		{ ENETUNREACH, "Network is unreachable" },
 	};
 
+	static char rare[32];
+	char digits[12];
+
 	for (unsigned int i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].err == err)
 			return known[i].text;
-	return "unexpected error";
+	return text_join(rare, sizeof(rare), "error ", text_decimal(digits, err), NULL);
 }
 
 long file_read(const char *path, char *out, size_t size)
@@ -205,6 +208,36 @@ int file_write(const char *path, const char *text)
 	n = sys_write(fd, text, strlen(text));
 	sys_close(fd);
 	return n < 0 ? n : 0;
+}
+
+struct dirent64 {
+	u64 ino;
+	s64 off;
+	u16 len;
+	u8 type;
+	char name[];
+};
+
+bool dir_find(const char *path, bool (*is)(const char *name))
+{
+	long dir = sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool found = false;
+	char list[2048];
+	long n;
+
+	if (dir < 0)
+		return false;
+	while (!found && (n = SYS(__NR_getdents64, dir, (long)list,
+				  sizeof(list))) > 0) {
+		for (long at = 0; at < n && !found;) {
+			struct dirent64 *d = (struct dirent64 *)(list + at);
+
+			found = d->name[0] != '.' && (!is || is(d->name));
+			at += d->len;
+		}
+	}
+	sys_close(dir);
+	return found;
 }
 
 void note(struct notes *n, const char *a, const char *b, const char *c)

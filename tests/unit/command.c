@@ -37,11 +37,16 @@ void terminal_restore(void)
 {
 }
 
-static bool lines;
-
-bool terminal_lines(void)
+bool stderr_is_ready(void)
 {
-	return lines;
+	return true;
+}
+
+static bool lines, in_background;
+
+bool terminal_is_ours(bool wanted)
+{
+	return !in_background && (!wanted || lines);
 }
 
 size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
@@ -402,6 +407,67 @@ TEST(a_terminal_that_goes_is_an_end_behind_what_was_typed)
 	teardown(f);
 }
 
+/* What of descriptors 1 and 2 as @out and @err. Return: the kind of stderr */
+static enum stream_of_ours kind_of_stderr(int out, int err)
+{
+	int old[2] = { dup(1), dup(2) };
+	enum stream_of_ours kind[3];
+
+	dup2(out, 1);
+	dup2(err, 2);
+	streams_probe(kind);
+	for (int i = 0; i < 2; i++) {
+		dup2(old[i], 1 + i);
+		close(old[i]);
+	}
+	return kind[2];
+}
+
+TEST(output_and_errors_that_are_one_are_one)
+{
+	int a[2], b[2], file = memfd_create("x", MFD_CLOEXEC);
+
+	EXPECT(!pipe2(a, O_CLOEXEC) && !pipe2(b, O_CLOEXEC));
+	EXPECT(kind_of_stderr(a[1], a[1]) == STREAM_OURS_SAME);
+	EXPECT(kind_of_stderr(file, file) == STREAM_OURS_SAME);
+	EXPECT(kind_of_stderr(a[1], b[1]) == STREAM_OURS_PIPE);
+	EXPECT(kind_of_stderr(a[1], file) == STREAM_OURS_PIPE);
+	for (int i = 0; i < 2; i++) {
+		close(a[i]);
+		close(b[i]);
+	}
+	close(file);
+}
+
+TEST(leaving_cuts_off_output_of_a_vm_that_has_ended)
+{
+	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 16);
+
+	kvm_end(&f->kvm, VM_END_REPORTED, 0);
+	EXPECT(type_at(f, fd[1], "X") && f->g.cut == VM_END_USER && !f->g.cut_code);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
+TEST(a_terminal_is_not_read_in_the_background)
+{
+	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 16);
+
+	in_background = true;
+	EXPECT(!type_at(f, fd[1], "a"));
+	f->g.kind[0] = STREAM_OURS_PIPE;
+	EXPECT(type_at(f, fd[1], "b"));
+	f->g.kind[0] = STREAM_OURS_TTY;
+	in_background = false;
+	EXPECT(type_at(f, fd[1], "c") && f->g.port.main.credit == 14);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
 TEST(interrupt_keys_that_are_taken_end_nothing)
 {
 	static const struct pollfd none[COMMAND_POLL] = { 0 };
@@ -577,6 +643,9 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
+	  T(output_and_errors_that_are_one_are_one),
+	  T(leaving_cuts_off_output_of_a_vm_that_has_ended),
+	  T(a_terminal_is_not_read_in_the_background),
 	  T(interrupt_keys_that_are_taken_end_nothing),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),

@@ -118,6 +118,19 @@ TEST(decode_gives_the_script_addresses_and_nothing_else)
 	tree_remove(&tree);
 }
 
+TEST(decode_shows_nothing_that_a_terminal_acts_on)
+{
+	struct decoder d = { .in = -1, .out = -1 };
+	struct tree tree;
+
+	tree_make(&tree, NULL);
+	shown = "a\tb\r\nc\x1b[2J\302\2332J\2331m\x7f\xc3\xa4";
+	show(&tree, &d, strlen(shown));
+	shown = report;
+	EXPECT(!strcmp(tree.shown, "a\tb\nc?[2J??2J?1m?\xc3\xa4\n"));
+	tree_remove(&tree);
+}
+
 TEST(decode_does_not_start_what_is_not_needed)
 {
 	struct decoder d = { .in = -1, .out = -1 };
@@ -201,6 +214,7 @@ TEST(build_directory_is_told_by_a_link_to_the_image)
 
 TEST_MAIN(T(decode_shows_what_the_script_made),
 	  T(decode_gives_the_script_addresses_and_nothing_else),
+	  T(decode_shows_nothing_that_a_terminal_acts_on),
 	  T(decode_does_not_start_what_is_not_needed),
 	  T(decode_shows_the_report_when_the_script_fails),
 	  T(decode_says_what_is_missing),

@@ -269,7 +269,53 @@ TEST(devices_without_a_driver_are_named_once_a_kind)
 	teardown();
 }
 
-TEST_MAIN(T(drivers_of_shares_follow_what_is_shared),
+/* The value of the record @key that comes first from @at on; NULL without */
+static const char *record_of(const struct state_out *s, const char *key, size_t at)
+{
+	for (; at < s->len; at += strlen((char *)s->buf + at) + 1)
+		if (!strncmp((char *)s->buf + at, key, strlen(key)))
+			return (char *)s->buf + at + strlen(key);
+	return NULL;
+}
+
+TEST(a_variable_has_the_value_that_was_given_last)
+{
+	struct run_options o = {
+		.env = { "A=1", "HOME=/x", "AB=3", "A=2", "HOME=/y" }, .nr_env = 5,
+	};
+	const enum stream_of_ours kind[3] = { 0 };
+	struct state_out s = { 0 };
+	struct report r = { "" };
+	const char *v;
+
+	EXPECT(!guest_records(&s, &o, kind, &r));
+	v = record_of(&s, "env=A=", 0);
+	EXPECT(v && !strcmp(v, "2") && !record_of(&s, "env=A=", v - (char *)s.buf));
+	v = record_of(&s, "env=HOME=", 0);
+	EXPECT(v && !strcmp(v, "/y") && !record_of(&s, "env=HOME=", v - (char *)s.buf));
+	EXPECT(record_of(&s, "env=AB=3", 0));
+	state_out_free(&s);
+}
+
+TEST(a_root_of_its_own_has_the_home_of_the_user)
+{
+	struct run_options o = { .own = true, .user = "root" };
+	const enum stream_of_ours kind[3] = { 0 };
+	struct state_out s = { 0 };
+	struct report r = { "" };
+	const char *cwd, *home;
+
+	setenv("HOME", "/elsewhere", 1);
+	EXPECT(!guest_records(&s, &o, kind, &r));
+	cwd = record_of(&s, "cwd=?", 0);
+	home = record_of(&s, "env=HOME=", 0);
+	EXPECT(cwd && home && !strcmp(cwd, home) && strcmp(cwd, "/elsewhere"));
+	state_out_free(&s);
+}
+
+TEST_MAIN(T(a_variable_has_the_value_that_was_given_last),
+	  T(a_root_of_its_own_has_the_home_of_the_user),
+	  T(drivers_of_shares_follow_what_is_shared),
 	  T(drivers_of_a_root_disk_follow_its_file_system),
 	  T(drivers_that_are_missing_are_named),
 	  T(devices_without_a_driver_are_named_once_a_kind),

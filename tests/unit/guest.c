@@ -7,6 +7,7 @@
 #include <glob.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -41,6 +42,19 @@ int file_write(const char *path, const char *text)
 	return 0;
 }
 
+/** struct seen - by processes of a test: how often disks were looked for, the last note */
+static struct seen {
+	unsigned int flushed;
+	char note[128];
+} *seen;
+
+/* One entry, which is no disk */
+bool dir_find(const char *path, bool (*is)(const char *name))
+{
+	seen->flushed += !strcmp(path, "/sys/class/block/");
+	return is("null");
+}
+
 bool text_equal(const char *a, const char *b)
 {
 	return !strcmp(a, b);
@@ -60,16 +74,14 @@ u64 text_number(const char *s)
 
 const char *text_errno(int err)
 {
-	(void)err;
-	return "";
+	return strerror(err);
 }
 
 void note(struct notes *n, const char *a, const char *b, const char *c)
 {
 	(void)n;
-	(void)a;
-	(void)b;
-	(void)c;
+	if (seen)
+		snprintf(seen->note, sizeof(seen->note), "%s%s%s", a, b ? b : "", c ? c : "");
 }
 
 char *text_decimal(char out[12], u32 v)
@@ -188,6 +200,22 @@ static void reap(int pid)
 	sys_wait4(pid, NULL, 0);
 }
 
+static void seen_map(struct test *t)
+{
+	void *at = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	EXPECT(at != MAP_FAILED);
+	seen = at;
+}
+
+static void reap_status(struct test *t, int pid)
+{
+	int status = -1;
+
+	EXPECT(sys_wait4(pid, &status, 0) == pid && !status);
+}
+
 TEST(what_does_not_end_is_not_waited_for)
 {
 	u64 begin = sys_now_ms();
@@ -230,6 +258,111 @@ TEST(a_disk_that_is_written_to_has_time)
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define FAIL BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENODEV)
 
+#define DO(what) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_##what)
+
+/* From now on, and for good */
+static bool filter_set(struct sock_filter *f, unsigned short nr)
+{
+	struct sock_fprog prog = { .len = nr, .filter = f };
+
+	return !SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
+}
+
+/* Of the host's file systems nobody waits for one that is slow: it ends who does. */
+TEST(disks_are_flushed_and_shares_are_not)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_sync, 1), DO(KILL),
+		DO(ALLOW),
+	};
+	static struct config none;
+	int pid;
+
+	seen_map(t);
+	sigchld_block();
+	pid = fork();
+	if (!pid) {
+		if (!filter_set(f, ARRAY_SIZE(f)))
+			printf("# no seccomp here\n");
+		_exit(!root_settle(&none));
+	}
+	reap_status(t, pid);
+	EXPECT(seen->flushed == 1);
+}
+
+/* What mount() of tmpfs and overlay returns; the other file systems are there. */
+static void mount_fails(struct test *t, int err, const char *want)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_mount, 4),
+		LOAD(args[3]),
+		IS(0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+		DO(ERRNO),
+		DO(ALLOW),
+	};
+	static struct notes n;
+	int pid;
+
+	seen_map(t);
+	pid = fork();
+	if (!pid) {
+		if (filter_set(f, ARRAY_SIZE(f)))
+			root_host(&n);
+		else
+			snprintf(seen->note, sizeof(seen->note), "%s", want);
+		_exit(0);
+	}
+	reap_status(t, pid);
+	EXPECT(!strcmp(seen->note, want));
+}
+
+TEST(what_a_root_lacks_is_named)
+{
+	mount_fails(t, ENODEV, "the kernel has no TMPFS: the root is read-only");
+	mount_fails(t, EIO, "Input/output error: the root is read-only");
+}
+
+/* What finit_module() says to a file that is none, and then to one to be unpacked */
+static void module_fails(struct test *t, int first, int again, const char *want)
+{
+	struct sock_filter f[] = {
+		LOAD(nr),
+		IS(__NR_finit_module, 4),
+		LOAD(args[2]),
+		IS(0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | first),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | again),
+		DO(ALLOW),
+	};
+	static struct config c = { .nr_modules = 1 };
+	static struct notes n;
+	int pid;
+
+	seen_map(t);
+	/* What cannot be removed, whoever we are */
+	c.module[0] = "/proc/self/exe";
+	pid = fork();
+	if (!pid) {
+		if (filter_set(f, ARRAY_SIZE(f)))
+			modules_load(&c, &n);
+		else
+			snprintf(seen->note, sizeof(seen->note), "%s", want);
+		_exit(0);
+	}
+	reap_status(t, pid);
+	EXPECT(strstr(seen->note, want));
+}
+
+TEST(why_a_module_was_not_loaded_is_said)
+{
+	module_fails(t, ENOEXEC, EINVAL, ": cannot be loaded: Exec format error");
+	module_fails(t, ENOEXEC, EOPNOTSUPP, ": cannot be loaded: Exec format error");
+	module_fails(t, ENOEXEC, ENOENT, ": cannot be loaded: No such file or directory");
+	module_fails(t, EPERM, 0, ": cannot be loaded: Operation not permitted");
+}
+
 /* As of a kernel without UNIX98_PTYS and MULTIUSER; from now on, and for good */
 static bool kernel_lacks(void)
 {
@@ -244,10 +377,8 @@ static bool kernel_lacks(void)
 		IS(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK, 1), FAIL,
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog prog = { .len = ARRAY_SIZE(f), .filter = f };
 
-	return !SYS(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !SYS(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&prog);
+	return filter_set(f, ARRAY_SIZE(f));
 }
 
 TEST(a_directory_that_is_covered_is_told_apart)
@@ -309,6 +440,57 @@ TEST(what_fails_before_the_command_is_not_its_own)
 		child_close(&c);
 		sys_wait4(c.pid, &c.status, 0);
 	}
+}
+
+/* Return: what child_started() does, with its words in *@what */
+static int run_of(const char *records, size_t len, struct child *c, const char **what)
+{
+	u32 status = 0;
+	int err = parse(records, len) ? -EINVAL : child_start(c, &config);
+
+	while (!err || err == 1) {
+		err = child_started(c, what, &status);
+		if (!err)
+			break;
+	}
+	return err;
+}
+
+/* Root, who may, is made another here; others cannot become that one. */
+TEST(a_directory_that_may_not_be_entered_is_an_error)
+{
+	char dir[] = "/tmp/lkvm-guest-XXXXXX", records[96];
+	const char *what = "";
+	struct child c;
+	int n;
+
+	EXPECT(mkdtemp(dir));
+	n = snprintf(records, sizeof(records), "uid=12345%carg=/bin/true%ccwd=?%s", 0, 0, dir);
+	EXPECT(run_of(records, n + 1, &c, &what) < 0 && !strcmp(what, dir));
+	child_close(&c);
+	sys_wait4(c.pid, &n, 0);
+	/* One that is not there is not missed. */
+	EXPECT(!rmdir(dir));
+	n = snprintf(records, sizeof(records), "arg=/bin/true%ccwd=?%s", 0, dir);
+	EXPECT(!run_of(records, n + 1, &c, &what));
+	child_close(&c);
+	EXPECT(sys_wait4(c.pid, &n, 0) == c.pid && !n);
+}
+
+TEST(one_stream_for_output_and_errors_keeps_the_order)
+{
+	static const char records[] = "stdout=pipe\0stderr=stdout\0arg=/bin/sh\0arg=-c\0"
+		"arg=echo a; echo b >&2; echo c";
+	char d[8] = "";
+	const char *what;
+	struct child c;
+	int status = -1;
+
+	EXPECT(!run_of(records, sizeof(records), &c, &what));
+	EXPECT(c.fd[GUEST_STDOUT] >= 0 && c.fd[GUEST_STDERR] < 0);
+	EXPECT(sys_wait4(c.pid, &status, 0) == c.pid && !status);
+	EXPECT(sys_read(c.fd[GUEST_STDOUT], d, sizeof(d)) == 6 && !memcmp(d, "a\nb\nc\n", 6));
+	child_close(&c);
 }
 
 static bool is_empty(const char *dir)
@@ -395,9 +577,14 @@ TEST_MAIN(T(a_signal_is_answered),
 	  T(what_does_not_end_is_not_waited_for),
 	  T(what_ends_is_noticed_at_once),
 	  T(a_disk_that_is_written_to_has_time),
+	  T(disks_are_flushed_and_shares_are_not),
+	  T(what_a_root_lacks_is_named),
+	  T(why_a_module_was_not_loaded_is_said),
 	  T(a_directory_that_is_covered_is_told_apart),
 	  T(a_long_command_is_parsed),
 	  T(serial_ports_have_nodes),
 	  T(what_fails_before_the_command_is_not_its_own),
+	  T(a_directory_that_may_not_be_entered_is_an_error),
+	  T(one_stream_for_output_and_errors_keeps_the_order),
 	  T(a_copy_that_is_cut_off_leaves_nothing),
 	  T(a_kernel_without_terminals_and_users_runs_commands))

@@ -28,6 +28,14 @@ static void edit(void)
 	unlink(f.name);
 }
 
+static bool in_background;
+
+bool terminal_is_ours(bool lines)
+{
+	(void)lines;
+	return !in_background;
+}
+
 void command_resize(struct guest_command *g)
 {
 	(void)g;
@@ -146,4 +154,16 @@ TEST(names_that_change_all_the_time_are_told_of_now_and_then)
 	rmdir(f.dir);
 }
 
-TEST_MAIN(T(names_that_change_all_the_time_are_told_of_now_and_then))
+TEST(terminal_that_is_not_ours_is_looked_at_again)
+{
+	u64 now = now_ns();
+
+	EXPECT(loop_wait(0) == -1 && loop_wait(now + 5000000000ULL) > 4000);
+	in_background = true;
+	EXPECT(loop_wait(0) == 1000 && loop_wait(now + 5000000000ULL) == 1000);
+	EXPECT(!loop_wait(now) && loop_wait(now_ns() + 500000000) <= 501);
+	in_background = false;
+}
+
+TEST_MAIN(T(terminal_that_is_not_ours_is_looked_at_again),
+	  T(names_that_change_all_the_time_are_told_of_now_and_then))

@@ -88,6 +88,9 @@ TEST(text_has_no_control_characters)
 	EXPECT(!strcmp(k->panic, "a?]0;x??\tb"));
 	EXPECT(!strcmp(k->first[1], "WARNING: ?[2J"));
 	free(k);
+	k = fed("Kernel panic - not syncing: a\302\2332J\2331m \xe2\x82\xac\n");
+	EXPECT(!strcmp(k->panic, "a??2J?1m \xe2\x82\xac"));
+	free(k);
 }
 
 TEST(first_report_is_kept_to_its_end)

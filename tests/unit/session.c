@@ -186,15 +186,17 @@ TEST(greeting_is_answered)
 
 TEST(other_protocols_are_refused)
 {
-	static const u32 bad[][2] = {
-		{ 0, GUEST_PROTO_VERSION },
-		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION + 1 },
+	static const u32 bad[][3] = {
+		{ 0, GUEST_PROTO_VERSION, 100 },
+		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION + 1, 100 },
+		/* To which nothing could ever be said */
+		{ GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 0 },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct fixture *f = setup(GUEST_STDIN);
 
-		hello(f, bad[i][0], bad[i][1], 100);
+		hello(f, bad[i][0], bad[i][1], bad[i][2]);
 		EXPECT(f->p.main.state == SESSION_BROKEN && f->p.main.text[0]);
 		EXPECT(session_over(&f->p.main));
 		teardown(f);
@@ -350,13 +352,13 @@ TEST(exit_without_a_start_is_not_believed)
 
 TEST(error_has_status_and_clean_text)
 {
-	static const u8 error[] = { 127, 0, 0, 0, 'a', 27, '[', 'b' };
+	static const u8 error[] = "\x7f\0\0\0a\x1b[b\302\2332J\2331m\xc3\xa4\n\xe2\x82";
 	struct fixture *f = setup(GUEST_STDIN);
 
 	hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
-	frame(f, GUEST_ERROR, 0, error, sizeof(error));
+	frame(f, GUEST_ERROR, 0, error, sizeof(error) - 1);
 	EXPECT(f->p.main.state == SESSION_FAILED && f->p.main.value == 127);
-	EXPECT(!strcmp(f->p.main.text, "a?[b"));
+	EXPECT(!strcmp(f->p.main.text, "a?[b??2J?1m\xc3\xa4???"));
 	teardown(f);
 }
 
@@ -762,7 +764,7 @@ TEST(frames_of_sessions_that_are_none_break_all)
 TEST(a_guest_that_can_run_one_command_is_asked_for_no_more)
 {
 	struct guest_hello h = {
-		htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION), 0, 0,
+		htole32(GUEST_PROTO_MAGIC), htole32(GUEST_PROTO_VERSION), htole32(1024), 0,
 	};
 	struct fixture *f = setup(GUEST_STDIN);
 	struct guest_frame out;

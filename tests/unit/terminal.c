@@ -2,6 +2,7 @@
 /* The console's other side: a terminal, which nobody may be reading. */
 #include <pty.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "../../builtin-console.c"
 
@@ -95,9 +96,60 @@ TEST(terminal_is_read_while_the_guest_takes_nothing)
 	c.in_len = 1;
 	EXPECT(!console_wants_input(&c));
 	c.tty_fd = 0;
-	EXPECT(console_wants_input(&c));
+	/* No terminal is as one that is ours. */
+	EXPECT(freopen("/dev/null", "r", stdin) && console_wants_input(&c));
 	c.in_len = sizeof(c.in);
 	EXPECT(!console_wants_input(&c));
+}
+
+/* A job of @shell's, on its terminal. Return: 0 if all was as it should be */
+static int job(int shell)
+{
+	static struct console c = { .tty_fd = STDIN_FILENO };
+	bool good;
+	char d;
+
+	setpgid(0, 0);
+	terminal_raw();
+	good = !terminal_is_ours(false) && !console_wants_input(&c) && terminal_lines();
+	if (write(shell, "", 1) != 1 || read(shell, &d, 1) != 1)
+		return 1;
+	good = good && console_wants_input(&c) && !terminal_lines();
+	terminal_restore();
+	return !(good && terminal_lines());
+}
+
+/* A shell, which starts it in the background, and then brings it to the front */
+static int shell(int slave)
+{
+	int s[2], status = -1;
+	pid_t pid;
+	char d;
+
+	if (setsid() < 0 || ioctl(slave, TIOCSCTTY, 0) || dup2(slave, STDIN_FILENO) ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
+		return 1;
+	pid = fork();
+	if (!pid)
+		_exit(job(s[1]));
+	if (read(s[0], &d, 1) != 1 || tcsetpgrp(STDIN_FILENO, pid) ||
+	    write(s[0], "", 1) != 1 || waitpid(pid, &status, WUNTRACED) != pid)
+		return 1;
+	return status;
+}
+
+TEST(terminal_is_read_in_front_of_it)
+{
+	int master, slave, status = -1;
+	pid_t pid;
+
+	EXPECT(!openpty(&master, &slave, NULL, NULL, NULL));
+	pid = fork();
+	if (!pid)
+		_exit(!!shell(slave));
+	EXPECT(waitpid(pid, &status, 0) == pid && !status);
+	close(slave);
+	close(master);
 }
 
 TEST(no_terminal_is_left_as_it_is)
@@ -155,6 +207,7 @@ TEST_MAIN(T(terminal_that_is_not_read_holds_nobody_up),
 	  T(output_that_was_not_offered_is_asked_for_once),
 	  T(output_that_is_left_is_looked_at_again),
 	  T(terminal_is_read_while_the_guest_takes_nothing),
+	  T(terminal_is_read_in_front_of_it),
 	  T(no_terminal_is_left_as_it_is),
 	  T(pipe_takes_what_it_has_room_for),
 	  T(what_is_no_pipe_is_written_to_as_it_is))
