@@ -26,6 +26,10 @@
  * space. The list of functions changes only while no vCPU runs: that is also
  * what makes it safe to free a function.
  *
+ * A guest finds functions in the order of their numbers, and names disks and
+ * interfaces by that: those that come before pci_bus_finish() are numbered in the
+ * order in which they come, as many to a slot as all of them need.
+ *
  * After pci_bus_finish() some slots are hot: the free ones, up to a number, and
  * those whose only function may go. A function that comes then has function
  * number 0, pin A and no address: to place its BARs is up to the guest, as it is
@@ -533,12 +537,11 @@ int pci_add_capability(struct pci_function *f, u8 id, const void *body,
 static int find_devfn(const struct pci_bus *bus)
 {
 	const u32 slots = bus->finished ? bus->hot_slots : ~0U;
-	const unsigned int nr_fns = bus->finished ? 1 : 8;
+	const unsigned int nr_fns = bus->finished ? 1 : bus->p.per_slot;
 
-	for (unsigned int fn = 0; fn < nr_fns; fn++) {
-		for (unsigned int slot = 1; slot < 32; slot++) {
-			if (slots & BIT(slot) &&
-			    !bus->function[PCI_DEVFN_OF(slot, fn)])
+	for (unsigned int slot = 1; slot < 32; slot++) {
+		for (unsigned int fn = 0; slots & BIT(slot) && fn < nr_fns; fn++) {
+			if (!bus->function[PCI_DEVFN_OF(slot, fn)])
 				return (int)PCI_DEVFN_OF(slot, fn);
 		}
 	}

@@ -201,6 +201,14 @@ static u8 x86_reset_forward_read(void *opaque)
 	return reset_read(opaque);
 }
 
+/* All that is on PCI from the start; see devices_add() */
+static unsigned int x86_nr_virtio(const struct machine *m)
+{
+	return (m->console == CONSOLE_VIRTIO) + (m->control == CONTROL_VIRTIO) +
+	       !!m->nr_ports + m->nr_disks + m->nr_nets + m->rng + m->balloon +
+	       !!m->vsock.cid + m->nr_shares;
+}
+
 static int x86_create_pci(struct kvm *kvm, struct device *reset)
 {
 	struct pci_bus_params p = {
@@ -212,6 +220,7 @@ static int x86_create_pci(struct kvm *kvm, struct device *reset)
 		.mmio_size = X86_PCI_MMIO_SIZE,
 		.port = X86_PCI_PORT,
 		.nr_ports = X86_PCI_NR_PORTS,
+		.per_slot = MAX(x86_nr_virtio(kvm->machine) + 30, 31U) / 31,
 		.intx_gsi = { X86_GSI_INTX, X86_GSI_INTX + 1,
 			      X86_GSI_INTX + 2, X86_GSI_INTX + 3 },
 		.reset = x86_reset_forward,

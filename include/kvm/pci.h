@@ -102,6 +102,8 @@ struct pci_function {
  * @ecam_gpa: 1 MiB for bus 0
  * @mmio_gpa, @mmio_size: the window that BARs are given out of
  * @port, @nr_ports: and that for BARs of ports
+ * @per_slot: how many functions a slot gets before the next one does, 1..8, until
+ *	pci_bus_finish()
  * @intx_gsi: the four lines that pins are swizzled over
  * @reset, @reset_read: byte accesses to port 0xcf9, which lies inside the
  *	claimed ports; called with @reset_opaque. May be NULL.
@@ -115,6 +117,7 @@ struct pci_bus_params {
 	u64 mmio_size;
 	u64 port;
 	u64 nr_ports;
+	unsigned int per_slot;
 	unsigned int intx_gsi[4];
 	void (*reset)(void *opaque, u8 value);
 	u8 (*reset_read)(void *opaque);
@@ -154,10 +157,10 @@ int pci_add_msix(struct pci_function *f, unsigned int nr, u32 table_off,
 		 u32 pba_off);
 
 /**
- * pci_register() - put the function on the next free slot
+ * pci_register() - put the function on the next free place
  *
- * Slots first, then functions. Gives BARs an address, the function a pin.
- * After pci_bus_finish() only hot slots, and no address.
+ * Each has a higher number than the last one. Gives BARs an address, the function a
+ * pin. After pci_bus_finish() the lowest of the hot slots that are free, and no address.
  * Context: no vCPU runs. Return: 0, -ENOSPC.
  */
 int pci_register(struct pci_bus *bus, struct pci_function *f);
