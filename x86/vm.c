@@ -335,7 +335,8 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 int arch_add_virtio(struct kvm *kvm, struct virtio_device *dev,
 		    struct report *r)
 {
-	static const u8 gsis[] = { 5, 10, 11, 20, 21, 22, 23 };
+	/* Those of ISA that nothing else has: the MP table lists no others. */
+	static const u8 gsis[] = { 5, 10, 11, 14, 15, 6 };
 	struct arch_vm *arch = kvm->arch;
 	struct x86_mmio_slot *slot;
 	int err;
@@ -443,8 +444,30 @@ int arch_platform_finish(struct kvm *kvm, struct report *r)
 	return x86_write_tables(kvm, r);
 }
 
+/*
+ * The command line of a kernel without ACPI says where devices on MMIO are, in front of
+ * what is not for the kernel.
+ */
+static void x86_cmdline(const struct kvm *kvm, char *line, size_t size)
+{
+	const struct arch_vm *arch = kvm->arch;
+	const char *given = kvm->machine->cmdline;
+	const char *off = kvm->machine->nodefaults ? NULL : strstr(given, "acpi=off");
+	size_t len = 0;
+
+	if (off && (off == given || off[-1] == ' '))
+		for (unsigned int i = 0; i < arch->nr_mmio; i++)
+			len += snprintf(line + len, size - len,
+					"virtio_mmio.device=%u@%#llx:%u ",
+					VIRTIO_MMIO_SIZE,
+					(unsigned long long)arch->mmio[i].gpa,
+					arch->mmio[i].gsi);
+	snprintf(line + len, size - len, "%s", given);
+}
+
 int arch_load(struct kvm *kvm, struct report *r)
 {
+	char cmdline[X86_CMDLINE_MAX + X86_MAX_VIRTIO_MMIO * 40];
 	struct e820 map;
 	struct x86_load l = {
 		.gmem = &kvm->gmem,
@@ -452,12 +475,13 @@ int arch_load(struct kvm *kvm, struct report *r)
 		.initrd = kvm->machine->initrd,
 		.archive = kvm->machine->archive,
 		.archive_len = kvm->machine->archive_len,
-		.cmdline = kvm->machine->cmdline,
+		.cmdline = cmdline,
 		.e820 = &map,
 		.acpi_rsdp = X86_ACPI_GPA,
 		.kept = kvm->arch->kept,
 	};
 
+	x86_cmdline(kvm, cmdline, sizeof(cmdline));
 	e820_build(&map, &kvm->gmem);
 	return x86_load_image(&l, &kvm->arch->image, r);
 }

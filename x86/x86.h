@@ -43,7 +43,6 @@ struct kvm_cpuid2;
 
 #define X86_GSI_SCI		9
 #define X86_GSI_INTX		16		/* four of them, 16..19 */
-#define X86_GSI_VIRTIO_MMIO	5		/* also 10, 11, then 20..23 */
 #define X86_PORT_PM1_EVT	0x600
 #define X86_PORT_PM1_CNT	0x604
 #define X86_PORT_GPE0		0x608

@@ -225,7 +225,7 @@ static struct virtio_device *make_disk(struct vm *v, const char *name)
 }
 
 /* With a disk and a source of entropy from the start */
-static int vm_make(struct vm *v)
+static int vm_make_on(struct vm *v, enum machine_transport transport)
 {
 	static const char *const name[] = { "disk0", "rng" };
 	struct virtio_device *dev;
@@ -234,6 +234,7 @@ static int vm_make(struct vm *v)
 
 	memset(v, 0, sizeof(*v));
 	v->fds = open_files();
+	v->machine.transport = transport;
 	kvm->machine = &v->machine;
 	kvm->devices_tail = &kvm->devices;
 	kvm->release_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -269,6 +270,11 @@ static int vm_make(struct vm *v)
 		err = arch_platform_finish(kvm, &v->r);
 	kvm->state = KVM_RUNNING;
 	return err;
+}
+
+static int vm_make(struct vm *v)
+{
+	return vm_make_on(v, TRANSPORT_PCI);
 }
 
 static void vm_end(struct vm *v)
@@ -644,6 +650,36 @@ TEST(reset_makes_the_bus_new)
 	EXPECT(open_files() == v.fds);
 }
 
+/* Whether the MP table of a machine without PCI has @gsi, level triggered */
+static bool mp_table_has(u8 gsi)
+{
+	const u8 entry[] = { 3, 0, 0x0d, 0, 0, gsi };
+
+	return memmem(ram + X86_MPTABLE_GPA, 0x1000, entry, sizeof(entry));
+}
+
+TEST(devices_without_pci_have_lines_that_all_kernels_know)
+{
+	struct virtio_device *dev;
+	struct vm v;
+
+	EXPECT(!vm_make_on(&v, TRANSPORT_MMIO));
+	v.kvm.state = KVM_CREATED;
+	for (unsigned int i = 2; i < X86_MAX_VIRTIO_MMIO; i++) {
+		virtio_device_create(&dev, &virtio_rng_class, "more", NULL,
+				     &v.kvm.virtio_env, &v.r);
+		EXPECT(!arch_add_virtio(&v.kvm, dev, &v.r));
+		kvm_add_device(&v.kvm, &dev->dev);
+	}
+	memset(ram + X86_MPTABLE_GPA, 0, 0x10000);
+	EXPECT(!arch_platform_finish(&v.kvm, &v.r));
+	EXPECT(v.kvm.arch->nr_mmio == X86_MAX_VIRTIO_MMIO);
+	for (unsigned int i = 0; i < X86_MAX_VIRTIO_MMIO; i++)
+		EXPECT(mp_table_has(v.kvm.arch->mmio[i].gsi));
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(hotplug_ejects_only_what_was_asked_for),
 	  T(hotplug_state_survives),
@@ -656,4 +692,5 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(plug_while_paused_starts_when_resumed),
 	  T(resume_says_what_the_host_could_not_give),
 	  T(reset_takes_away_what_the_guest_was_asked_for),
-	  T(reset_makes_the_bus_new))
+	  T(reset_makes_the_bus_new),
+	  T(devices_without_pci_have_lines_that_all_kernels_know))

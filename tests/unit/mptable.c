@@ -10,7 +10,7 @@
 
 static const struct x86_mmio_slot slots[] = {
 	{ X86_VIRTIO_MMIO_GPA, 5 },
-	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 20 },
+	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 15 },
 };
 
 struct machine {
@@ -173,6 +173,8 @@ TEST(mptable_without_pci_has_isa_as_bus_0)
 	EXPECT(count_entries(&m, 1) == 1);
 	EXPECT(!memcmp(find_entry(&m, 1, 0) + 1, "\0ISA   ", 7));
 	EXPECT(count_entries(&m, 3) == 15);
+	for (unsigned int i = 0; i < ARRAY_SIZE(slots); i++)
+		EXPECT(get16(find_int(&m, 0, slots[i].gsi) + 2) == 0x0d);
 	free(m.ram);
 }
 
