@@ -34,7 +34,9 @@
  * those whose only function may go. A function that comes then has function
  * number 0, pin A and no address: to place its BARs is up to the guest, as it is
  * on a real machine. One that the guest has let go of is hidden at once, so
- * that the guest does not find it again, and unregistered later.
+ * that the guest does not find it again, and unregistered later. The slot of one
+ * that it has not let go of takes no other before the guest has read there that
+ * nothing is: what it finds instead without that it takes for what it knows.
  *
  * Not supported: 64-bit BARs, expansion ROMs, bridges, PCIe
  * capabilities, power management, and gating of DMA by bus master enable.
@@ -70,6 +72,7 @@ struct pci_bus {
 	bool finished;
 	u32 hot_slots;
 	u32 hidden_slots;
+	u32 stale_slots;	/* atomic: vCPUs clear bits */
 	struct pci_function *function[PCI_MAX_FUNCTIONS];
 	struct pci_function bridge;
 };
@@ -308,13 +311,25 @@ static struct pci_function *visible(const struct pci_bus *bus, u64 devfn)
 	return bus->function[devfn];
 }
 
+/* Nothing is at @devfn: who is after the vendor's register sees that. */
+static int absent_read(struct pci_bus *bus, unsigned int devfn, unsigned int reg)
+{
+	if (!(devfn & 7) && reg < 4)
+		__atomic_fetch_and(&bus->stale_slots, ~BIT(devfn >> 3),
+				   __ATOMIC_RELAXED);
+	return -ENODEV;
+}
+
 static int ecam_read(void *o, u64 off, void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
-	struct pci_function *f = visible(bus, off / PCI_ECAM_FUNCTION);
+	unsigned int devfn = off / PCI_ECAM_FUNCTION;
 	unsigned int reg = off % PCI_ECAM_FUNCTION;
+	struct pci_function *f = visible(bus, devfn);
 
-	if (!f || len > PCI_ECAM_FUNCTION - reg)
+	if (!f)
+		return absent_read(bus, devfn, reg);
+	if (len > PCI_ECAM_FUNCTION - reg)
 		return -ENODEV;
 	function_read(f, reg, d, len);
 	return 0;
@@ -341,11 +356,15 @@ static const struct io_ops pci_ecam_ops = {
 static struct pci_function *selected(struct pci_bus *bus, unsigned int *reg)
 {
 	u32 address = __atomic_load_n(&bus->address, __ATOMIC_RELAXED);
+	struct pci_function *f;
 
 	if (!(address & PCI_ADDRESS_ENABLE) || (address >> 16 & 0xff))
 		return NULL;
 	*reg = address & 0xfc;
-	return visible(bus, address >> 8 & 0xff);
+	f = visible(bus, address >> 8 & 0xff);
+	if (!f)
+		absent_read(bus, address >> 8 & 0xff, *reg);
+	return f;
 }
 
 static int port_read(void *o, u64 off, void *d, unsigned int len)
@@ -490,6 +509,11 @@ void pci_bus_hide(struct pci_bus *bus, u32 slots)
 			  __ATOMIC_ACQ_REL);
 }
 
+void pci_bus_tear(struct pci_bus *bus, unsigned int slot)
+{
+	__atomic_fetch_or(&bus->stale_slots, BIT(slot), __ATOMIC_RELAXED);
+}
+
 /* Functions */
 
 void pci_function_init(struct pci_function *f,
@@ -536,7 +560,8 @@ int pci_add_capability(struct pci_function *f, u8 id, const void *body,
 
 static int find_devfn(const struct pci_bus *bus)
 {
-	const u32 slots = bus->finished ? bus->hot_slots : ~0U;
+	const u32 slots = bus->finished ? bus->hot_slots &
+			  ~__atomic_load_n(&bus->stale_slots, __ATOMIC_RELAXED) : ~0U;
 	const unsigned int nr_fns = bus->finished ? 1 : bus->p.per_slot;
 
 	for (unsigned int slot = 1; slot < 32; slot++) {
@@ -655,6 +680,9 @@ int pci_bus_restore(struct pci_bus *bus, struct state_in *in)
 {
 	state_get_version(in, PCI_STATE_VERSION);
 	bus->address = state_get_u32(in);
+	/* A guest that begins knows of nothing. */
+	if (in->fresh)
+		bus->stale_slots = 0;
 	return pci_function_restore(&bus->bridge, in);
 }
 

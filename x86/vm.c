@@ -416,8 +416,10 @@ int arch_unplug(struct kvm *kvm, const struct device *dev)
 				    __ATOMIC_ACQ_REL);
 	hotplug_forget(kvm->arch->hotplug, slot);
 	/* It does not expect that: the bridge is to look. */
-	if (!(before & BIT(slot)))
+	if (!(before & BIT(slot))) {
+		pci_bus_tear(kvm->pci, slot);
 		hotplug_changed(kvm->arch->hotplug, 0);
+	}
 	return 0;
 }
 

@@ -201,6 +201,13 @@ u32 pci_bus_hot_slots(const struct pci_bus *bus);
  * there. Context: any thread, no lock held.
  */
 void pci_bus_hide(struct pci_bus *bus, u32 slots);
+/**
+ * pci_bus_tear() - what is in @slot goes, and the guest has not let go of it
+ *
+ * The slot stays empty until the guest has looked, or begins anew.
+ * Context: no vCPU runs.
+ */
+void pci_bus_tear(struct pci_bus *bus, unsigned int slot);
 /** pci_bus_function() - the function at @devfn, or NULL */
 struct pci_function *pci_bus_function(const struct pci_bus *bus,
 				      unsigned int devfn);

@@ -461,6 +461,54 @@ TEST(unplug_by_force_tells_the_bridge)
 	EXPECT(!v.ioeventfds && open_files() == v.fds);
 }
 
+static unsigned int slot_of(struct vm *v, const char *name)
+{
+	return (unsigned int)virtio_pci_slot(kvm_find_device(&v->kvm, name));
+}
+
+/* What Linux finds where it has not seen anything go is what was there to it. */
+TEST(slot_taken_by_force_is_free_once_the_guest_has_looked)
+{
+	struct state_in si = { .fresh = true };
+	char name[24];
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(slot_of(&v, "disk1") == 3);
+	/* To look at all else is not to look. */
+	out(&v.kvm.pio, 0xcf8, 0x80000804, 4);
+	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U && !present(&v, 4));
+	EXPECT(in(&v.kvm.mmio, ecam(1, 0x1000), 4) == ~0U);
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk2"), &v.r));
+	EXPECT(slot_of(&v, "disk2") == 4);
+	out(&v.kvm.pio, 0xcf8, 0x80000800, 4);
+	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U);
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk3"), &v.r));
+	EXPECT(slot_of(&v, "disk3") == 1);
+
+	EXPECT(!kvm_unplug(&v.kvm, "disk2", &v.r) && !present(&v, 4));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk4"), &v.r));
+	EXPECT(slot_of(&v, "disk4") == 4);
+
+	/* A guest that looks nowhere finds no more, until it begins anew. */
+	for (unsigned int i = 5; i < 15; i++) {
+		snprintf(name, sizeof(name), "disk%u", i);
+		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, name), &v.r));
+		EXPECT(!kvm_unplug(&v.kvm, name, &v.r));
+	}
+	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r) < 0);
+	EXPECT(strstr(v.r.msg, "no PCI slot"));
+	si.buf = v.kvm.arch->fresh_pci.buf;
+	si.len = v.kvm.arch->fresh_pci.len;
+	EXPECT(!pci_bus_restore(v.kvm.pci, &si));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r));
+	EXPECT(slot_of(&v, "disk5") == 5);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST(unplug_under_traffic_leaves_nothing)
 {
 	u64 bar = X86_PCI_MMIO_GPA + 0x8000;
@@ -686,6 +734,7 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(plug_is_announced_and_works),
 	  T(unplug_waits_for_the_guest),
 	  T(unplug_by_force_tells_the_bridge),
+	  T(slot_taken_by_force_is_free_once_the_guest_has_looked),
 	  T(unplug_under_traffic_leaves_nothing),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
