@@ -36,7 +36,9 @@
  * on a real machine. One that the guest has let go of is hidden at once, so
  * that the guest does not find it again, and unregistered later. The slot of one
  * that it has not let go of takes no other before the guest has read there that
- * nothing is: what it finds instead without that it takes for what it knows.
+ * nothing is: what it finds instead without that it takes for what it knows. Its
+ * memory reads as zero until another BAR comes there, as Linux waits for a virtio
+ * device that it has reset to say so, and handles nothing else of hotplug meanwhile.
  *
  * Not supported: 64-bit BARs, expansion ROMs, bridges, PCIe
  * capabilities, power management, and gating of DMA by bus master enable.
@@ -73,6 +75,8 @@ struct pci_bus {
 	u32 hot_slots;
 	u32 hidden_slots;
 	u32 stale_slots;	/* atomic: vCPUs clear bits */
+	u64 remains[32];	/* of memory BARs of what was torn out */
+	unsigned int nr_remains;
 	struct pci_function *function[PCI_MAX_FUNCTIONS];
 	struct pci_function bridge;
 };
@@ -177,14 +181,48 @@ static void bar_unmap(struct pci_function *f, struct pci_bar *b)
 		f->ops->ports_moved(f, b->at, false);
 }
 
+static int remains_write(void *o, u64 off, const void *d, unsigned int len)
+{
+	(void)o;
+	(void)off;
+	(void)d;
+	(void)len;
+	return 0;
+}
+
+static const struct io_ops remains_ops = {
+	.read = ports_read,
+	.write = remains_write,
+};
+
+/* Return: whether there was something */
+static bool bury(struct pci_bus *bus)
+{
+	bool any = bus->nr_remains;
+
+	while (bus->nr_remains)
+		io_bus_unregister(bus->p.mmio, bus->remains[--bus->nr_remains]);
+	return any;
+}
+
+/* What was mapped for @b is not any more. */
+static void leave_remains(struct pci_bus *bus, const struct pci_bar *b)
+{
+	if (bus->nr_remains == ARRAY_SIZE(bus->remains))
+		bury(bus);
+	if (!io_bus_register(bus->p.mmio, b->at, b->size, &remains_ops, NULL))
+		bus->remains[bus->nr_remains++] = b->at;
+}
+
 static void bar_map(struct pci_function *f, struct pci_bar *b, u64 at)
 {
 	bool io = b == &f->ports;
 
 	/* Somebody is there already: try again at the next change. */
-	if (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
-			    io ? &pci_ports_ops : &pci_bar_ops, f))
-		return;
+	while (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
+			       io ? &pci_ports_ops : &pci_bar_ops, f))
+		if (!bury(f->bus))
+			return;
 	b->at = at;
 	b->mapped = true;
 	if (io && f->ops->ports_moved)
@@ -653,8 +691,11 @@ void pci_unregister(struct pci_function *f)
 {
 	if (f->bus) {
 		pthread_mutex_lock(&f->bus->move_lock);
-		if (f->bar.mapped)
+		if (f->bar.mapped) {
 			bar_unmap(f, &f->bar);
+			if (f->bus->stale_slots & BIT(f->devfn >> 3))
+				leave_remains(f->bus, &f->bar);
+		}
 		if (f->ports.mapped)
 			bar_unmap(f, &f->ports);
 		f->bus->function[f->devfn] = NULL;
