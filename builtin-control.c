@@ -386,6 +386,11 @@ void control_stopped(struct vm_control *v)
 	case VM_END_ERROR:
 		tell_end(v, "internal-error", kvm->end_text);
 		break;
+	case VM_END_USER:
+	case VM_END_TIMEOUT:
+		if (log->panicked && !kvm->end_code)
+			tell_end(v, "panic", log->panic);
+		break;
 	default:
 		break;
 	}

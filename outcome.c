@@ -6,7 +6,8 @@
  * guest's kernel said and at what its init reported, and makes of it a cause, a
  * status and one line. Success is only what somebody reported to be one: a
  * machine that goes away before its command ended is a failure, however orderly
- * it went. Without a command an orderly end is all that can be asked for.
+ * it went. Without a command an orderly end is all that can be asked for. Who leaves a
+ * guest that has panicked, or has waited long enough for it, is told of the panic.
  *
  * No state. What the guest said is text here, and its numbers are cut to what a
  * status can be.
@@ -130,8 +131,7 @@ static void of_splats(struct outcome *o, const struct outcome_facts *f)
 
 static void judge(struct outcome *o, const struct outcome_facts *f)
 {
-	bool ours = f->end == VM_END_USER || f->end == VM_END_TIMEOUT ||
-		    f->end == VM_END_ERROR;
+	bool ours = f->end == VM_END_ERROR || (f->end == VM_END_USER && f->end_code);
 
 	if (f->end == VM_END_REPORTED && f->session &&
 	    of_session(o, f->session))
@@ -156,10 +156,12 @@ static void judge(struct outcome *o, const struct outcome_facts *f)
 
 static void fold(struct outcome *o, const struct outcome_facts *f)
 {
-	bool user = f->end == VM_END_USER || (f->session && f->session->told);
+	bool left = f->end == VM_END_USER;
+	bool told = f->session && f->session->told && o->status;
+	bool seen = !strcmp(o->cause, "panic") || !strcmp(o->cause, "splat");
 
 	/* Who ends it has not judged: git stops, which it does from 128 on. */
-	if (user && o->status && o->status != STATUS_SPLAT)
+	if ((left || told) && !seen)
 		o->status = MAX(o->status, 128 + SIGINT);
 	else if (o->status && o->status != STATUS_ERROR)
 		o->status = 1;

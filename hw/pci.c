@@ -26,11 +26,19 @@
  * space. The list of functions changes only while no vCPU runs: that is also
  * what makes it safe to free a function.
  *
+ * A guest finds functions in the order of their numbers, and names disks and
+ * interfaces by that: those that come before pci_bus_finish() are numbered in the
+ * order in which they come, as many to a slot as all of them need.
+ *
  * After pci_bus_finish() some slots are hot: the free ones, up to a number, and
  * those whose only function may go. A function that comes then has function
  * number 0, pin A and no address: to place its BARs is up to the guest, as it is
  * on a real machine. One that the guest has let go of is hidden at once, so
- * that the guest does not find it again, and unregistered later.
+ * that the guest does not find it again, and unregistered later. The slot of one
+ * that it has not let go of takes no other before the guest has read there that
+ * nothing is: what it finds instead without that it takes for what it knows. Its
+ * memory reads as zero until another BAR comes there, as Linux waits for a virtio
+ * device that it has reset to say so, and handles nothing else of hotplug meanwhile.
  *
  * Not supported: 64-bit BARs, expansion ROMs, bridges, PCIe
  * capabilities, power management, and gating of DMA by bus master enable.
@@ -66,6 +74,9 @@ struct pci_bus {
 	bool finished;
 	u32 hot_slots;
 	u32 hidden_slots;
+	u32 stale_slots;	/* atomic: vCPUs clear bits */
+	u64 remains[32];	/* of memory BARs of what was torn out */
+	unsigned int nr_remains;
 	struct pci_function *function[PCI_MAX_FUNCTIONS];
 	struct pci_function bridge;
 };
@@ -170,14 +181,48 @@ static void bar_unmap(struct pci_function *f, struct pci_bar *b)
 		f->ops->ports_moved(f, b->at, false);
 }
 
+static int remains_write(void *o, u64 off, const void *d, unsigned int len)
+{
+	(void)o;
+	(void)off;
+	(void)d;
+	(void)len;
+	return 0;
+}
+
+static const struct io_ops remains_ops = {
+	.read = ports_read,
+	.write = remains_write,
+};
+
+/* Return: whether there was something */
+static bool bury(struct pci_bus *bus)
+{
+	bool any = bus->nr_remains;
+
+	while (bus->nr_remains)
+		io_bus_unregister(bus->p.mmio, bus->remains[--bus->nr_remains]);
+	return any;
+}
+
+/* What was mapped for @b is not any more. */
+static void leave_remains(struct pci_bus *bus, const struct pci_bar *b)
+{
+	if (bus->nr_remains == ARRAY_SIZE(bus->remains))
+		bury(bus);
+	if (!io_bus_register(bus->p.mmio, b->at, b->size, &remains_ops, NULL))
+		bus->remains[bus->nr_remains++] = b->at;
+}
+
 static void bar_map(struct pci_function *f, struct pci_bar *b, u64 at)
 {
 	bool io = b == &f->ports;
 
 	/* Somebody is there already: try again at the next change. */
-	if (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
-			    io ? &pci_ports_ops : &pci_bar_ops, f))
-		return;
+	while (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
+			       io ? &pci_ports_ops : &pci_bar_ops, f))
+		if (!bury(f->bus))
+			return;
 	b->at = at;
 	b->mapped = true;
 	if (io && f->ops->ports_moved)
@@ -305,13 +350,25 @@ static struct pci_function *visible(const struct pci_bus *bus, u64 devfn)
 	return bus->function[devfn];
 }
 
+/* Nothing is at @devfn: who is after the vendor's register sees that. */
+static int absent_read(struct pci_bus *bus, unsigned int devfn, unsigned int reg)
+{
+	if (!(devfn & 7) && reg < 4)
+		__atomic_fetch_and(&bus->stale_slots, ~BIT(devfn >> 3),
+				   __ATOMIC_RELAXED);
+	return -ENODEV;
+}
+
 static int ecam_read(void *o, u64 off, void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
-	struct pci_function *f = visible(bus, off / PCI_ECAM_FUNCTION);
+	unsigned int devfn = off / PCI_ECAM_FUNCTION;
 	unsigned int reg = off % PCI_ECAM_FUNCTION;
+	struct pci_function *f = visible(bus, devfn);
 
-	if (!f || len > PCI_ECAM_FUNCTION - reg)
+	if (!f)
+		return absent_read(bus, devfn, reg);
+	if (len > PCI_ECAM_FUNCTION - reg)
 		return -ENODEV;
 	function_read(f, reg, d, len);
 	return 0;
@@ -338,11 +395,15 @@ static const struct io_ops pci_ecam_ops = {
 static struct pci_function *selected(struct pci_bus *bus, unsigned int *reg)
 {
 	u32 address = __atomic_load_n(&bus->address, __ATOMIC_RELAXED);
+	struct pci_function *f;
 
 	if (!(address & PCI_ADDRESS_ENABLE) || (address >> 16 & 0xff))
 		return NULL;
 	*reg = address & 0xfc;
-	return visible(bus, address >> 8 & 0xff);
+	f = visible(bus, address >> 8 & 0xff);
+	if (!f)
+		absent_read(bus, address >> 8 & 0xff, *reg);
+	return f;
 }
 
 static int port_read(void *o, u64 off, void *d, unsigned int len)
@@ -478,6 +539,11 @@ void pci_bus_hide(struct pci_bus *bus, u32 slots)
 			  __ATOMIC_ACQ_REL);
 }
 
+void pci_bus_tear(struct pci_bus *bus, unsigned int slot)
+{
+	__atomic_fetch_or(&bus->stale_slots, BIT(slot), __ATOMIC_RELAXED);
+}
+
 /* Functions */
 
 void pci_function_init(struct pci_function *f,
@@ -524,13 +590,13 @@ int pci_add_capability(struct pci_function *f, u8 id, const void *body,
 
 static int find_devfn(const struct pci_bus *bus)
 {
-	const u32 slots = bus->finished ? bus->hot_slots : ~0U;
-	const unsigned int nr_fns = bus->finished ? 1 : 8;
+	const u32 slots = bus->finished ? bus->hot_slots &
+			  ~__atomic_load_n(&bus->stale_slots, __ATOMIC_RELAXED) : ~0U;
+	const unsigned int nr_fns = bus->finished ? 1 : bus->p.per_slot;
 
-	for (unsigned int fn = 0; fn < nr_fns; fn++) {
-		for (unsigned int slot = 1; slot < 32; slot++) {
-			if (slots & BIT(slot) &&
-			    !bus->function[PCI_DEVFN_OF(slot, fn)])
+	for (unsigned int slot = 1; slot < 32; slot++) {
+		for (unsigned int fn = 0; slots & BIT(slot) && fn < nr_fns; fn++) {
+			if (!bus->function[PCI_DEVFN_OF(slot, fn)])
 				return (int)PCI_DEVFN_OF(slot, fn);
 		}
 	}
@@ -617,8 +683,11 @@ void pci_unregister(struct pci_function *f)
 {
 	if (f->bus) {
 		pthread_mutex_lock(&f->bus->move_lock);
-		if (f->bar.mapped)
+		if (f->bar.mapped) {
 			bar_unmap(f, &f->bar);
+			if (f->bus->stale_slots & BIT(f->devfn >> 3))
+				leave_remains(f->bus, &f->bar);
+		}
 		if (f->ports.mapped)
 			bar_unmap(f, &f->ports);
 		f->bus->function[f->devfn] = NULL;
@@ -644,6 +713,9 @@ int pci_bus_restore(struct pci_bus *bus, struct state_in *in)
 {
 	state_get_version(in, PCI_STATE_VERSION);
 	bus->address = state_get_u32(in);
+	/* A guest that begins knows of nothing. */
+	if (in->fresh)
+		bus->stale_slots = 0;
 	return pci_function_restore(&bus->bridge, in);
 }
 

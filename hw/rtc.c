@@ -12,7 +12,8 @@
  *
  * Each passed second sets UF, and AF when the alarm matched. This is noticed
  * when register C is read and, while such an interrupt is enabled, by a thread
- * that sleeps until the next second and raises IRQ 8. Few guests ask for that,
+ * that sleeps until the next second and raises IRQ 8: for so long by a clock that
+ * nobody sets, as the host's may be set back by hours. Few guests ask for that,
  * so the thread is made when one first does; should that fail, it is tried
  * again at the next write to register B.
  *
@@ -30,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "kvm/clock.h"
 #include "kvm/hw.h"
 #include "kvm/thread.h"
 
@@ -58,6 +60,7 @@ enum rtc_reg {
 #define RTC_D_VALID BIT(7)
 #define RTC_HOUR_PM BIT(7)
 #define RTC_DAY (24 * 60 * 60)
+#define RTC_SECOND_NS 1000000000ULL
 
 struct rtc {
 	struct device dev;
@@ -213,9 +216,8 @@ static void *rtc_thread(void *arg)
 		rtc_catch_up(c);
 		rtc_update_irq(c);
 		clock_gettime(CLOCK_REALTIME, &ts);
-		ts.tv_sec++;
-		ts.tv_nsec = 0;
-		pthread_cond_timedwait(&c->wake, &c->lock, &ts);
+		cond_wait_until(&c->wake, &c->lock,
+				now_ns() + RTC_SECOND_NS - (u64)ts.tv_nsec);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
@@ -448,7 +450,7 @@ int rtc_create(struct device **out, const struct hw_env *env)
 		return err;
 	}
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->wake, NULL);
+	cond_create(&c->wake);
 	*out = &c->dev;
 	return 0;
 }

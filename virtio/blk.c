@@ -19,8 +19,9 @@
  * that makes more available (descriptors may be reused before they are given
  * back) waits until some are completed. So it does while MAX_BYTES are in
  * flight, and no transfer is longer: whoever stops the device has twice that
- * to wait for. Queues take turns to be first. SEG_MAX pieces of SEG_SIZE_MAX,
- * which is what a driver is told, are less than MAX_BYTES.
+ * to wait for. A discard, however long, counts for DISCARD_COST: it moves nothing,
+ * but a disk may take its time. Queues take turns to be first. SEG_MAX pieces of
+ * SEG_SIZE_MAX, which is what a driver is told, are less than MAX_BYTES.
  *
  * A write is in the host's page cache when it completes; VIRTIO_BLK_F_FLUSH
  * makes it lasting. A driver that did not negotiate FLUSH expects
@@ -57,6 +58,7 @@
 #define SEG_MAX (VQ_CHAIN_MAX - 2)
 #define SEG_SIZE_MAX 0x40000U
 #define MAX_BYTES 0x4000000U
+#define DISCARD_COST (MAX_BYTES / 16)
 #define MAX_DISCARD_SECTORS 0x400000U
 /* Zeroes may have to be written one by one: keep that short. */
 #define MAX_ZEROES_SECTORS 0x10000U
@@ -69,7 +71,7 @@
  * struct blk_req - a request in flight
  * @disk: first, so that the engine's pointer is ours
  * @flushing: the write is done, the flush that makes it lasting runs
- * @bytes: that are moved for it: a discard, however long, moves none
+ * @bytes: that are moved for it, or DISCARD_COST
  */
 struct blk_req {
 	struct disk_req disk;
@@ -256,7 +258,7 @@ static void req_start(struct blk *b, struct blk_req *req,
 		return;
 	}
 	b->in_flight++;
-	req->bytes = req->disk.op == DISK_DISCARD ? 0 : req->disk.len;
+	req->bytes = req->disk.op == DISK_DISCARD ? DISCARD_COST : req->disk.len;
 	b->bytes += req->bytes;
 	disk_submit(b->dq, &req->disk);
 }

@@ -202,6 +202,14 @@ static u8 x86_reset_forward_read(void *opaque)
 	return reset_read(opaque);
 }
 
+/* All that is on PCI from the start; see devices_add() */
+static unsigned int x86_nr_virtio(const struct machine *m)
+{
+	return (m->console == CONSOLE_VIRTIO) + (m->control == CONTROL_VIRTIO) +
+	       !!m->nr_ports + m->nr_disks + m->nr_nets + m->rng + m->balloon +
+	       !!m->vsock.cid + m->nr_shares;
+}
+
 static int x86_create_pci(struct kvm *kvm, struct device *reset)
 {
 	struct pci_bus_params p = {
@@ -213,6 +221,7 @@ static int x86_create_pci(struct kvm *kvm, struct device *reset)
 		.mmio_size = X86_PCI_MMIO_SIZE,
 		.port = X86_PCI_PORT,
 		.nr_ports = X86_PCI_NR_PORTS,
+		.per_slot = MAX(x86_nr_virtio(kvm->machine) + 30, 31U) / 31,
 		.intx_gsi = { X86_GSI_INTX, X86_GSI_INTX + 1,
 			      X86_GSI_INTX + 2, X86_GSI_INTX + 3 },
 		.reset = x86_reset_forward,
@@ -326,8 +335,9 @@ int arch_platform_init(struct kvm *kvm, struct report *r)
 
 int arch_add_virtio(struct kvm *kvm, struct device *d, struct report *r)
 {
+	/* Those of ISA that nothing else has: the MP table lists no others. */
+	static const u8 gsis[] = { 5, 10, 11, 14, 15, 6 };
 	struct virtio_device *dev = container_of(d, struct virtio_device, dev);
-	static const u8 gsis[] = { 5, 10, 11, 20, 21, 22, 23 };
 	struct arch_vm *arch = kvm->arch;
 	struct x86_mmio_slot *slot;
 	int err;
@@ -407,8 +417,10 @@ int arch_unplug(struct kvm *kvm, const struct device *dev)
 				    __ATOMIC_ACQ_REL);
 	hotplug_forget(kvm->arch->hotplug, slot);
 	/* It does not expect that: the bridge is to look. */
-	if (!(before & BIT(slot)))
+	if (!(before & BIT(slot))) {
+		pci_bus_tear(kvm->pci, slot);
 		hotplug_changed(kvm->arch->hotplug, 0);
+	}
 	return 0;
 }
 
@@ -435,8 +447,30 @@ int arch_platform_finish(struct kvm *kvm, struct report *r)
 	return x86_write_tables(kvm, r);
 }
 
+/*
+ * The command line of a kernel without ACPI says where devices on MMIO are, in front of
+ * what is not for the kernel.
+ */
+static void x86_cmdline(const struct kvm *kvm, char *line, size_t size)
+{
+	const struct arch_vm *arch = kvm->arch;
+	const char *given = kvm->machine->cmdline;
+	const char *off = kvm->machine->nodefaults ? NULL : strstr(given, "acpi=off");
+	size_t len = 0;
+
+	if (off && (off == given || off[-1] == ' '))
+		for (unsigned int i = 0; i < arch->nr_mmio; i++)
+			len += snprintf(line + len, size - len,
+					"virtio_mmio.device=%u@%#llx:%u ",
+					VIRTIO_MMIO_SIZE,
+					(unsigned long long)arch->mmio[i].gpa,
+					arch->mmio[i].gsi);
+	snprintf(line + len, size - len, "%s", given);
+}
+
 int arch_load(struct kvm *kvm, struct report *r)
 {
+	char cmdline[X86_CMDLINE_MAX + X86_MAX_VIRTIO_MMIO * 40];
 	struct e820 map;
 	struct x86_load l = {
 		.gmem = &kvm->gmem,
@@ -444,12 +478,13 @@ int arch_load(struct kvm *kvm, struct report *r)
 		.initrd = kvm->machine->initrd,
 		.archive = kvm->machine->archive,
 		.archive_len = kvm->machine->archive_len,
-		.cmdline = kvm->machine->cmdline,
+		.cmdline = cmdline,
 		.e820 = &map,
 		.acpi_rsdp = X86_ACPI_GPA,
 		.kept = kvm->arch->kept,
 	};
 
+	x86_cmdline(kvm, cmdline, sizeof(cmdline));
 	e820_build(&map, &kvm->gmem);
 	return x86_load_image(&l, &kvm->arch->image, r);
 }

@@ -105,6 +105,8 @@ struct pci_function {
  * @mmio_size: its bytes
  * @port: the first of those that BARs of ports are placed at
  * @nr_ports: how many there are
+ * @per_slot: how many functions a slot gets before the next one does, 1..8, until
+ *	pci_bus_finish()
  * @intx_gsi: the four lines that pins are swizzled over
  * @reset: a byte was written to port 0xcf9, which lies inside the claimed ports;
  *	called with @reset_opaque. May be NULL.
@@ -119,6 +121,7 @@ struct pci_bus_params {
 	u64 mmio_size;
 	u64 port;
 	u64 nr_ports;
+	unsigned int per_slot;
 	unsigned int intx_gsi[4];
 	void (*reset)(void *opaque, u8 value);
 	u8 (*reset_read)(void *opaque);
@@ -159,10 +162,10 @@ int pci_add_msix(struct pci_function *f, unsigned int nr, u32 table_off,
 		 u32 pba_off);
 
 /**
- * pci_register() - put the function on the next free slot
+ * pci_register() - put the function on the next free place
  *
- * Slots first, then functions. Gives BARs an address, the function a pin.
- * After pci_bus_finish() only hot slots, and no address.
+ * Each has a higher number than the last one. Gives BARs an address, the function a
+ * pin. After pci_bus_finish() the lowest of the hot slots that are free, and no address.
  * Context: no vCPU runs.
  * Return: 0; -ENOSPC without room; -EINVAL for a bad size of @f's BAR; what
  * irq_msi_alloc() returns.
@@ -209,6 +212,13 @@ u32 pci_bus_hot_slots(const struct pci_bus *bus);
  * there. Context: any thread, no lock held.
  */
 void pci_bus_hide(struct pci_bus *bus, u32 slots);
+/**
+ * pci_bus_tear() - what is in @slot goes, and the guest has not let go of it
+ *
+ * The slot stays empty until the guest has looked, or begins anew.
+ * Context: no vCPU runs.
+ */
+void pci_bus_tear(struct pci_bus *bus, unsigned int slot);
 /** pci_bus_function() - the function at @devfn, or NULL */
 struct pci_function *pci_bus_function(const struct pci_bus *bus,
 				      unsigned int devfn);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests of virtio/blk.c: a driver in this process, over fake guest memory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <linux/virtio_blk.h>
 #include "kvm/disk.h"
 #include "kvm/virtio.h"
@@ -473,6 +475,116 @@ TEST(blk_stops_without_all_that_was_asked_for)
 	check_long(t, DISK_ENGINE_THREADS);
 }
 
+/* While @shut nothing is discarded; @waiting says how many want to. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t open;
+	bool shut;
+	unsigned int waiting;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .open = PTHREAD_COND_INITIALIZER };
+
+/* Instead of the C library's. */
+int fallocate(int fd, int mode, off_t off, off_t len)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.waiting++;
+	while (gate.shut)
+		pthread_cond_wait(&gate.open, &gate.lock);
+	gate.waiting--;
+	pthread_mutex_unlock(&gate.lock);
+	return syscall(SYS_fallocate, fd, mode, off, len);
+}
+
+static void gate_shut(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.open);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static bool gate_waited_for(void)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < 5000 && !n; i++) {
+		pthread_mutex_lock(&gate.lock);
+		n = gate.waiting;
+		pthread_mutex_unlock(&gate.lock);
+		if (!n)
+			usleep(1000);
+	}
+	return n;
+}
+
+/* A discard of all of the disk */
+static void offer_discard(struct fixture *f, unsigned int q, unsigned int i)
+{
+	const struct vring_desc d[] = {
+		{ HDR, 16, VRING_DESC_F_NEXT, 1 },
+		{ DATA, 16, VRING_DESC_F_NEXT, 2 },
+		{ STATUS + q * QUEUE_SIZE + i, 1, VRING_DESC_F_WRITE, 0 },
+	};
+	struct vring_desc table = {
+		.addr = TABLES + (q * QUEUE_SIZE + i) * sizeof(d),
+		.len = sizeof(d), .flags = VRING_DESC_F_INDIRECT,
+	};
+	u16 head = i, idx = f->avail[q] + 1;
+
+	f->ram[d[2].addr] = 0xff;
+	put(f, table.addr, d, sizeof(d));
+	put(f, RING(q) + 16 * i, &table, sizeof(table));
+	put(f, AVAIL(q) + 4 + 2 * (f->avail[q] % QUEUE_SIZE), &head, 2);
+	__atomic_store_n((u16 *)(f->ram + AVAIL(q) + 2), idx, __ATOMIC_RELEASE);
+	f->avail[q] = idx;
+}
+
+/* Discards that were popped: each reads 32 bytes */
+static u64 taken(const struct fixture *f)
+{
+	u64 n = 0;
+
+	for (unsigned int q = 0; q < 2; q++)
+		n += __atomic_load_n(&f->dev->queue[q].count.out, __ATOMIC_RELAXED);
+	return n / 32;
+}
+
+TEST(blk_takes_few_discards_at_a_time)
+{
+	const struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_DISCARD };
+	const struct virtio_blk_discard_write_zeroes s = {
+		.num_sectors = DISK_SIZE / 512,
+	};
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_THREADS, &log))
+		return;
+	driver_ok(&f, FLUSH_BIT | BIT_ULL(VIRTIO_BLK_F_MQ) |
+		  BIT_ULL(VIRTIO_BLK_F_DISCARD) |
+		  BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+	if (!virtio_has(f.dev, VIRTIO_BLK_F_DISCARD)) {
+		printf("# no discard in /tmp\n");
+		teardown(&f);
+		return;
+	}
+	put(&f, HDR, &h, sizeof(h));
+	put(&f, DATA, &s, sizeof(s));
+	gate_shut(true);
+	for (unsigned int i = 0; i < 2 * QUEUE_SIZE; i++)
+		offer_discard(&f, i % 2, i / 2);
+	virtio_notify(f.dev, 0);
+	/* Popped before the first one was begun */
+	EXPECT(gate_waited_for());
+	EXPECT(taken(&f) >= 4 && taken(&f) <= 17);
+	gate_shut(false);
+	EXPECT(collect(&f, 0, QUEUE_SIZE) && collect(&f, 1, QUEUE_SIZE));
+	for (unsigned int i = 0; i < 2 * QUEUE_SIZE; i++)
+		EXPECT(f.ram[STATUS + i] == VIRTIO_BLK_S_OK);
+	EXPECT(f.nr_logged == 0);
+	teardown(&f);
+}
+
 struct refill {
 	struct fixture *f;
 	bool stop;
@@ -592,6 +704,7 @@ TEST_MAIN(T(blk_reads_back_what_was_written),
 	  T(blk_chain_without_header_or_status_needs_reset),
 	  T(blk_serves_two_queues_across_pause_and_reset),
 	  T(blk_stops_without_all_that_was_asked_for),
+	  T(blk_takes_few_discards_at_a_time),
 	  T(blk_queue_that_is_refilled_does_not_starve_another),
 	  T(blk_disk_error_is_said_once),
 	  T(blk_config_and_state_describe_the_disk))

@@ -199,7 +199,7 @@ static struct virtio_device *make_disk(struct vm *v, const char *name)
 }
 
 /* With a disk and a source of entropy from the start */
-static int vm_make(struct vm *v)
+static int vm_make_on(struct vm *v, enum machine_transport transport)
 {
 	static const char *const name[] = { "disk0", "rng" };
 	struct virtio_device *dev;
@@ -208,6 +208,7 @@ static int vm_make(struct vm *v)
 
 	memset(v, 0, sizeof(*v));
 	v->fds = open_files();
+	v->machine.transport = transport;
 	kvm->machine = &v->machine;
 	kvm->devices_tail = &kvm->devices;
 	kvm->release_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -243,6 +244,11 @@ static int vm_make(struct vm *v)
 		err = arch_platform_finish(kvm, &v->r);
 	kvm->state = KVM_RUNNING;
 	return err;
+}
+
+static int vm_make(struct vm *v)
+{
+	return vm_make_on(v, TRANSPORT_PCI);
 }
 
 static void vm_end(struct vm *v)
@@ -422,11 +428,70 @@ TEST(unplug_by_force_tells_the_bridge)
 	EXPECT(!kvm_unplug_ask(&v.kvm, "disk0", &v.r));
 	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
 	EXPECT(!present(&v, 1));
-	EXPECT(in(&v.kvm.mmio, bar, 4) == ~0U);
 	EXPECT(take_event(&v, &asked) == BIT(0) && !asked);
 	out(&v.kvm.pio, EJECT, BIT(1), 4);
+	/* Linux resets it, and waits for that to be done. */
+	reg(&v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	EXPECT(!in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1));
+	/* Then another one may be there; and is torn out as well. */
+	for (int i = 0; i < 2; i++) {
+		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+		start_disk(&v, 1, bar);
+		EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
+		EXPECT(!kvm_unplug(&v.kvm, "disk1", &v.r) && !present(&v, 1));
+		EXPECT(!in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1));
+		bar += 0x8000;
+	}
 	vm_end(&v);
 	EXPECT(!v.ioeventfds && open_files() == v.fds);
+}
+
+static unsigned int slot_of(struct vm *v, const char *name)
+{
+	return (unsigned int)virtio_pci_slot(kvm_find_device(&v->kvm, name));
+}
+
+/* What Linux finds where it has not seen anything go is what was there to it. */
+TEST(slot_taken_by_force_is_free_once_the_guest_has_looked)
+{
+	struct state_in si = { .fresh = true };
+	char name[24];
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(slot_of(&v, "disk1") == 3);
+	/* To look at all else is not to look. */
+	out(&v.kvm.pio, 0xcf8, 0x80000804, 4);
+	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U && !present(&v, 4));
+	EXPECT(in(&v.kvm.mmio, ecam(1, 0x1000), 4) == ~0U);
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk2"), &v.r));
+	EXPECT(slot_of(&v, "disk2") == 4);
+	out(&v.kvm.pio, 0xcf8, 0x80000800, 4);
+	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U);
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk3"), &v.r));
+	EXPECT(slot_of(&v, "disk3") == 1);
+
+	EXPECT(!kvm_unplug(&v.kvm, "disk2", &v.r) && !present(&v, 4));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk4"), &v.r));
+	EXPECT(slot_of(&v, "disk4") == 4);
+
+	/* A guest that looks nowhere finds no more, until it begins anew. */
+	for (unsigned int i = 5; i < 15; i++) {
+		snprintf(name, sizeof(name), "disk%u", i);
+		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, name), &v.r));
+		EXPECT(!kvm_unplug(&v.kvm, name, &v.r));
+	}
+	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r) < 0);
+	EXPECT(strstr(v.r.msg, "no PCI slot"));
+	si.buf = v.kvm.arch->fresh_pci.buf;
+	si.len = v.kvm.arch->fresh_pci.len;
+	EXPECT(!pci_bus_restore(v.kvm.pci, &si));
+	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r));
+	EXPECT(slot_of(&v, "disk5") == 5);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
 }
 
 TEST(unplug_under_traffic_leaves_nothing)
@@ -618,16 +683,48 @@ TEST(reset_makes_the_bus_new)
 	EXPECT(open_files() == v.fds);
 }
 
+/* Whether the MP table of a machine without PCI has @gsi, level triggered */
+static bool mp_table_has(u8 gsi)
+{
+	const u8 entry[] = { 3, 0, 0x0d, 0, 0, gsi };
+
+	return memmem(ram + X86_MPTABLE_GPA, 0x1000, entry, sizeof(entry));
+}
+
+TEST(devices_without_pci_have_lines_that_all_kernels_know)
+{
+	struct virtio_device *dev;
+	struct vm v;
+
+	EXPECT(!vm_make_on(&v, TRANSPORT_MMIO));
+	v.kvm.state = KVM_CREATED;
+	for (unsigned int i = 2; i < X86_MAX_VIRTIO_MMIO; i++) {
+		virtio_device_create(&dev, &virtio_rng_class, "more", NULL,
+				     &v.kvm.virtio_env, &v.r);
+		EXPECT(!arch_add_virtio(&v.kvm, dev, &v.r));
+		kvm_add_device(&v.kvm, &dev->dev);
+	}
+	memset(ram + X86_MPTABLE_GPA, 0, 0x10000);
+	EXPECT(!arch_platform_finish(&v.kvm, &v.r));
+	EXPECT(v.kvm.arch->nr_mmio == X86_MAX_VIRTIO_MMIO);
+	for (unsigned int i = 0; i < X86_MAX_VIRTIO_MMIO; i++)
+		EXPECT(mp_table_has(v.kvm.arch->mmio[i].gsi));
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
 TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(hotplug_ejects_only_what_was_asked_for),
 	  T(hotplug_state_survives),
 	  T(plug_is_announced_and_works),
 	  T(unplug_waits_for_the_guest),
 	  T(unplug_by_force_tells_the_bridge),
+	  T(slot_taken_by_force_is_free_once_the_guest_has_looked),
 	  T(unplug_under_traffic_leaves_nothing),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
 	  T(plug_while_paused_starts_when_resumed),
 	  T(resume_says_what_the_host_could_not_give),
 	  T(reset_takes_away_what_the_guest_was_asked_for),
-	  T(reset_makes_the_bus_new))
+	  T(reset_makes_the_bus_new),
+	  T(devices_without_pci_have_lines_that_all_kernels_know))

@@ -141,6 +141,8 @@ TEST(mptable_without_pci_has_isa_as_bus_0)
 	EXPECT(count_entries(&m, 1) == 1);
 	EXPECT(!memcmp(find_entry(&m, 1, 0) + 1, "\0ISA   ", 7));
 	EXPECT(count_entries(&m, 3) == 15);
+	for (unsigned int i = 0; i < ARRAY_SIZE(slots); i++)
+		EXPECT(get16(find_int(&m, 0, slots[i].gsi) + 2) == 0x0d);
 	free(m.ram);
 }
 

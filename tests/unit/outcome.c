@@ -331,6 +331,33 @@ TEST(panic_timeout_error_and_signal)
 	EXPECT(judged(f, "signal", 143, false));
 }
 
+/* A kernel without pvpanic that does not restart: somebody has to end it. */
+TEST(a_panic_that_stands_still_is_told_by_who_ends_it)
+{
+	static const struct {
+		enum vm_end end;
+		u32 code;
+		int status;
+		const char *cause;
+	} row[] = {
+		{ VM_END_USER, 0, 100, "panic" },
+		{ VM_END_TIMEOUT, 0, 100, "panic" },
+		{ VM_END_USER, SIGTERM, 143, "signal" },
+		{ VM_END_ERROR, 0, 125, "error" },
+	};
+
+	for (unsigned int i = 0; i < 4 * ARRAY_SIZE(row); i++) {
+		unsigned int n = i / 4;
+		struct facts *f = facts(row[n].end, i & 1, SESSION_STARTED, 0);
+
+		f->f.end_code = row[n].code;
+		f->f.shell = i & 2;
+		klog_feed(&f->log, "Kernel panic - not syncing: x\n", 30);
+		EXPECT(judged(f, row[n].cause, row[n].status,
+			      row[n].status != 143));
+	}
+}
+
 TEST(splats_count_only_if_asked_for)
 {
 	struct facts *f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
@@ -422,12 +449,28 @@ TEST(bisect_stops_when_somebody_ends_the_vm)
 	f->f.bisect = true;
 	f->s.told = true;
 	EXPECT(judged(f, "exit", 0, false));
-	/* A warning has been seen by then. */
+	/* A number of the command's own that means something else elsewhere */
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 101);
+	f->f.bisect = true;
+	f->s.told = true;
+	EXPECT(judged(f, "exit", 130, false));
+	/* ^A x without a command, or at a shell */
+	for (unsigned int i = 0; i < 2; i++) {
+		f = facts(VM_END_USER, i, SESSION_STARTED, 0);
+		f->f.bisect = true;
+		f->f.shell = true;
+		EXPECT(judged(f, "exit", 130, false));
+	}
+	/* A warning has been seen by then, or a panic. */
 	f = facts(VM_END_USER, false, SESSION_SILENT, 0);
 	klog_feed(&f->log, "WARNING: CPU: 0\n", 16);
 	f->f.fail_on = KLOG_WARN;
 	f->f.bisect = true;
 	EXPECT(judged(f, "splat", 1, true));
+	f = facts(VM_END_USER, false, SESSION_SILENT, 0);
+	klog_feed(&f->log, "Kernel panic - not syncing: x\n", 30);
+	f->f.bisect = true;
+	EXPECT(judged(f, "panic", 1, true));
 }
 
 /* How it ends when @end comes behind a panic, which a guest may tell of again */
@@ -478,6 +521,7 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(without_a_command_an_orderly_end_is_success),
 	  T(a_shell_may_end_the_machine),
 	  T(panic_timeout_error_and_signal),
+	  T(a_panic_that_stands_still_is_told_by_who_ends_it),
 	  T(splats_count_only_if_asked_for),
 	  T(oops_is_named),
 	  T(bisect_folds_what_is_bad),

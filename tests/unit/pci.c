@@ -58,12 +58,12 @@ static const struct pci_function_ops func_ops = {
 	.ports_moved = ports_moved,
 };
 
-static void world_make(struct world *w)
+static void world_make_full(struct world *w, unsigned int per_slot)
 {
 	struct pci_bus_params p = {
 		.pio = &w->pio, .mmio = &w->mmio,
 		.ecam_gpa = ECAM, .mmio_gpa = WINDOW, .mmio_size = 0x100000,
-		.port = PORTS, .nr_ports = 0x100,
+		.port = PORTS, .nr_ports = 0x100, .per_slot = per_slot,
 		.intx_gsi = { 16, 17, 18, 19 },
 		.reset = fake_reset, .reset_opaque = w,
 	};
@@ -74,6 +74,11 @@ static void world_make(struct world *w)
 	irq_chip_create(&w->irq, &fake_irq_ops, &w->irqs, NULL, 0);
 	p.irq = w->irq;
 	pci_bus_create(&w->bus, &p);
+}
+
+static void world_make(struct world *w)
+{
+	world_make_full(w, 1);
 }
 
 static void world_end(struct world *w)
@@ -335,23 +340,37 @@ TEST(pci_intx_follows_disable_and_swizzle)
 	world_end(&w);
 }
 
-TEST(pci_slots_fill_before_functions)
+/* A guest names what it finds by that order. */
+TEST(pci_functions_are_numbered_as_they_come)
 {
-	static struct pci_function f[32];
+	static struct pci_function f[63];
 	struct world w;
 
-	world_make(&w);
-	for (int i = 0; i < 32; i++) {
+	world_make_full(&w, 2);
+	for (unsigned int i = 0; i < ARRAY_SIZE(f); i++) {
 		pci_function_init(&f[i], &func_ops, NULL, 1, 2, 0);
-		EXPECT(!pci_register(w.bus, &f[i]));
+		f[i].removable = true;
+		EXPECT(pci_register(w.bus, &f[i]) == (i < 62 ? 0 : -ENOSPC));
+		EXPECT(i > 61 || !i || f[i].devfn > f[i - 1].devfn);
 	}
-	EXPECT(f[30].devfn == 31 << 3 && f[31].devfn == (1 << 3 | 1));
+	EXPECT(f[39].devfn == (20 << 3 | 1));
+	EXPECT(rd(&w.mmio, ecam(&f[1], 0x3c), 2) == 0x0212);
 	EXPECT(rd(&w.mmio, ecam(&f[0], 0xe), 1) == 0x80);
 	EXPECT(rd(&w.mmio, ecam(&f[1], 0xe), 1) == 0);
 	EXPECT(pci_bus_function(w.bus, 31 << 3) == &f[30]);
 	EXPECT(pci_bus_function(w.bus, 1 << 3 | 1) == &f[31]);
 	EXPECT(!pci_bus_function(w.bus, 256));
-	for (int i = 0; i < 32; i++)
+	/* What is free then is hot, of one function each. */
+	for (unsigned int i = 40; i < ARRAY_SIZE(f); i++)
+		pci_unregister(&f[i]);
+	pci_bus_finish(w.bus, 12);
+	EXPECT(pci_bus_hot_slots(w.bus) == 0xffe00000);
+	for (unsigned int i = 40; i < 42; i++) {
+		pci_function_init(&f[i], &func_ops, NULL, 1, 2, 0);
+		EXPECT(!pci_register(w.bus, &f[i]));
+		EXPECT(f[i].devfn == (i - 19) << 3);
+	}
+	for (unsigned int i = 0; i < 42; i++)
 		pci_unregister(&f[i]);
 	EXPECT(pci_bus_function(w.bus, 0) && !pci_bus_function(w.bus, 1 << 3));
 	EXPECT(!pci_bus_function(w.bus, 31 << 3));
@@ -474,7 +493,7 @@ TEST_MAIN(T(pci_host_bridge_is_found_by_mechanism_1),
 	  T(pci_msix_masked_vector_is_pending_until_unmasked),
 	  T(pci_msix_lent_vector_is_listened_to_while_unmasked),
 	  T(pci_intx_follows_disable_and_swizzle),
-	  T(pci_slots_fill_before_functions),
+	  T(pci_functions_are_numbered_as_they_come),
 	  T(pci_msix_and_capabilities_check_placement),
 	  T(pci_later_function_takes_hot_slot_and_has_no_address),
 	  T(pci_hidden_function_is_absent_until_another_comes),

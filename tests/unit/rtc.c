@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include "kvm/hw.h"
 #include "irqchip.h"
@@ -142,6 +143,16 @@ TEST(rtc_bad_time_values_are_harmless)
 	teardown(&f);
 }
 
+static bool interrupted(struct fixture *f)
+{
+	for (int i = 0; i < 300; i++) {
+		if (line_is_high(f))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
 TEST(rtc_alarm_raises_irq_until_c_is_read)
 {
 	struct fixture f;
@@ -154,15 +165,40 @@ TEST(rtc_alarm_raises_irq_until_c_is_read)
 	get(&f, 12);
 	EXPECT(!f.dev->ops->start(f.dev));
 	put(&f, 11, 0x22);
-	for (int i = 0; i < 300; i++) {
-		if (line_is_high(&f))
-			break;
-		usleep(10000);
-	}
-	EXPECT(line_is_high(&f));
+	EXPECT(interrupted(&f));
 	EXPECT((get(&f, 12) & 0xa0) == 0xa0);
 	EXPECT(!line_is_high(&f));
 	teardown(&f);
+}
+
+/* By so many seconds the host's clock is ahead of what the kernel takes it for. */
+static long ahead;
+
+/* Instead of the C library's. */
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += __atomic_load_n(&ahead, __ATOMIC_RELAXED);
+	return rc;
+}
+
+/* As if it were set back while the thread sleeps */
+TEST(rtc_interrupts_when_the_hosts_clock_is_set_back)
+{
+	struct fixture f;
+
+	__atomic_store_n(&ahead, 3600, __ATOMIC_RELAXED);
+	setup(&f);
+	EXPECT(!f.dev->ops->start(f.dev));
+	put(&f, 11, 0x12);
+	for (int i = 0; i < 2; i++) {
+		EXPECT(interrupted(&f));
+		EXPECT((get(&f, 12) & 0x90) == 0x90);
+	}
+	teardown(&f);
+	__atomic_store_n(&ahead, 0, __ATOMIC_RELAXED);
 }
 
 TEST(rtc_state_survives_save_and_restore)
@@ -193,4 +229,5 @@ TEST_MAIN(T(rtc_shows_host_utc_in_bcd),
 	  T(rtc_encodes_binary_and_twelve_hours),
 	  T(rtc_bad_time_values_are_harmless),
 	  T(rtc_alarm_raises_irq_until_c_is_read),
+	  T(rtc_interrupts_when_the_hosts_clock_is_set_back),
 	  T(rtc_state_survives_save_and_restore))

@@ -21,7 +21,7 @@ struct machine {
 
 static const struct x86_mmio_slot slots[] = {
 	{ X86_VIRTIO_MMIO_GPA, 5 },
-	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 20 },
+	{ X86_VIRTIO_MMIO_GPA + X86_VIRTIO_MMIO_STRIDE, 15 },
 };
 
 /* virtio-mmio if there is no PCI */

@@ -84,7 +84,7 @@ static void world_make(struct world *w)
 	struct pci_bus_params p = {
 		.pio = &w->pio, .mmio = &w->mmio,
 		.ecam_gpa = ECAM, .mmio_gpa = WINDOW, .mmio_size = 0x100000,
-		.port = PORTS, .nr_ports = 0x100,
+		.port = PORTS, .nr_ports = 0x100, .per_slot = 1,
 		.intx_gsi = { 16, 17, 18, 19 },
 	};
 

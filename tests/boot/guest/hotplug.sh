@@ -27,11 +27,13 @@ share() {
 	echo "LEFT $1"
 }
 
-# A disk that is about to go cannot be asked any more.
+# A disk is asked for its number only once: one that was torn out does not answer.
 ids() {
 	for d in /sys/block/vd*; do
 		[ -r "$d/serial" ] || continue
-		serial=$(cat "$d/serial" 2>/dev/null) && echo "${d##*/}:$serial"
+		known=/tmp/serial.$(cat "$d/diskseq" 2>/dev/null)
+		[ -s "$known" ] || cat "$d/serial" >"$known" 2>/dev/null
+		[ -s "$known" ] && echo "${d##*/}:$(cat "$known")"
 	done
 	for d in /sys/class/net/eth*; do
 		[ -r "$d/address" ] && echo "net:$(cat "$d/address")"
