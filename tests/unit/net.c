@@ -922,6 +922,52 @@ TEST(net_tap_takes_datagram_segments_of_both_families_or_none)
 	tun_fd = -1;
 }
 
+/* @fd: a socket in the place of the tap device's file; its other end is returned */
+static struct net_backend *open_tun(int *fd)
+{
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
+		return NULL;
+	tun_fd = pair[0];
+	if (net_tap_adopt(&b, pair[0], &r))
+		printf("# %s\n", r.msg);
+	*fd = pair[1];
+	return b;
+}
+
+/* Frames that come wake up once, and then room does as well. */
+TEST(net_tap_watches_for_room_once_it_was_full)
+{
+	u8 data[HDR + 60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	int fd = -1, ep = epoll_create1(EPOLL_CLOEXEC);
+	struct net_backend *b = open_tun(&fd);
+	struct epoll_event ev;
+
+	EXPECT(!b->ops->watch(b, 0, ep, 7) && !epoll_wait(ep, &ev, 1, 0));
+	EXPECT(send(fd, data, sizeof(data), 0) == sizeof(data));
+	EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+	EXPECT(!epoll_wait(ep, &ev, 1, 0));
+	for (unsigned int round = 0; round < 3; round++) {
+		while (b->ops->send(b, 0, &f, 1) == 1)
+			;
+		epoll_wait(ep, &ev, 1, 0);
+		EXPECT(!epoll_wait(ep, &ev, 1, 0));
+		while (recv(fd, data, sizeof(data), 0) > 0)
+			;
+		EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1 && ev.data.u64 == 7);
+		EXPECT(ev.events & EPOLLOUT && b->ops->send(b, 0, &f, 1) == 1);
+	}
+	b->ops->close(b);
+	tun_fd = -1;
+	close(fd);
+	close(ep);
+}
+
 /* The host's kernel has no memory just now, and will not tell when it has. */
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
@@ -1754,6 +1800,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_link_follows_the_backend),
 	  T(net_control_commands_are_checked),
 	  T(net_offloads_that_stay_are_not_set_again),
+	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
 	  T(net_needs_reset_after_a_command_without_answer),
