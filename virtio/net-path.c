@@ -9,11 +9,12 @@
  * It waits in epoll, edge-triggered throughout, so that eventfds need not be
  * read and nothing is changed in the set; what is ready is remembered in
  * @rx_ready and @tx_full. While it has something to do it looks each BUSY_ROUNDS
- * rounds only: the next read tells as well whether there is a frame. Kicks are
- * asked for only before it sleeps, and for the receive queue only while it is
- * short of buffers. Each queue is signalled once a round. Where frames come one
- * by one because this thread preempts their sender at each of them, it stops
- * doing so, see pace().
+ * rounds only. Kicks are asked for only before it sleeps, and for the receive queue
+ * only while it is short of buffers. A round sends before it receives, as what was
+ * sent may be answered by then (a tap device's host does it inside of the call), and
+ * signals each queue once at its end, so that the driver is interrupted once for
+ * both. Where frames come one by one because this thread preempts their sender at
+ * each of them, it stops doing so, see pace().
  *
  * With vhost the kernel does all of this, and the thread of the first pair is
  * left with control commands and the link.
@@ -120,11 +121,9 @@ static bool pair_wait(struct net_pair *p, bool block)
 	struct epoll_event ev[8];
 	int n, timeout = -1;
 
-	/* Receiving finds out by itself. */
-	if (!block && ++p->rounds % BUSY_ROUNDS) {
-		p->rx_ready = true;
+	/* What was sent has set @rx_ready. */
+	if (!block && ++p->rounds % BUSY_ROUNDS)
 		return true;
-	}
 	if (!hurry)
 		p->short_since = 0;
 	else if (!p->short_since)
@@ -157,6 +156,17 @@ static bool pair_wait(struct net_pair *p, bool block)
 	return true;
 }
 
+/* Return: true when there may be more. */
+static bool pair_run(struct net_pair *p)
+{
+	bool more = net_tx_run(p);
+
+	more |= net_rx_run(p);
+	virtqueue_signal(p->rxq);
+	virtqueue_signal(p->txq);
+	return more;
+}
+
 static void *pair_main(void *opaque)
 {
 	struct net_pair *p = opaque;
@@ -172,10 +182,8 @@ static void *pair_main(void *opaque)
 	do {
 		refuse_kicks(p);
 		more = p->ctrlq && net_ctrl_run(n, p->ctrlq, &p->chain);
-		if (!n->nr_vhosts) {
-			more |= net_rx_run(p);
-			more |= net_tx_run(p);
-		}
+		if (!n->nr_vhosts)
+			more |= pair_run(p);
 		if (p->link_check ||
 		    !(__atomic_load_n(&n->status, __ATOMIC_RELAXED) &
 		      VIRTIO_NET_S_LINK_UP))

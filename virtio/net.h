@@ -167,9 +167,9 @@ void net_count_dropped(struct net *n, const char *why);
 
 /* A pair's thread: */
 
-/** net_tx_run() - send a batch. Return: true when there may be more */
+/** net_tx_run() - send a batch, and signal nothing. Return: true when there may be more */
 bool net_tx_run(struct net_pair *p);
-/** net_rx_run() - receive some frames. Return: true when there may be more */
+/** net_rx_run() - receive some frames, likewise. Return: true when there may be more */
 bool net_rx_run(struct net_pair *p);
 /** net_rx_release() - nothing is held any more: what was not used was not popped */
 void net_rx_release(struct net_pair *p);

@@ -878,6 +878,39 @@ TEST(net_offloads_that_stay_are_not_set_again)
 	teardown(&f);
 }
 
+/* As a tap device's host does, and for as long as it is told to. */
+static int answering_send(struct net_backend *b, unsigned int port,
+			  const struct net_frame *f, unsigned int nr)
+{
+	struct fake *k = to_fake(b);
+	int sent = fake_send(b, port, f, nr);
+
+	pthread_mutex_lock(&k->lock);
+	k->give_len[k->nr_to_give++ % KEEP] = HDR + 60;
+	pthread_mutex_unlock(&k->lock);
+	return sent;
+}
+
+/* An answer that is there when sending returns needs neither an event nor a round. */
+TEST(net_receives_what_sending_brought)
+{
+	struct net_ops ops = fake_ops;
+	struct fixture f;
+
+	ops.send = answering_send;
+	setup_fake(&f, 1);
+	f.fake->b.ops = &ops;
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, VR_NUM, 700);
+	for (unsigned int i = 0; i < 100; i++) {
+		send_frame(&f, i, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+		EXPECT(wait_used(&f, RXQ, (u16)(i + 1)));
+		rx_buffers(&f, i, 1, 700);
+	}
+	teardown(&f);
+}
+
 static int tun_fd = -1;
 static unsigned long tun_flags;
 static bool no_buffers;
@@ -1800,6 +1833,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_link_follows_the_backend),
 	  T(net_control_commands_are_checked),
 	  T(net_offloads_that_stay_are_not_set_again),
+	  T(net_receives_what_sending_brought),
 	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
