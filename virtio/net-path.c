@@ -41,6 +41,7 @@
 #define BUSY_ROUNDS 8
 #define PACE_NS (10 * NSEC_PER_MSEC)
 #define PACE_FRAMES 20ULL
+#define PACE_BYTES (256 * 1024ULL)
 
 enum event { EV_CONTROL, EV_KICK, EV_BACKEND, EV_LINK };
 
@@ -88,21 +89,25 @@ static void link_drain(const struct net_pair *p)
 }
 
 /*
- * The thread is SCHED_BATCH while there are many frames and they go one way: who
- * sends or receives them on the same CPU goes on until it sleeps or its time is
- * over, and then they come many at once. Not where they are questions and answers,
- * which would wait for that. A policy that somebody else gave it stays.
+ * The thread is SCHED_BATCH while there are many frames or large ones, until there
+ * are a quarter of that, and they go one way: who sends or receives them on the
+ * same CPU goes on until it sleeps or its time is over, and then they come many at
+ * once. Not where they are questions and answers, which would wait for that. A
+ * policy that somebody else gave it stays.
  */
 static void pace(struct net_pair *p)
 {
 	const struct sched_param none = { 0 };
 	u64 rx = p->pace_rx, tx = p->pace_tx, frames = p->pace_frames;
-	u64 now = now_ns(), took = now - p->pace_since;
+	u64 now = now_ns(), took = now - p->pace_since, unit = PACE_NS;
 	bool batch;
 
 	if (took < PACE_NS)
 		return;
-	batch = frames * PACE_NS / took >= PACE_FRAMES && (rx / 4 > tx || tx / 4 > rx);
+	if (p->batch)
+		unit *= 4;
+	batch = frames * unit / took >= PACE_FRAMES || (rx + tx) * unit / took >= PACE_BYTES;
+	batch = batch && (rx / 4 > tx || tx / 4 > rx);
 	p->pace_since = now;
 	p->pace_rx = 0;
 	p->pace_tx = 0;

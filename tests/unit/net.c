@@ -378,6 +378,56 @@ TEST(net_preempts_nobody_while_many_frames_go_one_way)
 	teardown(&f);
 }
 
+/* What the clock stands at, or 0 when it goes as usual. */
+static u64 clock_at;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	u64 ns = __atomic_load_n(&clock_at, __ATOMIC_RELAXED);
+
+	if (!ns)
+		return (int)syscall(SYS_clock_gettime, id, ts);
+	*ts = (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	return 0;
+}
+
+/* A second in which there are @nr frames of @len bytes each 10 ms. Return: as above. */
+static int policy_at_rate(struct fixture *f, u16 *at, unsigned int nr, u32 len)
+{
+	for (unsigned int i = 0; i < 100; i++) {
+		__atomic_add_fetch(&clock_at, 10000000, __ATOMIC_RELAXED);
+		for (unsigned int j = 0; j < nr; j++, (*at)++) {
+			unsigned int slot = *at % VR_NUM;
+
+			VR_PUT(&f->m, vr_desc(TXQ), slot, VR_DATA, HDR + len, 0, 0);
+			vr_publish(&f->m, TXQ, (u16)slot);
+		}
+		virtio_notify(f->dev, TXQ);
+		if (!wait_used(f, TXQ, *at))
+			return -1;
+	}
+	return __atomic_load_n(&f->fake->policy, __ATOMIC_RELAXED);
+}
+
+TEST(net_preempts_nobody_while_frames_are_large)
+{
+	struct fixture f;
+	u16 at = 0;
+
+	setup_fake(&f, 1);
+	__atomic_store_n(&clock_at, 1000000000, __ATOMIC_RELAXED);
+	driver_ok(&f, 0);
+	EXPECT(policy_at_rate(&f, &at, 8, 60) == SCHED_OTHER);
+	EXPECT(policy_at_rate(&f, &at, 8, 60000) == SCHED_BATCH);
+	/* A quarter of many is enough to go on, and less is not. */
+	EXPECT(policy_at_rate(&f, &at, 2, 60000) == SCHED_BATCH);
+	EXPECT(policy_at_rate(&f, &at, 8, 60) == SCHED_BATCH);
+	EXPECT(policy_at_rate(&f, &at, 1, 60000) == SCHED_OTHER);
+	EXPECT(policy_at_rate(&f, &at, 2, 60000) == SCHED_OTHER);
+	__atomic_store_n(&clock_at, 0, __ATOMIC_RELAXED);
+	teardown(&f);
+}
+
 struct bad_header {
 	const char *what;
 	struct virtio_net_hdr_v1 h;
@@ -1820,6 +1870,7 @@ TEST(net_open_refuses)
 
 TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_preempts_nobody_while_many_frames_go_one_way),
+	  T(net_preempts_nobody_while_frames_are_large),
 	  T(net_drops_frames_with_headers_that_lie),
 	  T(net_clears_what_it_does_not_know_in_a_header),
 	  T(net_datagram_segments_go_out_only_as_negotiated),
