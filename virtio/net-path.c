@@ -194,6 +194,9 @@ static void *pair_main(void *opaque)
 		      VIRTIO_NET_S_LINK_UP))
 			net_update_link(n);
 		p->link_check = false;
+		/* What there was no room for is dropped, and no event tells of it. */
+		if (!(__atomic_load_n(&n->status, __ATOMIC_RELAXED) & VIRTIO_NET_S_LINK_UP))
+			p->tx_full = false;
 		if (!more)
 			more = ask_for_kicks(p);
 		if (!n->nr_vhosts)

@@ -1701,22 +1701,50 @@ TEST(net_stream_with_a_bad_length_is_gone)
 	}
 }
 
+/* One by one, until one is not taken soon. Return: how many were. */
+static unsigned int fill_socket(struct fixture *f)
+{
+	unsigned int sent;
+
+	for (sent = 0; sent < 400; sent++) {
+		send_frame(f, sent, &plain, 4000);
+		for (unsigned int i = 0; i < 30 && vr_used_idx(&f->m, TXQ) != (u16)(sent + 1); i++)
+			nap();
+		if (vr_used_idx(&f->m, TXQ) != (u16)(sent + 1))
+			break;
+	}
+	return sent;
+}
+
+/* Nobody reads and nobody hangs up: that the link is lost is all there is to know. */
+TEST(net_stream_that_is_lost_while_full_drops_the_rest)
+{
+	struct fixture f;
+	unsigned int sent;
+	int fd = setup_stream(&f);
+
+	EXPECT(write(fd, "\xff\xff\xff\xff", 4) == 4);
+	driver_ok(&f, F(MRG_RXBUF) | F(STATUS));
+	sent = fill_socket(&f);
+	EXPECT(sent > 4 && sent < 400 && config_status(&f) == 1);
+	for (unsigned int i = 0; i < 4; i++)
+		send_frame(&f, sent + 1 + i, &plain, 4000);
+	rx_buffers(&f, 0, VR_NUM, 2048);
+	EXPECT(WAIT(config_status(&f) == 0));
+	EXPECT(wait_used(&f, TXQ, (u16)(sent + 5)));
+	close(fd);
+	teardown(&f);
+}
+
 TEST(net_stream_that_is_full_keeps_frames_whole)
 {
 	struct fixture f;
 	u8 buf[4 + 4000];
-	unsigned int sent = 0;
+	unsigned int sent;
 	int fd = setup_stream(&f);
 
 	driver_ok(&f, 0);
-	for (; sent < 400; sent++) {
-		send_frame(&f, sent, &plain, 4000);
-		for (unsigned int i = 0; i < 30 &&
-		     vr_used_idx(&f.m, TXQ) != (u16)(sent + 1); i++)
-			nap();
-		if (vr_used_idx(&f.m, TXQ) != (u16)(sent + 1))
-			break;
-	}
+	sent = fill_socket(&f);
 	EXPECT(sent > 4 && sent < 400);
 	virtio_device_pause(f.dev);
 	virtio_device_resume(f.dev);
@@ -1900,6 +1928,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_frame_in_pieces_outlasts_its_driver),
 	  T(net_frames_in_a_socket_outlast_a_pause),
 	  T(net_stream_with_a_bad_length_is_gone),
+	  T(net_stream_that_is_lost_while_full_drops_the_rest),
 	  T(net_stream_that_is_full_keeps_frames_whole),
 	  T(net_stream_sends_the_end_of_the_last_frame),
 	  T(net_window_that_cannot_grow_is_taken),
