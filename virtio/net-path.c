@@ -126,9 +126,9 @@ static bool pair_wait(struct net_pair *p, bool block)
 	struct epoll_event ev[8];
 	int n, timeout = -1;
 
-	/* What was sent has set @rx_ready. */
+	/* What was sent has set @rx_ready. Pairs with net_pair_stop(). */
 	if (!block && ++p->rounds % BUSY_ROUNDS)
-		return true;
+		return !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE);
 	if (!hurry)
 		p->short_since = 0;
 	else if (!p->short_since)
@@ -273,6 +273,7 @@ int net_pair_start(struct net_pair *p)
 {
 	int err;
 
+	p->stop = false;
 	p->link_check = true;
 	p->rx_ready = true;
 	p->rx_short = false;
@@ -300,6 +301,8 @@ void net_pair_stop(struct net_pair *p)
 {
 	if (!p->running)
 		return;
+	/* A busy thread looks at its events now and then only. */
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELEASE);
 	thread_stop(p->thread, p->control_fd);
 	close(p->epfd);
 	p->epfd = -1;

@@ -54,6 +54,7 @@ struct net_rx_buf {
 /**
  * struct net_pair - two queues, and the thread that owns them while it runs
  * @ctrlq: of pair 0, or NULL
+ * @stop: the thread is to end, atomic; @control_fd tells it as well
  * @rx_ready: the backend may have a frame
  * @tx_full: it takes none for now
  * @link_check: the backend said that nobody is there, or may have
@@ -76,6 +77,7 @@ struct net_pair {
 	int link_fd;
 	pthread_t thread;
 	bool running;
+	bool stop;
 	bool link_check;
 	bool rx_ready;
 	bool rx_short;

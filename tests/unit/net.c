@@ -1233,6 +1233,41 @@ TEST(net_pause_loses_and_repeats_nothing)
 	teardown(&f);
 }
 
+/* There is always a frame, which takes its time, and is none that anybody wants. */
+static ssize_t slow_recv(struct net_backend *b, unsigned int port,
+			 const struct iovec *iov, unsigned int nr)
+{
+	(void)port;
+	(void)iov;
+	(void)nr;
+	__atomic_add_fetch(&to_fake(b)->nr_given, 1, __ATOMIC_RELAXED);
+	nap();
+	return 0;
+}
+
+TEST(net_pause_of_a_busy_interface_waits_for_one_round)
+{
+	struct net_ops ops = fake_ops;
+	unsigned int before = 0;
+	struct fixture f;
+
+	ops.recv = slow_recv;
+	setup_fake(&f, 1);
+	f.fake->b.ops = &ops;
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, 4, 2048);
+	/* A round is 64, and may have just begun. More than once: not by chance. */
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT(WAIT(__atomic_load_n(&f.fake->nr_given, __ATOMIC_RELAXED) > before));
+		before = __atomic_load_n(&f.fake->nr_given, __ATOMIC_RELAXED);
+		EXPECT(!virtio_device_pause(f.dev));
+		EXPECT(f.fake->nr_given - before <= 2 * 64);
+		before = f.fake->nr_given;
+		EXPECT(!virtio_device_resume(f.dev));
+	}
+	teardown(&f);
+}
+
 /**
  * struct flow - numbered frames both ways, and how far they are
  * @in: number of the next that the driver takes; @in_used: of its ring
@@ -1921,6 +1956,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_queue_pairs_are_the_drivers_choice),
 	  T(net_answers_commands_without_vhost_when_the_tap_is_gone),
 	  T(net_pause_loses_and_repeats_nothing),
+	  T(net_pause_of_a_busy_interface_waits_for_one_round),
 	  T(net_pause_keeps_frames_and_leaves_memory_alone),
 	  T(net_state_survives_and_reset_forgets_it),
 	  T(net_stream_has_a_length_before_each_frame),
