@@ -17,6 +17,10 @@
  * EBADFD, and so it does on a port that is not attached: this is told apart
  * by @attached, which is cleared before and set after the kernel is asked.
  *
+ * A port nearly always takes what is written. It is watched for that only from the
+ * first time on that it does not, since each frame that arrives would wake up its
+ * thread once more otherwise: what is ready in any way is told again, edge or not.
+ *
  * A frame that the kernel refuses (a header that lies, a device that is down)
  * is dropped, as on a wire. Not supported: steering programs, filters in the
  * kernel, and more headers than virtio 1.2 has.
@@ -44,10 +48,18 @@
 
 #define TUN_DEVICE "/dev/net/tun"
 
+/**
+ * struct tap - an instance
+ * @epfd, @cookie: where each port is watched
+ * @full: a port was; it is watched for room as well
+ */
 struct tap {
 	struct net_backend b;
 	char ifname[IFNAMSIZ];
 	int fd[NET_MAX_PAIRS];
+	int epfd[NET_MAX_PAIRS];
+	u64 cookie[NET_MAX_PAIRS];
+	bool full[NET_MAX_PAIRS];
 	bool attached[NET_MAX_PAIRS];
 	bool gone;
 };
@@ -82,13 +94,25 @@ static bool tap_lost(struct tap *t, unsigned int port)
 static int tap_watch(struct net_backend *b, unsigned int port, int epfd,
 		     u64 cookie)
 {
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = cookie };
+	struct tap *t = to_tap(b);
+
+	t->epfd[port] = epfd;
+	t->cookie[port] = cookie;
+	t->full[port] = false;
+	return epoll_ctl(epfd, EPOLL_CTL_ADD, t->fd[port], &ev) < 0 ? -errno : 0;
+}
+
+/* The kernel looks whether there is room by now: what came meanwhile is not lost. */
+static void tap_watch_room(struct tap *t, unsigned int port)
+{
 	struct epoll_event ev = {
 		.events = EPOLLIN | EPOLLOUT | EPOLLET,
-		.data.u64 = cookie,
+		.data.u64 = t->cookie[port],
 	};
 
-	return epoll_ctl(epfd, EPOLL_CTL_ADD, to_tap(b)->fd[port], &ev) < 0 ?
-	       -errno : 0;
+	if (!t->full[port])
+		t->full[port] = !epoll_ctl(t->epfd[port], EPOLL_CTL_MOD, t->fd[port], &ev);
 }
 
 static int tap_send(struct net_backend *b, unsigned int port,
@@ -101,8 +125,10 @@ static int tap_send(struct net_backend *b, unsigned int port,
 		if (writev(t->fd[port], frames[i].iov, (int)frames[i].nr) < 0) {
 			if (errno == EINTR)
 				continue;
-			if (errno == EAGAIN)
+			if (errno == EAGAIN) {
+				tap_watch_room(t, port);
 				break;
+			}
 			if (errno == EBADFD && tap_lost(t, port) && !i)
 				return -ENOLINK;
 		}

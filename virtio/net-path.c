@@ -9,11 +9,12 @@
  * It waits in epoll, edge-triggered throughout, so that eventfds need not be
  * read and nothing is changed in the set; what is ready is remembered in
  * @rx_ready and @tx_full. While it has something to do it looks each BUSY_ROUNDS
- * rounds only: the next read tells as well whether there is a frame. Kicks are
- * asked for only before it sleeps, and for the receive queue only while it is
- * short of buffers. Each queue is signalled once a round. Where frames come one
- * by one because this thread preempts their sender at each of them, it stops
- * doing so, see pace().
+ * rounds only. Kicks are asked for only before it sleeps, and for the receive queue
+ * only while it is short of buffers. A round sends before it receives, as what was
+ * sent may be answered by then (a tap device's host does it inside of the call), and
+ * signals each queue once at its end, so that the driver is interrupted once for
+ * both. Where frames come one by one because this thread preempts their sender at
+ * each of them, it stops doing so, see pace().
  *
  * With vhost the kernel does all of this, and the thread of the first pair is
  * left with control commands and the link.
@@ -40,6 +41,7 @@
 #define BUSY_ROUNDS 8
 #define PACE_NS (10 * NSEC_PER_MSEC)
 #define PACE_FRAMES 20ULL
+#define PACE_BYTES (256 * 1024ULL)
 
 enum event { EV_CONTROL, EV_KICK, EV_BACKEND, EV_LINK };
 
@@ -87,21 +89,25 @@ static void link_drain(const struct net_pair *p)
 }
 
 /*
- * The thread is SCHED_BATCH while there are many frames and they go one way: who
- * sends or receives them on the same CPU goes on until it sleeps or its time is
- * over, and then they come many at once. Not where they are questions and answers,
- * which would wait for that. A policy that somebody else gave it stays.
+ * The thread is SCHED_BATCH while there are many frames or large ones, until there
+ * are a quarter of that, and they go one way: who sends or receives them on the
+ * same CPU goes on until it sleeps or its time is over, and then they come many at
+ * once. Not where they are questions and answers, which would wait for that. A
+ * policy that somebody else gave it stays.
  */
 static void pace(struct net_pair *p)
 {
 	const struct sched_param none = { 0 };
 	u64 rx = p->pace_rx, tx = p->pace_tx, frames = p->pace_frames;
-	u64 now = now_ns(), took = now - p->pace_since;
+	u64 now = now_ns(), took = now - p->pace_since, unit = PACE_NS;
 	bool batch;
 
 	if (took < PACE_NS)
 		return;
-	batch = frames * PACE_NS / took >= PACE_FRAMES && (rx / 4 > tx || tx / 4 > rx);
+	if (p->batch)
+		unit *= 4;
+	batch = frames * unit / took >= PACE_FRAMES || (rx + tx) * unit / took >= PACE_BYTES;
+	batch = batch && (rx / 4 > tx || tx / 4 > rx);
 	p->pace_since = now;
 	p->pace_rx = 0;
 	p->pace_tx = 0;
@@ -120,11 +126,9 @@ static bool pair_wait(struct net_pair *p, bool block)
 	struct epoll_event ev[8];
 	int n, timeout = -1;
 
-	/* Receiving finds out by itself. */
-	if (!block && ++p->rounds % BUSY_ROUNDS) {
-		p->rx_ready = true;
-		return true;
-	}
+	/* What was sent has set @rx_ready. Pairs with net_pair_stop(). */
+	if (!block && ++p->rounds % BUSY_ROUNDS)
+		return !__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE);
 	if (!hurry)
 		p->short_since = 0;
 	else if (!p->short_since)
@@ -157,6 +161,17 @@ static bool pair_wait(struct net_pair *p, bool block)
 	return true;
 }
 
+/* Return: true when there may be more. */
+static bool pair_run(struct net_pair *p)
+{
+	bool more = net_tx_run(p);
+
+	more |= net_rx_run(p);
+	virtqueue_signal(p->rxq);
+	virtqueue_signal(p->txq);
+	return more;
+}
+
 static void *pair_main(void *opaque)
 {
 	struct net_pair *p = opaque;
@@ -172,15 +187,16 @@ static void *pair_main(void *opaque)
 	do {
 		refuse_kicks(p);
 		more = p->ctrlq && net_ctrl_run(n, p->ctrlq, &p->chain);
-		if (!n->nr_vhosts) {
-			more |= net_rx_run(p);
-			more |= net_tx_run(p);
-		}
+		if (!n->nr_vhosts)
+			more |= pair_run(p);
 		if (p->link_check ||
 		    !(__atomic_load_n(&n->status, __ATOMIC_RELAXED) &
 		      VIRTIO_NET_S_LINK_UP))
 			net_update_link(n);
 		p->link_check = false;
+		/* What there was no room for is dropped, and no event tells of it. */
+		if (!(__atomic_load_n(&n->status, __ATOMIC_RELAXED) & VIRTIO_NET_S_LINK_UP))
+			p->tx_full = false;
 		if (!more)
 			more = ask_for_kicks(p);
 		if (!n->nr_vhosts)
@@ -257,6 +273,7 @@ int net_pair_start(struct net_pair *p)
 {
 	int err;
 
+	p->stop = false;
 	p->link_check = true;
 	p->rx_ready = true;
 	p->rx_short = false;
@@ -284,6 +301,8 @@ void net_pair_stop(struct net_pair *p)
 {
 	if (!p->running)
 		return;
+	/* A busy thread looks at its events now and then only. */
+	__atomic_store_n(&p->stop, true, __ATOMIC_RELEASE);
 	thread_stop(p->thread, p->control_fd);
 	close(p->epfd);
 	p->epfd = -1;

@@ -206,7 +206,6 @@ bool net_rx_run(struct net_pair *p)
 		p->pace_frames++;
 		budget--;
 	}
-	virtqueue_signal(p->rxq);
 	return p->rx_ready && !p->rx_short;
 }
 

@@ -139,7 +139,6 @@ bool net_tx_run(struct net_pair *p)
 		return false;
 	nr = tx_gather(p);
 	if (!nr) {
-		virtqueue_signal(p->txq);
 		if (n->backend->ops->flush &&
 		    n->backend->ops->flush(n->backend, p->index) < 0)
 			p->link_check = true;
@@ -148,6 +147,8 @@ bool net_tx_run(struct net_pair *p)
 	if (p->index < __atomic_load_n(&n->active_pairs, __ATOMIC_ACQUIRE))
 		sent = n->backend->ops->send(n->backend, p->index, p->tx_frame,
 					     nr);
+	if (sent > 0)
+		p->rx_ready = true;
 	if (sent < 0) {
 		p->link_check = true;
 		net_count_dropped(n, NULL);
@@ -165,6 +166,5 @@ bool net_tx_run(struct net_pair *p)
 	}
 	p->pace_frames += (unsigned int)sent;
 	virtqueue_push_many(p->txq, p->used, (unsigned int)sent);
-	virtqueue_signal(p->txq);
 	return !p->tx_full;
 }

@@ -54,6 +54,7 @@ struct net_rx_buf {
 /**
  * struct net_pair - two queues, and the thread that owns them while it runs
  * @ctrlq: of pair 0, or NULL
+ * @stop: the thread is to end, atomic; @control_fd tells it as well
  * @rx_ready: the backend may have a frame
  * @tx_full: it takes none for now
  * @link_check: the backend said that nobody is there, or may have
@@ -76,6 +77,7 @@ struct net_pair {
 	int link_fd;
 	pthread_t thread;
 	bool running;
+	bool stop;
 	bool link_check;
 	bool rx_ready;
 	bool rx_short;
@@ -167,9 +169,9 @@ void net_count_dropped(struct net *n, const char *why);
 
 /* A pair's thread: */
 
-/** net_tx_run() - send a batch. Return: true when there may be more */
+/** net_tx_run() - send a batch, and signal nothing. Return: true when there may be more */
 bool net_tx_run(struct net_pair *p);
-/** net_rx_run() - receive some frames. Return: true when there may be more */
+/** net_rx_run() - receive some frames, likewise. Return: true when there may be more */
 bool net_rx_run(struct net_pair *p);
 /** net_rx_release() - nothing is held any more: what was not used was not popped */
 void net_rx_release(struct net_pair *p);

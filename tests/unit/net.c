@@ -327,6 +327,56 @@ TEST(net_preempts_nobody_while_many_frames_go_one_way)
 	teardown(&f);
 }
 
+/* What the clock stands at, or 0 when it goes as usual. */
+static u64 clock_at;
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	u64 ns = __atomic_load_n(&clock_at, __ATOMIC_RELAXED);
+
+	if (!ns)
+		return (int)syscall(SYS_clock_gettime, id, ts);
+	*ts = (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	return 0;
+}
+
+/* A second in which there are @nr frames of @len bytes each 10 ms. Return: as above. */
+static int policy_at_rate(struct fixture *f, u16 *at, unsigned int nr, u32 len)
+{
+	for (unsigned int i = 0; i < 100; i++) {
+		__atomic_add_fetch(&clock_at, 10000000, __ATOMIC_RELAXED);
+		for (unsigned int j = 0; j < nr; j++, (*at)++) {
+			unsigned int slot = *at % VR_NUM;
+
+			VR_PUT(&f->m, vr_desc(TXQ), slot, VR_DATA, HDR + len, 0, 0);
+			vr_publish(&f->m, TXQ, (u16)slot);
+		}
+		virtio_notify(f->dev, TXQ);
+		if (!wait_used(f, TXQ, *at))
+			return -1;
+	}
+	return __atomic_load_n(&f->fake->policy, __ATOMIC_RELAXED);
+}
+
+TEST(net_preempts_nobody_while_frames_are_large)
+{
+	struct fixture f;
+	u16 at = 0;
+
+	setup_fake(&f, 1);
+	__atomic_store_n(&clock_at, 1000000000, __ATOMIC_RELAXED);
+	driver_ok(&f, 0);
+	EXPECT(policy_at_rate(&f, &at, 8, 60) == SCHED_OTHER);
+	EXPECT(policy_at_rate(&f, &at, 8, 60000) == SCHED_BATCH);
+	/* A quarter of many is enough to go on, and less is not. */
+	EXPECT(policy_at_rate(&f, &at, 2, 60000) == SCHED_BATCH);
+	EXPECT(policy_at_rate(&f, &at, 8, 60) == SCHED_BATCH);
+	EXPECT(policy_at_rate(&f, &at, 1, 60000) == SCHED_OTHER);
+	EXPECT(policy_at_rate(&f, &at, 2, 60000) == SCHED_OTHER);
+	__atomic_store_n(&clock_at, 0, __ATOMIC_RELAXED);
+	teardown(&f);
+}
+
 struct bad_header {
 	const char *what;
 	struct virtio_net_hdr_v1 h;
@@ -827,6 +877,39 @@ TEST(net_offloads_that_stay_are_not_set_again)
 	teardown(&f);
 }
 
+/* As a tap device's host does, and for as long as it is told to. */
+static int answering_send(struct net_backend *b, unsigned int port,
+			  const struct net_frame *f, unsigned int nr)
+{
+	struct fake *k = to_fake(b);
+	int sent = fake_send(b, port, f, nr);
+
+	pthread_mutex_lock(&k->lock);
+	k->give_len[k->nr_to_give++ % KEEP] = HDR + 60;
+	pthread_mutex_unlock(&k->lock);
+	return sent;
+}
+
+/* An answer that is there when sending returns needs neither an event nor a round. */
+TEST(net_receives_what_sending_brought)
+{
+	struct net_ops ops = fake_ops;
+	struct fixture f;
+
+	ops.send = answering_send;
+	setup_fake(&f, 1);
+	f.fake->b.ops = &ops;
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, VR_NUM, 700);
+	for (unsigned int i = 0; i < 100; i++) {
+		send_frame(&f, i, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
+		EXPECT(wait_used(&f, RXQ, (u16)(i + 1)));
+		rx_buffers(&f, i, 1, 700);
+	}
+	teardown(&f);
+}
+
 static int tun_fd = -1;
 static unsigned long tun_flags;
 static bool no_buffers;
@@ -869,6 +952,52 @@ TEST(net_tap_takes_datagram_segments_of_both_families_or_none)
 	EXPECT(!b->ops->set_offloads(b, both & ~four) && !tun_flags);
 	b->ops->close(b);
 	tun_fd = -1;
+}
+
+/* @fd: a socket in the place of the tap device's file; its other end is returned */
+static struct net_backend *open_tun(int *fd)
+{
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
+		return NULL;
+	tun_fd = pair[0];
+	if (net_tap_adopt(&b, pair[0], &r))
+		printf("# %s\n", r.msg);
+	*fd = pair[1];
+	return b;
+}
+
+/* Frames that come wake up once, and then room does as well. */
+TEST(net_tap_watches_for_room_once_it_was_full)
+{
+	u8 data[HDR + 60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	int fd = -1, ep = epoll_create1(EPOLL_CLOEXEC);
+	struct net_backend *b = open_tun(&fd);
+	struct epoll_event ev;
+
+	EXPECT(!b->ops->watch(b, 0, ep, 7) && !epoll_wait(ep, &ev, 1, 0));
+	EXPECT(send(fd, data, sizeof(data), 0) == sizeof(data));
+	EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+	EXPECT(!epoll_wait(ep, &ev, 1, 0));
+	for (unsigned int round = 0; round < 3; round++) {
+		while (b->ops->send(b, 0, &f, 1) == 1)
+			;
+		epoll_wait(ep, &ev, 1, 0);
+		EXPECT(!epoll_wait(ep, &ev, 1, 0));
+		while (recv(fd, data, sizeof(data), 0) > 0)
+			;
+		EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1 && ev.data.u64 == 7);
+		EXPECT(ev.events & EPOLLOUT && b->ops->send(b, 0, &f, 1) == 1);
+	}
+	b->ops->close(b);
+	tun_fd = -1;
+	close(fd);
+	close(ep);
 }
 
 /* The host's kernel has no memory just now, and will not tell when it has. */
@@ -1050,6 +1179,41 @@ TEST(net_pause_loses_and_repeats_nothing)
 		rx_buffers(&f, VR_NUM + i, 1, 700);
 	}
 	EXPECT(f.fake->nr_sent == 60);
+	teardown(&f);
+}
+
+/* There is always a frame, which takes its time, and is none that anybody wants. */
+static ssize_t slow_recv(struct net_backend *b, unsigned int port,
+			 const struct iovec *iov, unsigned int nr)
+{
+	(void)port;
+	(void)iov;
+	(void)nr;
+	__atomic_add_fetch(&to_fake(b)->nr_given, 1, __ATOMIC_RELAXED);
+	nap();
+	return 0;
+}
+
+TEST(net_pause_of_a_busy_interface_waits_for_one_round)
+{
+	struct net_ops ops = fake_ops;
+	unsigned int before = 0;
+	struct fixture f;
+
+	ops.recv = slow_recv;
+	setup_fake(&f, 1);
+	f.fake->b.ops = &ops;
+	driver_ok(&f, 0);
+	rx_buffers(&f, 0, 4, 2048);
+	/* A round is 64, and may have just begun. More than once: not by chance. */
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT(WAIT(__atomic_load_n(&f.fake->nr_given, __ATOMIC_RELAXED) > before));
+		before = __atomic_load_n(&f.fake->nr_given, __ATOMIC_RELAXED);
+		EXPECT(!virtio_device_pause(f.dev));
+		EXPECT(f.fake->nr_given - before <= 2 * 64);
+		before = f.fake->nr_given;
+		EXPECT(!virtio_device_resume(f.dev));
+	}
 	teardown(&f);
 }
 
@@ -1521,22 +1685,50 @@ TEST(net_stream_with_a_bad_length_is_gone)
 	}
 }
 
+/* One by one, until one is not taken soon. Return: how many were. */
+static unsigned int fill_socket(struct fixture *f)
+{
+	unsigned int sent;
+
+	for (sent = 0; sent < 400; sent++) {
+		send_frame(f, sent, &plain, 4000);
+		for (unsigned int i = 0; i < 30 && vr_used_idx(&f->m, TXQ) != (u16)(sent + 1); i++)
+			nap();
+		if (vr_used_idx(&f->m, TXQ) != (u16)(sent + 1))
+			break;
+	}
+	return sent;
+}
+
+/* Nobody reads and nobody hangs up: that the link is lost is all there is to know. */
+TEST(net_stream_that_is_lost_while_full_drops_the_rest)
+{
+	struct fixture f;
+	unsigned int sent;
+	int fd = setup_stream(&f);
+
+	EXPECT(write(fd, "\xff\xff\xff\xff", 4) == 4);
+	driver_ok(&f, F(MRG_RXBUF) | F(STATUS));
+	sent = fill_socket(&f);
+	EXPECT(sent > 4 && sent < 400 && config_status(&f) == 1);
+	for (unsigned int i = 0; i < 4; i++)
+		send_frame(&f, sent + 1 + i, &plain, 4000);
+	rx_buffers(&f, 0, VR_NUM, 2048);
+	EXPECT(WAIT(config_status(&f) == 0));
+	EXPECT(wait_used(&f, TXQ, (u16)(sent + 5)));
+	close(fd);
+	teardown(&f);
+}
+
 TEST(net_stream_that_is_full_keeps_frames_whole)
 {
 	struct fixture f;
 	u8 buf[4 + 4000];
-	unsigned int sent = 0;
+	unsigned int sent;
 	int fd = setup_stream(&f);
 
 	driver_ok(&f, 0);
-	for (; sent < 400; sent++) {
-		send_frame(&f, sent, &plain, 4000);
-		for (unsigned int i = 0; i < 30 &&
-		     vr_used_idx(&f.m, TXQ) != (u16)(sent + 1); i++)
-			nap();
-		if (vr_used_idx(&f.m, TXQ) != (u16)(sent + 1))
-			break;
-	}
+	sent = fill_socket(&f);
 	EXPECT(sent > 4 && sent < 400);
 	virtio_device_pause(f.dev);
 	virtio_device_resume(f.dev);
@@ -1690,6 +1882,7 @@ TEST(net_open_refuses)
 
 TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_preempts_nobody_while_many_frames_go_one_way),
+	  T(net_preempts_nobody_while_frames_are_large),
 	  T(net_drops_frames_with_headers_that_lie),
 	  T(net_clears_what_it_does_not_know_in_a_header),
 	  T(net_datagram_segments_go_out_only_as_negotiated),
@@ -1703,6 +1896,8 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_link_follows_the_backend),
 	  T(net_control_commands_are_checked),
 	  T(net_offloads_that_stay_are_not_set_again),
+	  T(net_receives_what_sending_brought),
+	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
 	  T(net_needs_reset_after_a_command_without_answer),
@@ -1710,6 +1905,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_queue_pairs_are_the_drivers_choice),
 	  T(net_answers_commands_without_vhost_when_the_tap_is_gone),
 	  T(net_pause_loses_and_repeats_nothing),
+	  T(net_pause_of_a_busy_interface_waits_for_one_round),
 	  T(net_pause_keeps_frames_and_leaves_memory_alone),
 	  T(net_state_survives_and_reset_forgets_it),
 	  T(net_stream_has_a_length_before_each_frame),
@@ -1717,6 +1913,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_frame_in_pieces_outlasts_its_driver),
 	  T(net_frames_in_a_socket_outlast_a_pause),
 	  T(net_stream_with_a_bad_length_is_gone),
+	  T(net_stream_that_is_lost_while_full_drops_the_rest),
 	  T(net_stream_that_is_full_keeps_frames_whole),
 	  T(net_stream_sends_the_end_of_the_last_frame),
 	  T(net_window_that_cannot_grow_is_taken),

@@ -1028,6 +1028,29 @@ TEST(vsock_restored_guest_is_told_that_connections_are_gone)
 	rig_teardown(r);
 }
 
+TEST(vsock_guest_that_starts_over_is_not_told_of_connections)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	struct state_out out = { 0 };
+	struct state_in in;
+	u32 hp = 0;
+	int fd;
+
+	VR_PUT(&r->m, vr_desc(EV), 0, VR_DATA, 8, VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, EV, 0);
+	EXPECT(!virtio_device_pause(r->dev));
+	virtio_device_save(r->dev, &out);
+	in = (struct state_in){ .buf = out.buf, .len = out.len, .fresh = true };
+	EXPECT(!virtio_device_restore(r->dev, &in));
+	EXPECT(!virtio_device_resume(r->dev));
+	virtio_notify(r->dev, EV);
+	fd = open_from_host(t, r, 9, &hp);
+	EXPECT(fd >= 0 && vr_used_idx(&r->m, EV) == 0);
+	close(fd);
+	state_out_free(&out);
+	rig_teardown(r);
+}
+
 TEST(vsock_configuration_is_the_cid)
 {
 	struct rig *r = rig_setup(0);
@@ -1146,6 +1169,7 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_connections_outlive_a_pause_but_not_a_reset),
 	  T(vsock_waits_no_shorter_for_a_pause),
 	  T(vsock_restored_guest_is_told_that_connections_are_gone),
+	  T(vsock_guest_that_starts_over_is_not_told_of_connections),
 	  T(vsock_configuration_is_the_cid),
 	  T(vsock_connections_are_bounded),
 	  T(vsock_connections_are_as_many_as_the_host_says),
