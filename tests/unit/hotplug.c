@@ -435,7 +435,7 @@ TEST(unplug_by_force_tells_the_bridge)
 	EXPECT(!in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1));
 	/* Then another one may be there; and is torn out as well. */
 	for (int i = 0; i < 2; i++) {
-		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+		EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 		start_disk(&v, 1, bar);
 		EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
 		EXPECT(!kvm_unplug(&v.kvm, "disk1", &v.r) && !present(&v, 1));
@@ -460,35 +460,35 @@ TEST(slot_taken_by_force_is_free_once_the_guest_has_looked)
 
 	EXPECT(!vm_make(&v));
 	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r));
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk1"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk1") == 3);
 	/* To look at all else is not to look. */
 	out(&v.kvm.pio, 0xcf8, 0x80000804, 4);
 	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U && !present(&v, 4));
 	EXPECT(in(&v.kvm.mmio, ecam(1, 0x1000), 4) == ~0U);
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk2"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk2")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk2") == 4);
 	out(&v.kvm.pio, 0xcf8, 0x80000800, 4);
 	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U);
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk3"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk3")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk3") == 1);
 
 	EXPECT(!kvm_unplug(&v.kvm, "disk2", &v.r) && !present(&v, 4));
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk4"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk4")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk4") == 4);
 
 	/* A guest that looks nowhere finds no more, until it begins anew. */
 	for (unsigned int i = 5; i < 15; i++) {
 		snprintf(name, sizeof(name), "disk%u", i);
-		EXPECT(!kvm_plug(&v.kvm, make_disk(&v, name), &v.r));
+		EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, name)->dev, &v.r));
 		EXPECT(!kvm_unplug(&v.kvm, name, &v.r));
 	}
-	EXPECT(kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r) < 0);
+	EXPECT(kvm_plug(&v.kvm, &make_disk(&v, "disk5")->dev, &v.r) < 0);
 	EXPECT(strstr(v.r.msg, "no PCI slot"));
 	si.buf = v.kvm.arch->fresh_pci.buf;
 	si.len = v.kvm.arch->fresh_pci.len;
 	EXPECT(!pci_bus_restore(v.kvm.pci, &si));
-	EXPECT(!kvm_plug(&v.kvm, make_disk(&v, "disk5"), &v.r));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk5")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk5") == 5);
 	vm_end(&v);
 	EXPECT(open_files() == v.fds);
@@ -701,7 +701,7 @@ TEST(devices_without_pci_have_lines_that_all_kernels_know)
 	for (unsigned int i = 2; i < X86_MAX_VIRTIO_MMIO; i++) {
 		virtio_device_create(&dev, &virtio_rng_class, "more", NULL,
 				     &v.kvm.virtio_env, &v.r);
-		EXPECT(!arch_add_virtio(&v.kvm, dev, &v.r));
+		EXPECT(!arch_add_virtio(&v.kvm, &dev->dev, &v.r));
 		kvm_add_device(&v.kvm, &dev->dev);
 	}
 	memset(ram + X86_MPTABLE_GPA, 0, 0x10000);
