@@ -214,8 +214,9 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 		return n;
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return -EAGAIN;
+	/* The error is over now. Of the frames behind it no event tells. */
 	if (n < 0 && !is_lost(p, errno))
-		return -EAGAIN;
+		return 0;
 	set_peer(p, -1);
 	/* Somebody may be waiting already, and is watched from now on. */
 	return look_for_peer(p) ? -ENOLINK : -EAGAIN;

@@ -1080,6 +1080,108 @@ TEST(net_packet_without_memory_is_a_frame_that_is_lost)
 	close(fd[1]);
 }
 
+static size_t drain(int fd, u8 *to, size_t len)
+{
+	size_t got = 0;
+	ssize_t n;
+
+	while (got < len && (n = recv(fd, to + got, len - got, MSG_DONTWAIT)) > 0)
+		got += (size_t)n;
+	return got;
+}
+
+/* At its beginning, that is; what has begun goes on once there is memory. */
+TEST(net_stream_without_memory_is_a_frame_that_is_lost)
+{
+	static u8 data[60000], in[4 + sizeof(data)];
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	int fd[2], room = 1, ep = epoll_create1(EPOLL_CLOEXEC);
+	struct net_backend *b = NULL;
+	struct epoll_event ev;
+	struct report r = { "" };
+	size_t got;
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	EXPECT(!net_open(&b, &(struct net_opts){ .kind = NET_FD, .fd = fd[0] }, &r));
+	EXPECT(!b->ops->watch(b, 0, ep, 7));
+	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1 && !drain(fd[1], in, sizeof(in)));
+	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+	got = drain(fd[1], in, sizeof(in));
+	EXPECT(got && got < sizeof(in));
+	epoll_wait(ep, &ev, 1, 0);
+	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT(!b->ops->flush(b, 0) && !b->ops->send(b, 0, &f, 1));
+		EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1);
+	}
+	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 1000 && got < sizeof(in); i++) {
+		EXPECT(!b->ops->flush(b, 0));
+		got += drain(fd[1], in + got, sizeof(in) - got);
+	}
+	EXPECT(got == sizeof(in) && b->ops->link(b));
+	b->ops->close(b);
+	close(fd[1]);
+	close(ep);
+}
+
+/* How many calls fail that receive, and with what. */
+static int recv_errors, recv_errno;
+
+static bool recv_fails(void)
+{
+	if (!recv_errors)
+		return false;
+	recv_errors--;
+	errno = recv_errno;
+	return true;
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int nr)
+{
+	return recv_fails() ? -1 : syscall(SYS_readv, fd, iov, nr);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return recv_fails() ? -1 : syscall(SYS_recvmsg, fd, m, flags);
+}
+
+/* What is behind it came before, and no event tells of it. */
+TEST(net_an_error_is_not_the_last_of_a_queue)
+{
+	u8 data[HDR + 60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	struct report r = { "" };
+	struct net_backend *b;
+	int fd[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		b = NULL;
+		if (i) {
+			EXPECT(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd));
+			EXPECT(!net_packet_adopt(&b, fd[0], "dgram", &r));
+		} else {
+			b = open_tun(&fd[1]);
+		}
+		EXPECT(send(fd[1], data, sizeof(data), 0) == sizeof(data));
+		EXPECT(send(fd[1], data, sizeof(data), 0) == sizeof(data));
+		recv_errors = 1;
+		recv_errno = i ? ECONNREFUSED : EINVAL;
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == 0);
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == -EAGAIN);
+		b->ops->close(b);
+		close(fd[1]);
+	}
+	tun_fd = -1;
+}
+
 TEST(net_needs_reset_after_a_command_without_answer)
 {
 	static const struct vring_desc bad[][2] = {
@@ -1951,6 +2053,8 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
+	  T(net_stream_without_memory_is_a_frame_that_is_lost),
+	  T(net_an_error_is_not_the_last_of_a_queue),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
