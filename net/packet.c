@@ -7,7 +7,8 @@
  * the path. The first to come listens there; the second connects. When one of
  * them goes away the other has no link until somebody is there again: who
  * listens accepts the next, who connected tries again each second. Whoever
- * comes next finds out in the same way which of the two it is to be.
+ * comes next finds out in the same way which of the two it is to be. A third one
+ * is hung up on by who listens, and tries again as long as there are two.
  *
  * The path is decided on under a lock of its directory (unix.c), so that two that
  * start at once do not both listen; a socket that is left over from a machine
@@ -23,6 +24,7 @@
  * Not supported: headers for offloads, more than one peer at a time.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -144,6 +146,20 @@ static int look_for_peer(struct packet *p)
 	return 0;
 }
 
+/* There is a peer: a third machine sees the end at once, and has no link. */
+static void refuse_others(const struct packet *p)
+{
+	struct pollfd l = { .fd = p->listen_fd, .events = POLLIN };
+	int fd;
+
+	while (l.fd >= 0 && poll(&l, 1, 0) > 0) {
+		fd = accept4(l.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		close(fd);
+	}
+}
+
 static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 			u64 cookie)
 {
@@ -212,8 +228,10 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 	} while (n < 0 && errno == EINTR);
 	if (n > 0 || (n == 0 && p->datagram))
 		return n;
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		refuse_others(p);
 		return -EAGAIN;
+	}
 	/* The error is over now. Of the frames behind it no event tells. */
 	if (n < 0 && !is_lost(p, errno))
 		return 0;

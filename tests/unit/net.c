@@ -1968,6 +1968,36 @@ TEST(net_sockets_meet_and_meet_again)
 	EXPECT(!unlink(path) && !rmdir(dir));
 }
 
+TEST(net_socket_has_no_link_for_a_third)
+{
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[64];
+	struct fixture f[3];
+	u16 rx = 0;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/wire", dir);
+	for (unsigned int i = 0; i < 3; i++) {
+		setup(&f[i], open_path(path));
+		driver_ok(&f[i], F(MRG_RXBUF) | F(STATUS));
+		rx_buffers(&f[i], 0, 16, 2048);
+		EXPECT(i == 2 || WAIT(config_status(&f[0]) == !!i));
+	}
+	EXPECT(WAIT(config_status(&f[2]) == 0));
+	for (unsigned int i = 0; i < 4; i++, rx += i & 1 ? 0 : 1) {
+		send_frame(&f[i & 1], rx, &plain, 100);
+		EXPECT(wait_used(&f[!(i & 1)], RXQ, (u16)(rx + 1)));
+	}
+	EXPECT(config_status(&f[0]) == 1 && config_status(&f[1]) == 1);
+	/* It is next when there is room. */
+	teardown(&f[1]);
+	EXPECT(WAIT(config_status(&f[2]) == 1) && WAIT(config_status(&f[0]) == 1));
+	send_frame(&f[2], 0, &plain, 100);
+	EXPECT(wait_used(&f[0], RXQ, (u16)(rx + 1)));
+	teardown(&f[2]);
+	teardown(&f[0]);
+	EXPECT(!unlink(path) && !rmdir(dir));
+}
+
 /* Comes and goes, says what is no frame, and says it without end. */
 TEST(net_socket_survives_a_peer_that_is_no_vm)
 {
@@ -2073,5 +2103,6 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_sends_the_end_of_the_last_frame),
 	  T(net_window_that_cannot_grow_is_taken),
 	  T(net_sockets_meet_and_meet_again),
+	  T(net_socket_has_no_link_for_a_third),
 	  T(net_socket_survives_a_peer_that_is_no_vm),
 	  T(net_open_refuses))
