@@ -45,6 +45,8 @@
  * @listen_fd: -1 while the other one listens
  * @timer_fd: fires each second without a peer that we have to look for
  * @epfd, @cookie: where new file descriptors are watched
+ * @full: @fd is watched for room as well: otherwise each frame that the peer reads
+ *	would wake us up
  */
 struct packet {
 	struct net_backend b;
@@ -55,6 +57,7 @@ struct packet {
 	int timer_fd;
 	int epfd;
 	u64 cookie;
+	bool full;
 };
 
 static struct packet *to_packet(struct net_backend *b)
@@ -73,6 +76,18 @@ static void watch_fd(struct packet *p, int fd, u32 events)
 		epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev);
 }
 
+/* Room that there is by now is told of at once. */
+static void watch_room(struct packet *p, bool on)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (on ? EPOLLOUT : 0),
+		.data.u64 = p->cookie,
+	};
+
+	if (on != p->full && !epoll_ctl(p->epfd, EPOLL_CTL_MOD, p->fd, &ev))
+		p->full = on;
+}
+
 static void set_timer(struct packet *p, bool on)
 {
 	struct itimerspec t = {
@@ -89,11 +104,12 @@ static void set_peer(struct packet *p, int fd)
 	int old = p->fd;
 
 	p->fd = fd;
+	p->full = false;
 	if (old >= 0)
 		close(old);
 	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-		watch_fd(p, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+		watch_fd(p, fd, EPOLLIN | EPOLLRDHUP);
 	}
 	set_timer(p, fd < 0 && p->listen_fd < 0);
 }
@@ -168,7 +184,8 @@ static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 	(void)port;
 	p->epfd = epfd;
 	p->cookie = cookie;
-	watch_fd(p, p->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	p->full = false;
+	watch_fd(p, p->fd, EPOLLIN | EPOLLRDHUP);
 	watch_fd(p, p->listen_fd, EPOLLIN);
 	watch_fd(p, p->timer_fd, EPOLLIN);
 	return 0;
@@ -210,6 +227,7 @@ static int packet_send(struct net_backend *b, unsigned int port,
 		}
 		i++;
 	}
+	watch_room(p, i < nr);
 	return (int)i;
 }
 

@@ -1051,6 +1051,40 @@ TEST(net_tap_watches_for_room_once_it_was_full)
 	close(ep);
 }
 
+/* A frame that the peer reads is no event, but for who waits for room. */
+TEST(net_packet_watches_for_room_while_it_is_full)
+{
+	static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+	u8 data[60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	struct report r = { "" };
+	struct epoll_event ev;
+
+	for (unsigned int i = 0; i < 6; i++) {
+		int fd[2], ep = epoll_create1(EPOLL_CLOEXEC);
+		struct net_backend *b = NULL;
+
+		EXPECT(!socketpair(AF_UNIX, types[i & 1] | SOCK_CLOEXEC, 0, fd));
+		EXPECT(!net_packet_adopt(&b, fd[0], "pair", &r));
+		EXPECT(!b->ops->watch(b, 0, ep, 7));
+		for (unsigned int j = 0; j < 3; j++) {
+			EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+			epoll_wait(ep, &ev, 1, 0);
+			EXPECT(recv(fd[1], data, sizeof(data), MSG_DONTWAIT) == sizeof(data));
+			EXPECT(!epoll_wait(ep, &ev, 1, 0));
+			while (b->ops->send(b, 0, &f, 1) == 1)
+				;
+			while (recv(fd[1], data, sizeof(data), MSG_DONTWAIT) > 0)
+				;
+			EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1 && ev.events & EPOLLOUT);
+		}
+		b->ops->close(b);
+		close(fd[1]);
+		close(ep);
+	}
+}
+
 /* The host's kernel has no memory just now, and will not tell when it has. */
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
@@ -2082,6 +2116,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_receives_what_sending_brought),
 	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
+	  T(net_packet_watches_for_room_while_it_is_full),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
 	  T(net_stream_without_memory_is_a_frame_that_is_lost),
 	  T(net_an_error_is_not_the_last_of_a_queue),
