@@ -7,7 +7,8 @@
  * the path. The first to come listens there; the second connects. When one of
  * them goes away the other has no link until somebody is there again: who
  * listens accepts the next, who connected tries again each second. Whoever
- * comes next finds out in the same way which of the two it is to be.
+ * comes next finds out in the same way which of the two it is to be. A third one
+ * is hung up on by who listens, and tries again as long as there are two.
  *
  * The path is decided on under a lock of its directory (unix.c), so that two that
  * start at once do not both listen; a socket that is left over from a machine
@@ -23,6 +24,7 @@
  * Not supported: headers for offloads, more than one peer at a time.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -43,6 +45,8 @@
  * @listen_fd: -1 while the other one listens
  * @timer_fd: fires each second without a peer that we have to look for
  * @epfd, @cookie: where new file descriptors are watched
+ * @full: @fd is watched for room as well: otherwise each frame that the peer reads
+ *	would wake us up
  */
 struct packet {
 	struct net_backend b;
@@ -53,6 +57,7 @@ struct packet {
 	int timer_fd;
 	int epfd;
 	u64 cookie;
+	bool full;
 };
 
 static struct packet *to_packet(struct net_backend *b)
@@ -71,6 +76,18 @@ static void watch_fd(struct packet *p, int fd, u32 events)
 		epoll_ctl(p->epfd, EPOLL_CTL_ADD, fd, &ev);
 }
 
+/* Room that there is by now is told of at once. */
+static void watch_room(struct packet *p, bool on)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (on ? EPOLLOUT : 0),
+		.data.u64 = p->cookie,
+	};
+
+	if (on != p->full && !epoll_ctl(p->epfd, EPOLL_CTL_MOD, p->fd, &ev))
+		p->full = on;
+}
+
 static void set_timer(struct packet *p, bool on)
 {
 	struct itimerspec t = {
@@ -87,11 +104,12 @@ static void set_peer(struct packet *p, int fd)
 	int old = p->fd;
 
 	p->fd = fd;
+	p->full = false;
 	if (old >= 0)
 		close(old);
 	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-		watch_fd(p, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+		watch_fd(p, fd, EPOLLIN | EPOLLRDHUP);
 	}
 	set_timer(p, fd < 0 && p->listen_fd < 0);
 }
@@ -144,6 +162,20 @@ static int look_for_peer(struct packet *p)
 	return 0;
 }
 
+/* There is a peer: a third machine sees the end at once, and has no link. */
+static void refuse_others(const struct packet *p)
+{
+	struct pollfd l = { .fd = p->listen_fd, .events = POLLIN };
+	int fd;
+
+	while (l.fd >= 0 && poll(&l, 1, 0) > 0) {
+		fd = accept4(l.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0)
+			return;
+		close(fd);
+	}
+}
+
 static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 			u64 cookie)
 {
@@ -152,7 +184,8 @@ static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 	(void)port;
 	p->epfd = epfd;
 	p->cookie = cookie;
-	watch_fd(p, p->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	p->full = false;
+	watch_fd(p, p->fd, EPOLLIN | EPOLLRDHUP);
 	watch_fd(p, p->listen_fd, EPOLLIN);
 	watch_fd(p, p->timer_fd, EPOLLIN);
 	return 0;
@@ -194,6 +227,7 @@ static int packet_send(struct net_backend *b, unsigned int port,
 		}
 		i++;
 	}
+	watch_room(p, i < nr);
 	return (int)i;
 }
 
@@ -212,10 +246,13 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 	} while (n < 0 && errno == EINTR);
 	if (n > 0 || (n == 0 && p->datagram))
 		return n;
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		refuse_others(p);
 		return -EAGAIN;
+	}
+	/* The error is over now. Of the frames behind it no event tells. */
 	if (n < 0 && !is_lost(p, errno))
-		return -EAGAIN;
+		return 0;
 	set_peer(p, -1);
 	/* Somebody may be waiting already, and is watched from now on. */
 	return look_for_peer(p) ? -ENOLINK : -EAGAIN;

@@ -15,6 +15,8 @@
  * Sending: as many frames as fit into one call. When the socket takes a part
  * of a frame, the rest of that frame is copied to @rest, because the stream
  * would be out of step if it were lost; nothing is taken until it is out.
+ * When the host has no memory frames are dropped, as no event tells that it has
+ * again; what is left of one is tried again and again until then.
  *
  * A peer that goes away, or that sends a length which no frame has, ends the
  * link for good. Not supported: file descriptors in the stream, and reconnects.
@@ -36,6 +38,7 @@
 
 /**
  * struct stream - an instance
+ * @epfd, @cookie: where @fd is watched
  * @len: of the frame that is being received, as far as @len_have bytes of it
  * @have: bytes of the frame; the first @kept_have of them are in @kept
  * @limit: of them go to the caller's pieces, decided when the frame began
@@ -44,6 +47,8 @@
 struct stream {
 	struct net_backend b;
 	int fd;
+	int epfd;
+	u64 cookie;
 	bool gone;
 	u8 len[LEN_SIZE];
 	u32 len_have;
@@ -75,17 +80,26 @@ static bool stream_gone(const struct stream *s)
 	return __atomic_load_n(&s->gone, __ATOMIC_ACQUIRE);
 }
 
-static int stream_watch(struct net_backend *b, unsigned int port, int epfd,
-			u64 cookie)
+/* To do it once more is to be told of what is ready once more. */
+static int watch_fd(struct stream *s, int op)
 {
 	struct epoll_event ev = {
 		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.u64 = cookie,
+		.data.u64 = s->cookie,
 	};
 
+	return epoll_ctl(s->epfd, op, s->fd, &ev) < 0 ? -errno : 0;
+}
+
+static int stream_watch(struct net_backend *b, unsigned int port, int epfd,
+			u64 cookie)
+{
+	struct stream *s = to_stream(b);
+
 	(void)port;
-	return epoll_ctl(epfd, EPOLL_CTL_ADD, to_stream(b)->fd, &ev) < 0 ?
-	       -errno : 0;
+	s->epfd = epfd;
+	s->cookie = cookie;
+	return watch_fd(s, EPOLL_CTL_ADD);
 }
 
 static ssize_t stream_sendmsg(struct stream *s, struct iovec *iov, size_t nr)
@@ -98,9 +112,9 @@ static ssize_t stream_sendmsg(struct stream *s, struct iovec *iov, size_t nr)
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;
-	if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
 		return -EAGAIN;
-	return stream_lost(s);
+	return errno == ENOBUFS ? -ENOBUFS : stream_lost(s);
 }
 
 /* Return: 0 once nothing is left over from an earlier call. */
@@ -110,6 +124,10 @@ static int send_rest(struct stream *s)
 		struct iovec iov = { s->rest + s->rest_off, s->rest_len };
 		ssize_t n = stream_sendmsg(s, &iov, 1);
 
+		if (n == -ENOBUFS) {
+			watch_fd(s, EPOLL_CTL_MOD);
+			return -EAGAIN;
+		}
 		if (n < 0)
 			return (int)n;
 		s->rest_off += (u32)n;
@@ -193,6 +211,8 @@ static int stream_send(struct net_backend *b, unsigned int port,
 		}
 		if (n == -EAGAIN)
 			break;
+		if (n == -ENOBUFS)
+			return (int)nr;
 		if (n < 0)
 			return done ? (int)done : (int)n;
 		done += account(s, frames + done, (size_t)n);
@@ -366,6 +386,7 @@ int net_stream_adopt(struct net_backend **out, int fd, const char *name,
 	s->b.info.pairs = 1;
 	snprintf(s->b.info.name, sizeof(s->b.info.name), "%s", name);
 	s->fd = fd;
+	s->epfd = -1;
 	*out = &s->b;
 	return 0;
 }

@@ -148,9 +148,10 @@ static ssize_t tap_recv(struct net_backend *b, unsigned int port,
 	} while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return n;
-	if (errno == EBADFD && tap_lost(t, port))
-		return -ENOLINK;
-	return -EAGAIN;
+	if (errno == EBADFD)
+		return tap_lost(t, port) ? -ENOLINK : -EAGAIN;
+	/* A frame was thrown away. Of the next, which is there already, no event tells. */
+	return errno == EAGAIN ? -EAGAIN : 0;
 }
 
 static bool tap_link(struct net_backend *b)

@@ -11,7 +11,8 @@
  * first when the driver does not know of more (s5.1.2). With vhost the rings
  * of each pair are lent to the host's kernel, and the first thread stays for
  * commands and the link. There is no way back from vhost, and none to it:
- * what was asked for is what happens, or an error.
+ * what was asked for is what happens, or an error; when vhost cannot be started,
+ * for the moment or at all, the link is down.
  *
  * The link is up while the backend has somebody at its other end. When that
  * changes, the driver is told by the configuration; what it sends meanwhile is
@@ -82,7 +83,7 @@ static bool may_say(struct net *n)
 
 void net_update_link(struct net *n)
 {
-	bool up = net_link(n->backend);
+	bool up = !n->cut && net_link(n->backend);
 	u16 old;
 
 	if (up)
@@ -185,6 +186,23 @@ static int vhost_start_pair(struct net *n, unsigned int i)
 	return err;
 }
 
+/* Without it there is no link, but commands are answered: drivers wait for that. */
+static void vhosts_start(struct net *n)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < n->nr_vhosts && !err; i++)
+		if (i < usable_pairs(n))
+			err = vhost_start_pair(n, i);
+	n->cut = err;
+	if (!err)
+		return;
+	vhosts_stop(n);
+	if (may_say(n))
+		vm_log(n->dev->log, "%s: vhost cannot be started, there is no link: %s",
+		       n->dev->dev.name, strerror(-err));
+}
+
 static void threads_stop(struct net *n)
 {
 	for (unsigned int i = 0; i < n->pairs; i++)
@@ -220,14 +238,11 @@ static int net_activate(struct virtio_device *dev)
 	err = net_apply_offloads(n, n->offloads);
 	if (!err && ops->set_pairs)
 		err = ops->set_pairs(n->backend, n->active_pairs);
-	for (unsigned int i = 0; i < n->nr_vhosts && !err; i++)
-		if (i < usable_pairs(n))
-			err = vhost_start_pair(n, i);
 	/* A device that is gone takes no settings and no vhost; its link is down. */
-	if (err && !net_link(n->backend)) {
-		vhosts_stop(n);
+	if (err && !net_link(n->backend))
 		err = 0;
-	}
+	else if (!err)
+		vhosts_start(n);
 	if (!err)
 		err = threads_start(n);
 	if (err)

@@ -118,6 +118,7 @@ struct net_pair {
  * @active_pairs: in use, atomic
  * @configured: a driver was here since the last reset
  * @announce: tell the driver to, once it runs
+ * @cut: vhost could not be started; the link is down until it can
  * @offloads: VIRTIO_NET_F_GUEST_* that are on
  * @filter_lock: guards @filter; leaf. @filter_generation is an atomic that
  *	tells threads to look again
@@ -135,6 +136,7 @@ struct net {
 	unsigned int active_pairs;
 	bool configured;
 	bool announce;
+	bool cut;
 	bool mergeable;
 	u32 max_frame;
 	u64 offloads;

@@ -5,7 +5,8 @@
  * Theory of operation: the configuration is the guest's CID, virtio 1.2
  * s5.10.4. Connections cannot be saved; a guest that was restored is told so by
  * VIRTIO_VSOCK_EVENT_TRANSPORT_RESET (s5.10.6.7) as soon as there is a buffer for
- * it, and closes its own ends. One that starts over has none. dev->priv begins with a struct vsock_common.
+ * it, and closes its own ends. One that starts over has none. dev->priv begins with
+ * a struct vsock_common.
  *
  * No locks: whoever owns the event queue calls vsock_tell_reset(), the rest is
  * called by the core.

@@ -1000,6 +1000,40 @@ TEST(net_tap_watches_for_room_once_it_was_full)
 	close(ep);
 }
 
+/* A frame that the peer reads is no event, but for who waits for room. */
+TEST(net_packet_watches_for_room_while_it_is_full)
+{
+	static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+	u8 data[60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	struct report r = { "" };
+	struct epoll_event ev;
+
+	for (unsigned int i = 0; i < 6; i++) {
+		int fd[2], ep = epoll_create1(EPOLL_CLOEXEC);
+		struct net_backend *b = NULL;
+
+		EXPECT(!socketpair(AF_UNIX, types[i & 1] | SOCK_CLOEXEC, 0, fd));
+		EXPECT(!net_packet_adopt(&b, fd[0], "pair", &r));
+		EXPECT(!b->ops->watch(b, 0, ep, 7));
+		for (unsigned int j = 0; j < 3; j++) {
+			EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+			epoll_wait(ep, &ev, 1, 0);
+			EXPECT(recv(fd[1], data, sizeof(data), MSG_DONTWAIT) == sizeof(data));
+			EXPECT(!epoll_wait(ep, &ev, 1, 0));
+			while (b->ops->send(b, 0, &f, 1) == 1)
+				;
+			while (recv(fd[1], data, sizeof(data), MSG_DONTWAIT) > 0)
+				;
+			EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1 && ev.events & EPOLLOUT);
+		}
+		b->ops->close(b);
+		close(fd[1]);
+		close(ep);
+	}
+}
+
 /* The host's kernel has no memory just now, and will not tell when it has. */
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
@@ -1027,6 +1061,108 @@ TEST(net_packet_without_memory_is_a_frame_that_is_lost)
 	EXPECT(b->ops->send(b, 0, &f, 1) == 1 && recv(fd[1], data, 60, 0) == 60);
 	b->ops->close(b);
 	close(fd[1]);
+}
+
+static size_t drain(int fd, u8 *to, size_t len)
+{
+	size_t got = 0;
+	ssize_t n;
+
+	while (got < len && (n = recv(fd, to + got, len - got, MSG_DONTWAIT)) > 0)
+		got += (size_t)n;
+	return got;
+}
+
+/* At its beginning, that is; what has begun goes on once there is memory. */
+TEST(net_stream_without_memory_is_a_frame_that_is_lost)
+{
+	static u8 data[60000], in[4 + sizeof(data)];
+	struct iovec iov = { data, sizeof(data) };
+	const struct net_frame f = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+	int fd[2], room = 1, ep = epoll_create1(EPOLL_CLOEXEC);
+	struct net_backend *b = NULL;
+	struct epoll_event ev;
+	struct report r = { "" };
+	size_t got;
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	EXPECT(!net_open(&b, &(struct net_opts){ .kind = NET_FD, .fd = fd[0] }, &r));
+	EXPECT(!b->ops->watch(b, 0, ep, 7));
+	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1 && !drain(fd[1], in, sizeof(in)));
+	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
+	EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+	got = drain(fd[1], in, sizeof(in));
+	EXPECT(got && got < sizeof(in));
+	epoll_wait(ep, &ev, 1, 0);
+	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 3; i++) {
+		EXPECT(!b->ops->flush(b, 0) && !b->ops->send(b, 0, &f, 1));
+		EXPECT(epoll_wait(ep, &ev, 1, 1000) == 1);
+	}
+	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 1000 && got < sizeof(in); i++) {
+		EXPECT(!b->ops->flush(b, 0));
+		got += drain(fd[1], in + got, sizeof(in) - got);
+	}
+	EXPECT(got == sizeof(in) && b->ops->link(b));
+	b->ops->close(b);
+	close(fd[1]);
+	close(ep);
+}
+
+/* How many calls fail that receive, and with what. */
+static int recv_errors, recv_errno;
+
+static bool recv_fails(void)
+{
+	if (!recv_errors)
+		return false;
+	recv_errors--;
+	errno = recv_errno;
+	return true;
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int nr)
+{
+	return recv_fails() ? -1 : syscall(SYS_readv, fd, iov, nr);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return recv_fails() ? -1 : syscall(SYS_recvmsg, fd, m, flags);
+}
+
+/* What is behind it came before, and no event tells of it. */
+TEST(net_an_error_is_not_the_last_of_a_queue)
+{
+	u8 data[HDR + 60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	struct report r = { "" };
+	struct net_backend *b;
+	int fd[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		b = NULL;
+		if (i) {
+			EXPECT(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fd));
+			EXPECT(!net_packet_adopt(&b, fd[0], "dgram", &r));
+		} else {
+			b = open_tun(&fd[1]);
+		}
+		EXPECT(send(fd[1], data, sizeof(data), 0) == sizeof(data));
+		EXPECT(send(fd[1], data, sizeof(data), 0) == sizeof(data));
+		recv_errors = 1;
+		recv_errno = i ? ECONNREFUSED : EINVAL;
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == 0);
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
+		EXPECT(b->ops->recv(b, 0, &iov, 1) == -EAGAIN);
+		b->ops->close(b);
+		close(fd[1]);
+	}
+	tun_fd = -1;
 }
 
 TEST(net_needs_reset_after_a_command_without_answer)
@@ -1130,8 +1266,8 @@ TEST(net_queue_pairs_are_the_drivers_choice)
 	teardown(&f);
 }
 
-/* A file that knows no ioctl stands for vhost, whose backend is refused. */
-TEST(net_answers_commands_without_vhost_when_the_tap_is_gone)
+/* A file that knows no ioctl stands for vhost; the tap device is there, and gone. */
+TEST(net_answers_commands_without_vhost_that_runs)
 {
 	struct fixture f;
 	struct net *n;
@@ -1141,16 +1277,16 @@ TEST(net_answers_commands_without_vhost_when_the_tap_is_gone)
 	n->nr_vhosts = 1;
 	vhost_init(&n->vhost[0], f.dev);
 	n->vhost[0].fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	driver_ok(&f, CTRL);
-	EXPECT(driver_needs_reset(f.dev));
-	f.fake->link = false;
-	driver_ok(&f, CTRL);
-	EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
-	ctrl_nr = 0;
-	EXPECT(!command(&f, &commands_list[0]));
+	for (unsigned int i = 0; i < 2; i++) {
+		f.fake->link = !i;
+		driver_ok(&f, CTRL);
+		EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
+		ctrl_nr = 0;
+		EXPECT(!command(&f, &commands_list[0]));
+	}
 	EXPECT(!virtio_device_pause(f.dev) && !virtio_device_resume(f.dev));
 	EXPECT(!command(&f, &commands_list[0]));
-	EXPECT(virtio_get_status(f.dev) == 15);
+	EXPECT(virtio_get_status(f.dev) == 15 && config_status(&f) == 0);
 	teardown(&f);
 }
 
@@ -1815,6 +1951,36 @@ TEST(net_sockets_meet_and_meet_again)
 	EXPECT(!unlink(path) && !rmdir(dir));
 }
 
+TEST(net_socket_has_no_link_for_a_third)
+{
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[64];
+	struct fixture f[3];
+	u16 rx = 0;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/wire", dir);
+	for (unsigned int i = 0; i < 3; i++) {
+		setup(&f[i], open_path(path));
+		driver_ok(&f[i], F(MRG_RXBUF) | F(STATUS));
+		rx_buffers(&f[i], 0, 16, 2048);
+		EXPECT(i == 2 || WAIT(config_status(&f[0]) == !!i));
+	}
+	EXPECT(WAIT(config_status(&f[2]) == 0));
+	for (unsigned int i = 0; i < 4; i++, rx += i & 1 ? 0 : 1) {
+		send_frame(&f[i & 1], rx, &plain, 100);
+		EXPECT(wait_used(&f[!(i & 1)], RXQ, (u16)(rx + 1)));
+	}
+	EXPECT(config_status(&f[0]) == 1 && config_status(&f[1]) == 1);
+	/* It is next when there is room. */
+	teardown(&f[1]);
+	EXPECT(WAIT(config_status(&f[2]) == 1) && WAIT(config_status(&f[0]) == 1));
+	send_frame(&f[2], 0, &plain, 100);
+	EXPECT(wait_used(&f[0], RXQ, (u16)(rx + 1)));
+	teardown(&f[2]);
+	teardown(&f[0]);
+	EXPECT(!unlink(path) && !rmdir(dir));
+}
+
 /* Comes and goes, says what is no frame, and says it without end. */
 TEST(net_socket_survives_a_peer_that_is_no_vm)
 {
@@ -1899,11 +2065,14 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_receives_what_sending_brought),
 	  T(net_tap_watches_for_room_once_it_was_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
+	  T(net_packet_watches_for_room_while_it_is_full),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
+	  T(net_stream_without_memory_is_a_frame_that_is_lost),
+	  T(net_an_error_is_not_the_last_of_a_queue),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
-	  T(net_answers_commands_without_vhost_when_the_tap_is_gone),
+	  T(net_answers_commands_without_vhost_that_runs),
 	  T(net_pause_loses_and_repeats_nothing),
 	  T(net_pause_of_a_busy_interface_waits_for_one_round),
 	  T(net_pause_keeps_frames_and_leaves_memory_alone),
@@ -1918,5 +2087,6 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_stream_sends_the_end_of_the_last_frame),
 	  T(net_window_that_cannot_grow_is_taken),
 	  T(net_sockets_meet_and_meet_again),
+	  T(net_socket_has_no_link_for_a_third),
 	  T(net_socket_survives_a_peer_that_is_no_vm),
 	  T(net_open_refuses))
