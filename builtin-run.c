@@ -134,12 +134,13 @@ static void time_print(const char *name, u64 from, u64 to)
 			(double)(to - from) / 1e6);
 }
 
-/* The last three, which only a command has, are parts of "guest". */
-static void times_print(const struct run_times *t, const struct kvm *kvm,
-			const struct guest_command *g)
+/*
+ * Once the VM is gone, of whose first vCPU @first and @exits are. The three that only a
+ * command has are parts of "guest".
+ */
+static void times_print(const struct run_times *t, const struct guest_command *g, u64 first,
+			u64 exits)
 {
-	u64 first = kvm->cpus[0].first;
-
 	time_print("options", t->exec, t->config);
 	time_print("vm", t->config, t->create);
 	time_print("devices", t->create, t->devices);
@@ -151,8 +152,8 @@ static void times_print(const struct run_times *t, const struct kvm *kvm,
 		time_print("command", g->init_time, g->start_time);
 		time_print("run", g->start_time, g->end_time);
 	}
-	fprintf(stderr, "lkvm: timing: exits    %10llu\n",
-		(unsigned long long)kvm->cpus[0].exits);
+	time_print("end", t->end, t->destroy);
+	fprintf(stderr, "lkvm: timing: exits    %10llu\n", (unsigned long long)exits);
 }
 
 /**
@@ -277,6 +278,7 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	const struct run_parts parts = {
 		c, g, &run->control, run->o.timeout,
 	};
+	u64 first, exits;
 	struct kvm *kvm;
 	int err;
 
@@ -316,9 +318,12 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	if (!err && kvm->end != VM_END_USER && kvm->end != VM_END_TRIPLE_FAULT &&
 	    kvm->end != VM_END_ERROR && kvm->end != VM_END_DEBUG_EXIT)
 		drivers_report(&run->config, kvm, run->has_command);
-	if (!err && run->o.timing)
-		times_print(&run->t, kvm, g);
+	first = kvm->cpus[0].first;
+	exits = kvm->cpus[0].exits;
 	kvm_destroy(kvm);
+	run->t.destroy = now_ns();
+	if (!err && run->o.timing)
+		times_print(&run->t, g, first, exits);
 	return err;
 }
 

@@ -761,6 +761,7 @@ struct run_times {
 	u64 load;
 	u64 start;
 	u64 end;
+	u64 destroy;
 };
 
 /* builtin-control.c: the control socket of the VM that this process runs. */
