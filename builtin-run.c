@@ -106,13 +106,20 @@ static int status_open(FILE **f, const char *path, struct report *r)
 	return *f ? 0 : report_error(r, errno, "status %s", path);
 }
 
-/* A FIFO may be waited for, as long as signals are not held back. */
+/* A FIFO waits for who reads it: until then signals end us, as there is no VM. */
 static int log_open(int *fd, const char *path, struct report *r)
 {
+	sigset_t none, held;
+	int err;
+
 	if (!path)
 		return 0;
-	*fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-	return *fd < 0 ? report_error(r, errno, "log %s", path) : 0;
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, &held);
+	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	err = errno;
+	pthread_sigmask(SIG_SETMASK, &held, NULL);
+	return *fd < 0 ? report_error(r, err, "log %s", path) : 0;
 }
 
 /* Return: 0 or errno */
@@ -443,9 +450,8 @@ static int run_prepare(struct run *run, struct report *r)
 	if (!err && run->o.detach)
 		err = detach_output(&run->control, run->control.log,
 				    sizeof(run->control.log), r);
-	/* Only now: by its name this one may have been refused. EINVAL: it is no file. */
-	if (!err && run->log_fd >= 0 && ftruncate(run->log_fd, 0) < 0 && errno != EINVAL)
-		err = report_error(r, errno, "log %s", run->o.log);
+	if (!err)
+		err = log_open(&run->log_fd, run->o.log, r);
 	if (!err && run->has_command)
 		err = guest_archive(&run->config, &run->o, run->kind, r);
 	if (err)
@@ -516,8 +522,6 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 
 		err = err ? err : unopened;
 	}
-	if (!err)
-		err = log_open(&run.log_fd, run.o.log, &r);
 	if (!err)
 		kernel_print(&run.config);
 	signals_init();
