@@ -50,12 +50,14 @@ SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
 	$(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-lib-y := abi.c clock.c discover.c embedded.c eventfd.c file.c initramfs.c kconfig.c klog.c modules.c outcome.c session.c
-lib-y += report.c gmem.c state.c mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c thread.c tree.c
-lib-y += unix.c utf8.c $(sort $(wildcard test/*.c))
+lib-y := abi.c clock.c discover.c embedded.c eventfd.c file.c gmem.c initramfs.c kconfig.c
+lib-y += klog.c modules.c outcome.c report.c session.c state.c thread.c tree.c unix.c utf8.c
+lib-y += mmio.c ioport.c kvm.c kvm-cpu.c kvm-stats.c plug.c reset.c seal.c
+lib-y += $(sort $(wildcard test/*.c))
 lib-y += virtio/core.c virtio/queue.c virtio/iov.c virtio/pci.c virtio/mmio.c
 lib-y += virtio/stream.c virtio/vhost.c
-lib-y += virtio/net.c virtio/net-path.c virtio/net-tx.c virtio/net-rx.c virtio/net-ctrl.c $(sort $(wildcard net/*.c))
+lib-y += virtio/net.c virtio/net-path.c virtio/net-tx.c virtio/net-rx.c virtio/net-ctrl.c
+lib-y += $(sort $(wildcard net/*.c))
 lib-y += virtio/classes.c virtio/balloon.c virtio/blk.c virtio/console.c virtio/rng.c
 lib-y += virtio/9p.c virtio/fs.c virtio/fs-threads.c $(sort $(wildcard fs/*.c))
 lib-y += virtio/vsock.c virtio/vsock-common.c virtio/vsock-unix.c virtio/vhost-vsock.c
