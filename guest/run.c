@@ -319,9 +319,11 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	f->what = c->cwd ? c->cwd + (*c->cwd == '?') : "/";
 	SYS(__NR_umask, c->umask);
 	err = become_user(c);
-	if (!err)
-		err = enter_directory(c->cwd);
 	if (err)
+		return err;
+	/* A copy is elsewhere. */
+	err = enter_directory(c->cwd);
+	if (err && !c->get && !c->put)
 		return err;
 	reset_signals();
 	if (c->get || c->put)
