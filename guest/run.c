@@ -277,17 +277,18 @@ static void reset_signals(void)
 	SYS(__NR_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none));
 }
 
-static int enter_directory(const char *cwd)
+/*
+ * With "?" in front it is the host's: by then we are still root, as others need not be
+ * able to get to where they are; and where the root is another one, / will do.
+ */
+static int enter_directory(const char *cwd, bool of_host)
 {
 	int err;
 
-	if (!cwd)
+	if (!cwd || (*cwd == '?') != of_host)
 		return 0;
-	/* "?": of the host; where the root is another one, / will do */
-	if (*cwd != '?')
-		return sys_chdir(cwd);
-	err = sys_chdir(cwd + 1);
-	return err == -ENOENT || err == -ENOTDIR ? sys_chdir("/") : err;
+	err = sys_chdir(cwd + of_host);
+	return of_host && (err == -ENOENT || err == -ENOTDIR) ? sys_chdir("/") : err;
 }
 
 bool directory_is_covered(const char *cwd)
@@ -318,12 +319,12 @@ static int child_become(const struct config *c, const int theirs[3], int slave,
 	}
 	f->what = c->cwd ? c->cwd + (*c->cwd == '?') : "/";
 	SYS(__NR_umask, c->umask);
-	err = become_user(c);
+	err = enter_directory(c->cwd, true);
+	if (!err)
+		err = become_user(c);
+	if (!err)
+		err = enter_directory(c->cwd, false);
 	if (err)
-		return err;
-	/* A copy is elsewhere. */
-	err = enter_directory(c->cwd);
-	if (err && !c->get && !c->put)
 		return err;
 	reset_signals();
 	if (c->get || c->put)
