@@ -473,10 +473,10 @@ TEST(kernel_that_hangs_is_asked_and_ended)
 		{ NULL, NULL, 0, NULL },
 	};
 
-	run.o.timeout = 1;
+	run.o.timeout = 3;
 	EXPECT(!kunit(t, "*", list));
 	EXPECT(steps == 2);
-	EXPECT(is("a", RESULT_TIMEOUT, "1 seconds"));
+	EXPECT(is("a", RESULT_TIMEOUT, "3 seconds"));
 	forget();
 }
 
