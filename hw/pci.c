@@ -714,8 +714,10 @@ int pci_bus_restore(struct pci_bus *bus, struct state_in *in)
 	state_get_version(in, PCI_STATE_VERSION);
 	bus->address = state_get_u32(in);
 	/* A guest that begins knows of nothing. */
-	if (in->fresh)
+	if (in->fresh) {
 		bus->stale_slots = 0;
+		bury(bus);
+	}
 	return pci_function_restore(&bus->bridge, in);
 }
 
