@@ -65,11 +65,11 @@ static struct packet *to_packet(struct net_backend *b)
 	return container_of(b, struct packet, b);
 }
 
-static void watch_fd(struct packet *p, int fd, u32 events)
+static void watch_fd(struct packet *p, int fd, u32 events, u64 cookie)
 {
 	struct epoll_event ev = {
 		.events = events | EPOLLET,
-		.data.u64 = p->cookie,
+		.data.u64 = cookie,
 	};
 
 	if (p->epfd >= 0 && fd >= 0)
@@ -109,7 +109,7 @@ static void set_peer(struct packet *p, int fd)
 		close(old);
 	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-		watch_fd(p, fd, EPOLLIN | EPOLLRDHUP);
+		watch_fd(p, fd, EPOLLIN | EPOLLRDHUP, p->cookie);
 	}
 	set_timer(p, fd < 0 && p->listen_fd < 0);
 }
@@ -162,13 +162,13 @@ static int look_for_peer(struct packet *p)
 	return 0;
 }
 
-/* There is a peer: a third machine sees the end at once, and has no link. */
+/* A third machine sees the end at once, and has no link. */
 static void refuse_others(const struct packet *p)
 {
 	struct pollfd l = { .fd = p->listen_fd, .events = POLLIN };
 	int fd;
 
-	while (l.fd >= 0 && poll(&l, 1, 0) > 0) {
+	while (poll(&l, 1, 0) > 0) {
 		fd = accept4(l.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0)
 			return;
@@ -177,7 +177,7 @@ static void refuse_others(const struct packet *p)
 }
 
 static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
-			u64 cookie)
+			u64 cookie, u64 comes)
 {
 	struct packet *p = to_packet(b);
 
@@ -185,9 +185,9 @@ static int packet_watch(struct net_backend *b, unsigned int port, int epfd,
 	p->epfd = epfd;
 	p->cookie = cookie;
 	p->full = false;
-	watch_fd(p, p->fd, EPOLLIN | EPOLLRDHUP);
-	watch_fd(p, p->listen_fd, EPOLLIN);
-	watch_fd(p, p->timer_fd, EPOLLIN);
+	watch_fd(p, p->fd, EPOLLIN | EPOLLRDHUP, cookie);
+	watch_fd(p, p->listen_fd, EPOLLIN, comes);
+	watch_fd(p, p->timer_fd, EPOLLIN, comes);
 	return 0;
 }
 
@@ -246,36 +246,42 @@ static ssize_t packet_recv(struct net_backend *b, unsigned int port,
 	} while (n < 0 && errno == EINTR);
 	if (n > 0 || (n == 0 && p->datagram))
 		return n;
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-		refuse_others(p);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return -EAGAIN;
-	}
 	/* The error is over now. Of the frames behind it no event tells. */
 	if (n < 0 && !is_lost(p, errno))
 		return 0;
+	/* Somebody may be waiting already: packet_link() looks. */
 	set_peer(p, -1);
-	/* Somebody may be waiting already, and is watched from now on. */
-	return look_for_peer(p) ? -ENOLINK : -EAGAIN;
+	return -ENOLINK;
 }
 
-static bool packet_link(struct net_backend *b)
+static bool peer_lives(const struct packet *p)
 {
-	struct packet *p = to_packet(b);
 	ssize_t n;
 	u8 c;
 
-	if (p->fd < 0)
-		return !look_for_peer(p);
 	do {
 		n = recv(p->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n > 0 || (n == 0 && p->datagram))
 		return true;
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
-		      !is_lost(p, errno)))
-		return true;
-	set_peer(p, -1);
-	return !look_for_peer(p);
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK ||
+			 !is_lost(p, errno));
+}
+
+static bool packet_link(struct net_backend *b)
+{
+	struct packet *p = to_packet(b);
+
+	while (p->fd >= 0 || !look_for_peer(p)) {
+		if (peer_lives(p)) {
+			refuse_others(p);
+			return true;
+		}
+		set_peer(p, -1);
+	}
+	return false;
 }
 
 static void packet_close(struct net_backend *b)

@@ -92,11 +92,12 @@ static int watch_fd(struct stream *s, int op)
 }
 
 static int stream_watch(struct net_backend *b, unsigned int port, int epfd,
-			u64 cookie)
+			u64 cookie, u64 comes)
 {
 	struct stream *s = to_stream(b);
 
 	(void)port;
+	(void)comes;
 	s->epfd = epfd;
 	s->cookie = cookie;
 	return watch_fd(s, EPOLL_CTL_ADD);

@@ -92,11 +92,12 @@ static bool tap_lost(struct tap *t, unsigned int port)
 }
 
 static int tap_watch(struct net_backend *b, unsigned int port, int epfd,
-		     u64 cookie)
+		     u64 cookie, u64 comes)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = cookie };
 	struct tap *t = to_tap(b);
 
+	(void)comes;
 	t->epfd[port] = epfd;
 	t->cookie[port] = cookie;
 	t->full[port] = false;

@@ -84,7 +84,7 @@ static void link_drain(const struct net_pair *p)
 {
 	char buf[8192];
 
-	while (recv(p->link_fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+	while (p->link_fd >= 0 && recv(p->link_fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
 		;
 }
 
@@ -256,7 +256,7 @@ static int watch_all(struct net_pair *p)
 	if (!err)
 		err = watch(p, p->txq->kick_fd, EV_KICK);
 	if (!err)
-		err = b->ops->watch(b, p->index, p->epfd, EV_BACKEND);
+		err = b->ops->watch(b, p->index, p->epfd, EV_BACKEND, EV_LINK);
 	return err;
 }
 

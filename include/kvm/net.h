@@ -52,7 +52,8 @@ struct net_backend;
 /**
  * struct net_ops - a kind of backend; @port is below info.pairs
  * @watch: add the port's file descriptors to @epfd, edge-triggered, with
- *	@cookie as data. Descriptors that come later are added by themselves
+ *	@cookie as data; with @comes those that say only that somebody may have come,
+ *	which @link finds out. Descriptors that come later are added by themselves
  * @send: frames in order. Return: how many were taken, or had to be dropped;
  *	fewer than @nr when it is full, and an event follows once it is not.
  *	-ENOLINK when nobody is there: what was not taken will not be
@@ -73,7 +74,7 @@ struct net_backend;
  */
 struct net_ops {
 	int (*watch)(struct net_backend *b, unsigned int port, int epfd,
-		     u64 cookie);
+		     u64 cookie, u64 comes);
 	int (*send)(struct net_backend *b, unsigned int port,
 		    const struct net_frame *frames, unsigned int nr);
 	int (*flush)(struct net_backend *b, unsigned int port);

@@ -85,13 +85,14 @@ static struct fake *to_fake(struct net_backend *b)
 }
 
 static int fake_watch(struct net_backend *b, unsigned int port, int epfd,
-		      u64 cookie)
+		      u64 cookie, u64 comes)
 {
 	struct epoll_event ev = {
 		.events = EPOLLIN | EPOLLET, .data.u64 = cookie,
 	};
 
 	(void)port;
+	(void)comes;
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, to_fake(b)->event, &ev);
 }
 
@@ -345,12 +346,12 @@ static int policy_at_rate(struct fixture *f, u16 *at, unsigned int nr, u32 len)
 {
 	for (unsigned int i = 0; i < 100; i++) {
 		__atomic_add_fetch(&clock_at, 10000000, __ATOMIC_RELAXED);
-		for (unsigned int j = 0; j < nr; j++, (*at)++) {
-			unsigned int slot = *at % VR_NUM;
-
-			VR_PUT(&f->m, vr_desc(TXQ), slot, VR_DATA, HDR + len, 0, 0);
-			vr_publish(&f->m, TXQ, (u16)slot);
-		}
+		for (unsigned int j = 0; j < nr; j++)
+			VR_PUT(&f->m, vr_desc(TXQ), (*at + j) % VR_NUM, VR_DATA, HDR + len, 0,
+			       0);
+		/* The thread takes them in one round. */
+		vr_publish_all(&f->m, TXQ, *at % VR_NUM, nr);
+		*at += nr;
 		virtio_notify(f->dev, TXQ);
 		if (!wait_used(f, TXQ, *at))
 			return -1;
@@ -980,7 +981,7 @@ TEST(net_tap_watches_for_room_once_it_was_full)
 	struct net_backend *b = open_tun(&fd);
 	struct epoll_event ev;
 
-	EXPECT(!b->ops->watch(b, 0, ep, 7) && !epoll_wait(ep, &ev, 1, 0));
+	EXPECT(!b->ops->watch(b, 0, ep, 7, 8) && !epoll_wait(ep, &ev, 1, 0));
 	EXPECT(send(fd, data, sizeof(data), 0) == sizeof(data));
 	EXPECT(b->ops->recv(b, 0, &iov, 1) == sizeof(data));
 	EXPECT(!epoll_wait(ep, &ev, 1, 0));
@@ -1016,7 +1017,7 @@ TEST(net_packet_watches_for_room_while_it_is_full)
 
 		EXPECT(!socketpair(AF_UNIX, types[i & 1] | SOCK_CLOEXEC, 0, fd));
 		EXPECT(!net_packet_adopt(&b, fd[0], "pair", &r));
-		EXPECT(!b->ops->watch(b, 0, ep, 7));
+		EXPECT(!b->ops->watch(b, 0, ep, 7, 8));
 		for (unsigned int j = 0; j < 3; j++) {
 			EXPECT(b->ops->send(b, 0, &f, 1) == 1);
 			epoll_wait(ep, &ev, 1, 0);
@@ -1088,7 +1089,7 @@ TEST(net_stream_without_memory_is_a_frame_that_is_lost)
 	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
 	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	EXPECT(!net_open(&b, &(struct net_opts){ .kind = NET_FD, .fd = fd[0] }, &r));
-	EXPECT(!b->ops->watch(b, 0, ep, 7));
+	EXPECT(!b->ops->watch(b, 0, ep, 7, 8));
 	__atomic_store_n(&no_buffers, true, __ATOMIC_RELAXED);
 	EXPECT(b->ops->send(b, 0, &f, 1) == 1 && !drain(fd[1], in, sizeof(in)));
 	__atomic_store_n(&no_buffers, false, __ATOMIC_RELAXED);
