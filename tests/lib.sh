@@ -14,12 +14,12 @@ logs() {
 # result NAME STATUS [LOG...]: what failed is shown, from logs if none is named; what
 # took long is said
 result() {
-	local name=$1 status=$2 took=$((SECONDS - last))
+	local name=$1 failed=$2 took=$((SECONDS - last))
 
 	shift 2
 	n=$((n + 1))
 	last=$SECONDS
-	if [ "$status" = 0 ]; then
+	if [ "$failed" = 0 ]; then
 		[ $took -lt 10 ] || name+=" # $took s"
 		echo "ok $n $name"
 		return
