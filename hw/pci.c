@@ -65,6 +65,12 @@
 #define PCI_FIRST_CAPABILITY	0x40
 #define PCI_CLASS_HOST_BRIDGE	0x060000
 
+/** struct pci_remains - where a memory BAR was of what was torn out */
+struct pci_remains {
+	u64 at;
+	u64 size;
+};
+
 struct pci_bus {
 	struct pci_bus_params p;
 	pthread_mutex_t move_lock;
@@ -75,7 +81,7 @@ struct pci_bus {
 	u32 hot_slots;
 	u32 hidden_slots;
 	u32 stale_slots;	/* atomic: vCPUs clear bits */
-	u64 remains[32];	/* of memory BARs of what was torn out */
+	struct pci_remains remains[32];
 	unsigned int nr_remains;
 	struct pci_function *function[PCI_MAX_FUNCTIONS];
 	struct pci_function bridge;
@@ -195,23 +201,30 @@ static const struct io_ops remains_ops = {
 	.write = remains_write,
 };
 
-/* Return: whether there was something */
-static bool bury(struct pci_bus *bus)
+/* Return: whether there was something in @size bytes from @at on */
+static bool bury(struct pci_bus *bus, u64 at, u64 size)
 {
-	bool any = bus->nr_remains;
+	const unsigned int nr = bus->nr_remains;
 
-	while (bus->nr_remains)
-		io_bus_unregister(bus->p.mmio, bus->remains[--bus->nr_remains]);
-	return any;
+	bus->nr_remains = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct pci_remains r = bus->remains[i];
+
+		if (at < r.at + r.size && r.at < at + size)
+			io_bus_unregister(bus->p.mmio, r.at);
+		else
+			bus->remains[bus->nr_remains++] = r;
+	}
+	return bus->nr_remains != nr;
 }
 
 /* What was mapped for @b is not any more. */
 static void leave_remains(struct pci_bus *bus, const struct pci_bar *b)
 {
 	if (bus->nr_remains == ARRAY_SIZE(bus->remains))
-		bury(bus);
+		bury(bus, bus->remains[0].at, bus->remains[0].size);
 	if (!io_bus_register(bus->p.mmio, b->at, b->size, &remains_ops, NULL))
-		bus->remains[bus->nr_remains++] = b->at;
+		bus->remains[bus->nr_remains++] = (struct pci_remains){ b->at, b->size };
 }
 
 static void bar_map(struct pci_function *f, struct pci_bar *b, u64 at)
@@ -221,7 +234,7 @@ static void bar_map(struct pci_function *f, struct pci_bar *b, u64 at)
 	/* Somebody is there already: try again at the next change. */
 	while (io_bus_register(io ? f->bus->p.pio : f->bus->p.mmio, at, b->size,
 			       io ? &pci_ports_ops : &pci_bar_ops, f))
-		if (!bury(f->bus))
+		if (io || !bury(f->bus, at, b->size))
 			return;
 	b->at = at;
 	b->mapped = true;
@@ -391,31 +404,28 @@ static const struct io_ops pci_ecam_ops = {
 	.write = ecam_write,
 };
 
-/* What the address register selects, or NULL; @reg is the dword. */
-static struct pci_function *selected(struct pci_bus *bus, unsigned int *reg)
+/* What the address register selects. Return: whether that is of this bus */
+static bool selected(struct pci_bus *bus, unsigned int *devfn, unsigned int *reg)
 {
 	u32 address = __atomic_load_n(&bus->address, __ATOMIC_RELAXED);
-	struct pci_function *f;
 
-	if (!(address & PCI_ADDRESS_ENABLE) || (address >> 16 & 0xff))
-		return NULL;
+	*devfn = address >> 8 & 0xff;
 	*reg = address & 0xfc;
-	f = visible(bus, address >> 8 & 0xff);
-	if (!f)
-		absent_read(bus, address >> 8 & 0xff, *reg);
-	return f;
+	return address & PCI_ADDRESS_ENABLE && !(address >> 16 & 0xff);
 }
 
 static int port_read(void *o, u64 off, void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
 	struct pci_function *f;
-	unsigned int reg = 0;
+	unsigned int devfn, reg;
 
 	if (off >= PCI_PORT_DATA) {
-		f = selected(bus, &reg);
-		if (!f)
+		if (!selected(bus, &devfn, &reg))
 			return -ENODEV;
+		f = visible(bus, devfn);
+		if (!f)
+			return absent_read(bus, devfn, reg);
 		function_read(f, reg + (unsigned int)(off - PCI_PORT_DATA), d,
 			      len);
 		return 0;
@@ -435,11 +445,11 @@ static int port_read(void *o, u64 off, void *d, unsigned int len)
 static int port_write(void *o, u64 off, const void *d, unsigned int len)
 {
 	struct pci_bus *bus = o;
+	unsigned int devfn, reg;
 	struct pci_function *f;
-	unsigned int reg = 0;
 
 	if (off >= PCI_PORT_DATA) {
-		f = selected(bus, &reg);
+		f = selected(bus, &devfn, &reg) ? visible(bus, devfn) : NULL;
 		if (!f)
 			return -ENODEV;
 		function_write(f, reg + (unsigned int)(off - PCI_PORT_DATA), d,
@@ -716,7 +726,7 @@ int pci_bus_restore(struct pci_bus *bus, struct state_in *in)
 	/* A guest that begins knows of nothing. */
 	if (in->fresh) {
 		bus->stale_slots = 0;
-		bury(bus);
+		bury(bus, bus->p.mmio_gpa, bus->p.mmio_size);
 	}
 	return pci_function_restore(&bus->bridge, in);
 }

@@ -468,6 +468,12 @@ TEST(slot_taken_by_force_is_free_once_the_guest_has_looked)
 	EXPECT(in(&v.kvm.mmio, ecam(1, 0x1000), 4) == ~0U);
 	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk2")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk2") == 4);
+	/* Nor is to write. */
+	out(&v.kvm.pio, 0xcf8, 0x80000800, 4);
+	out(&v.kvm.pio, 0xcfc, 0, 4);
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "more")->dev, &v.r));
+	EXPECT(slot_of(&v, "more") == 5);
+	EXPECT(!kvm_unplug(&v.kvm, "more", &v.r) && !present(&v, 5));
 	out(&v.kvm.pio, 0xcf8, 0x80000800, 4);
 	EXPECT(in(&v.kvm.pio, 0xcfc, 4) == ~0U);
 	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk3")->dev, &v.r));
@@ -490,6 +496,52 @@ TEST(slot_taken_by_force_is_free_once_the_guest_has_looked)
 	EXPECT(!pci_bus_restore(v.kvm.pci, &si));
 	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk5")->dev, &v.r));
 	EXPECT(slot_of(&v, "disk5") == 5);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+TEST(memory_that_was_torn_out_is_zero_until_something_else_is_there)
+{
+	const u64 bar = X86_PCI_MMIO_GPA, other = bar + 0x8000;
+	struct state_in si = { .fresh = true };
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
+	start_disk(&v, 1, bar);
+	start_disk(&v, slot_of(&v, "disk1"), other);
+	EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r) && !kvm_unplug(&v.kvm, "disk1", &v.r));
+	EXPECT(!in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1));
+	EXPECT(!in(&v.kvm.mmio, other + VIRTIO_PCI_COMMON_STATUS, 1));
+	EXPECT(!present(&v, 1));
+	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk2")->dev, &v.r));
+	start_disk(&v, 1, bar);
+	EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);
+	EXPECT(!in(&v.kvm.mmio, other + VIRTIO_PCI_COMMON_STATUS, 1));
+	si.buf = v.kvm.arch->fresh_pci.buf;
+	si.len = v.kvm.arch->fresh_pci.len;
+	EXPECT(!pci_bus_restore(v.kvm.pci, &si));
+	EXPECT(in(&v.kvm.mmio, other + VIRTIO_PCI_COMMON_STATUS, 1) == 0xff);
+	vm_end(&v);
+	EXPECT(open_files() == v.fds);
+}
+
+/* The oldest makes room. */
+TEST(memory_that_was_torn_out_is_of_so_many)
+{
+	u64 bar = X86_PCI_MMIO_GPA;
+	struct vm v;
+
+	EXPECT(!vm_make(&v));
+	for (unsigned int i = 0; i < 34; i++, bar += 0x8000) {
+		start_disk(&v, 1, bar);
+		EXPECT(!kvm_unplug(&v.kvm, "disk0", &v.r) && !present(&v, 1));
+		EXPECT(!in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1));
+		EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk0")->dev, &v.r));
+	}
+	bar = X86_PCI_MMIO_GPA + VIRTIO_PCI_COMMON_STATUS;
+	EXPECT(in(&v.kvm.mmio, bar + 0x8000, 1) == 0xff);
+	EXPECT(!in(&v.kvm.mmio, bar + 2 * 0x8000, 1));
 	vm_end(&v);
 	EXPECT(open_files() == v.fds);
 }
@@ -720,6 +772,8 @@ TEST_MAIN(T(hotplug_registers_clear_as_they_are_read),
 	  T(unplug_waits_for_the_guest),
 	  T(unplug_by_force_tells_the_bridge),
 	  T(slot_taken_by_force_is_free_once_the_guest_has_looked),
+	  T(memory_that_was_torn_out_is_zero_until_something_else_is_there),
+	  T(memory_that_was_torn_out_is_of_so_many),
 	  T(unplug_under_traffic_leaves_nothing),
 	  T(plug_fails_when_no_slot_is_free_and_when_it_does_not_run),
 	  T(plug_that_fails_on_the_bus_leaves_it_while_no_cpu_runs),
