@@ -97,12 +97,14 @@ static int resolve_kernel(struct run_config *c, const struct run_options *o,
 	return err;
 }
 
+/* @word: the whole of one, or with "=" at its end how one begins */
 static bool params_have(const char *params, const char *word)
 {
 	size_t len = strlen(word);
 
 	for (const char *at = params; (at = strstr(at, word)); at += len)
-		if (at == params || at[-1] == ' ')
+		if ((at == params || at[-1] == ' ') &&
+		    (word[len - 1] == '=' || !at[len] || at[len] == ' '))
 			return true;
 	return false;
 }
@@ -373,6 +375,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	m->balloon = o->balloon;
 	m->testdev = o->testdev;
 	m->nodefaults = o->nodefaults;
+	/* A kernel without ACPI finds them in no other way. */
+	m->mmio_params = !o->nodefaults && o->params && params_have(o->params, "acpi=off");
 	m->nr_nets = o->nr_nets;
 	memcpy(m->net, o->net, sizeof(m->net));
 	err = resolve_vsock(c, o, r);

@@ -447,25 +447,17 @@ int arch_platform_finish(struct kvm *kvm, struct report *r)
 	return x86_write_tables(kvm, r);
 }
 
-/*
- * The command line of a kernel without ACPI says where devices on MMIO are, in front of
- * what is not for the kernel.
- */
+/* Where devices on MMIO are is said in front of what is not for the kernel. */
 static void x86_cmdline(const struct kvm *kvm, char *line, size_t size)
 {
 	const struct arch_vm *arch = kvm->arch;
-	const char *given = kvm->machine->cmdline;
-	const char *off = kvm->machine->nodefaults ? NULL : strstr(given, "acpi=off");
 	size_t len = 0;
 
-	if (off && (off == given || off[-1] == ' '))
-		for (unsigned int i = 0; i < arch->nr_mmio; i++)
-			len += snprintf(line + len, size - len,
-					"virtio_mmio.device=%u@%#llx:%u ",
-					VIRTIO_MMIO_SIZE,
-					(unsigned long long)arch->mmio[i].gpa,
-					arch->mmio[i].gsi);
-	snprintf(line + len, size - len, "%s", given);
+	for (unsigned int i = 0; kvm->machine->mmio_params && i < arch->nr_mmio; i++)
+		len += snprintf(line + len, size - len, "virtio_mmio.device=%u@%#llx:%u ",
+				VIRTIO_MMIO_SIZE, (unsigned long long)arch->mmio[i].gpa,
+				arch->mmio[i].gsi);
+	snprintf(line + len, size - len, "%s", kvm->machine->cmdline);
 }
 
 int arch_load(struct kvm *kvm, struct report *r)

@@ -84,6 +84,7 @@ struct machine_vsock {
  * @testdev: with the device that kvm-unit-tests expect
  * @vsock: a socket device
  * @nodefaults: --nodefaults was given; @cmdline is made by then
+ * @mmio_params: what the kernel gets says where virtio devices on MMIO are
  * @disk: those of -d, @nr_disks of them
  * @net: those of -n, @nr_nets of them
  * @port: those of --port, @nr_ports of them
@@ -106,6 +107,7 @@ struct machine {
 	bool testdev;
 	struct machine_vsock vsock;
 	bool nodefaults;
+	bool mmio_params;
 	struct machine_disk disk[MACHINE_MAX_DISKS];
 	unsigned int nr_disks;
 	struct net_opts net[MACHINE_MAX_NETS];
