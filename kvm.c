@@ -434,6 +434,8 @@ void kvm_destroy(struct kvm *kvm)
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++)
 		kvm_cpu_destroy(&kvm->cpus[i]);
 	free(kvm->cpus);
+	kvm->cpus = NULL;
+	kvm->nr_cpus = 0;
 	/*
 	 * KVM takes all off a VM at once, but waits for each irqfd and each page of RAM
 	 * that goes by itself. The number stays in use: what a device takes off is ENOTTY.

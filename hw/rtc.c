@@ -60,7 +60,6 @@ enum rtc_reg {
 #define RTC_D_VALID BIT(7)
 #define RTC_HOUR_PM BIT(7)
 #define RTC_DAY (24 * 60 * 60)
-#define RTC_SECOND_NS 1000000000ULL
 
 struct rtc {
 	struct device dev;
@@ -217,7 +216,7 @@ static void *rtc_thread(void *arg)
 		rtc_update_irq(c);
 		clock_gettime(CLOCK_REALTIME, &ts);
 		cond_wait_until(&c->wake, &c->lock,
-				now_ns() + RTC_SECOND_NS - (u64)ts.tv_nsec);
+				now_ns() + NSEC_PER_SEC - (u64)ts.tv_nsec);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
