@@ -8,7 +8,8 @@
  * them goes away the other has no link until somebody is there again: who
  * listens accepts the next, who connected tries again each second. Whoever
  * comes next finds out in the same way which of the two it is to be. A third one
- * is hung up on by who listens, and tries again as long as there are two.
+ * is hung up on by who listens, and tries again each second as long as there are two:
+ * its link comes and goes.
  *
  * The path is decided on under a lock of its directory (unix.c), so that two that
  * start at once do not both listen; a socket that is left over from a machine
@@ -84,7 +85,7 @@ static void watch_room(struct packet *p, bool on)
 		.data.u64 = p->cookie,
 	};
 
-	if (on != p->full && !epoll_ctl(p->epfd, EPOLL_CTL_MOD, p->fd, &ev))
+	if ((on || p->full) && !epoll_ctl(p->epfd, EPOLL_CTL_MOD, p->fd, &ev))
 		p->full = on;
 }
 
@@ -104,12 +105,13 @@ static void set_peer(struct packet *p, int fd)
 	int old = p->fd;
 
 	p->fd = fd;
-	p->full = false;
+	/* That one was full is nothing to the next: who waits is to hear of it. */
+	p->full = fd >= 0;
 	if (old >= 0)
 		close(old);
 	if (fd >= 0) {
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-		watch_fd(p, fd, EPOLLIN | EPOLLRDHUP, p->cookie);
+		watch_fd(p, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, p->cookie);
 	}
 	set_timer(p, fd < 0 && p->listen_fd < 0);
 }
@@ -162,7 +164,7 @@ static int look_for_peer(struct packet *p)
 	return 0;
 }
 
-/* A third machine sees the end at once, and has no link. */
+/* A third machine is not left with a link that leads nowhere. */
 static void refuse_others(const struct packet *p)
 {
 	struct pollfd l = { .fd = p->listen_fd, .events = POLLIN };

@@ -16,13 +16,14 @@
  * of a frame, the rest of that frame is copied to @rest, because the stream
  * would be out of step if it were lost; nothing is taken until it is out.
  * When the host has no memory frames are dropped, as no event tells that it has
- * again; what is left of one is tried again and again until then.
+ * again; what is left of one is tried each millisecond until then.
  *
  * A peer that goes away, or that sends a length which no frame has, ends the
  * link for good. Not supported: file descriptors in the stream, and reconnects.
  */
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,8 @@ static int send_rest(struct stream *s)
 		ssize_t n = stream_sendmsg(s, &iov, 1);
 
 		if (n == -ENOBUFS) {
+			/* No event tells of memory: again in a moment. */
+			poll(NULL, 0, 1);
 			watch_fd(s, EPOLL_CTL_MOD);
 			return -EAGAIN;
 		}

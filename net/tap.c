@@ -17,9 +17,9 @@
  * EBADFD, and so it does on a port that is not attached: this is told apart
  * by @attached, which is cleared before and set after the kernel is asked.
  *
- * A port nearly always takes what is written. It is watched for that only from the
- * first time on that it does not, since each frame that arrives would wake up its
- * thread once more otherwise: what is ready in any way is told again, edge or not.
+ * A port nearly always takes what is written. It is watched for room only while it did
+ * not, since each frame that arrives would wake up its thread once more otherwise: what
+ * is ready in any way is told again, edge or not.
  *
  * A frame that the kernel refuses (a header that lies, a device that is down)
  * is dropped, as on a wire. Not supported: steering programs, filters in the
@@ -51,7 +51,7 @@
 /**
  * struct tap - an instance
  * @epfd, @cookie: where each port is watched
- * @full: a port was; it is watched for room as well
+ * @full: a port is watched for room as well
  */
 struct tap {
 	struct net_backend b;
@@ -104,16 +104,20 @@ static int tap_watch(struct net_backend *b, unsigned int port, int epfd,
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, t->fd[port], &ev) < 0 ? -errno : 0;
 }
 
-/* The kernel looks whether there is room by now: what came meanwhile is not lost. */
-static void tap_watch_room(struct tap *t, unsigned int port)
+/*
+ * Each time anew: the kernel looks then whether there is room by now, and tells of
+ * room to come only those for whom it found none.
+ */
+static void tap_watch_room(struct tap *t, unsigned int port, bool on)
 {
 	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLET,
+		.events = EPOLLIN | EPOLLET | (on ? EPOLLOUT : 0),
 		.data.u64 = t->cookie[port],
 	};
 
-	if (!t->full[port])
-		t->full[port] = !epoll_ctl(t->epfd[port], EPOLL_CTL_MOD, t->fd[port], &ev);
+	if ((on || t->full[port]) &&
+	    !epoll_ctl(t->epfd[port], EPOLL_CTL_MOD, t->fd[port], &ev))
+		t->full[port] = on;
 }
 
 static int tap_send(struct net_backend *b, unsigned int port,
@@ -126,15 +130,14 @@ static int tap_send(struct net_backend *b, unsigned int port,
 		if (writev(t->fd[port], frames[i].iov, (int)frames[i].nr) < 0) {
 			if (errno == EINTR)
 				continue;
-			if (errno == EAGAIN) {
-				tap_watch_room(t, port);
+			if (errno == EAGAIN)
 				break;
-			}
 			if (errno == EBADFD && tap_lost(t, port) && !i)
 				return -ENOLINK;
 		}
 		i++;
 	}
+	tap_watch_room(t, port, i < nr);
 	return (int)i;
 }
 
