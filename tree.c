@@ -28,6 +28,7 @@
 #include <linux/stat.h>
 #include <linux/unistd.h>
 
+#include "kvm/dirent.h"
 #include "kvm/tree.h"
 
 #if __STDC_HOSTED__
@@ -65,14 +66,6 @@ struct tree_head {
 	u8 type;
 	u8 name_len;
 	__le16 mode;
-};
-
-struct dirent64 {
-	u64 ino;
-	s64 off;
-	u16 len;
-	u8 type;
-	char name[];
 };
 
 /**
@@ -218,11 +211,11 @@ static void send_inside(struct tree *t, int fd, int depth)
 
 	while ((n = CALL(__NR_getdents64, fd, list, sizeof(list))) > 0) {
 		for (long at = 0; at < n && !t->broken;) {
-			struct dirent64 *d = (struct dirent64 *)(list + at);
+			const struct linux_dirent64 *d = (void *)(list + at);
 
-			at += d->len;
-			if (!is_dots(d->name))
-				send_entry(t, fd, d->name, depth + 1);
+			at += d->d_reclen;
+			if (!is_dots(d->d_name))
+				send_entry(t, fd, d->d_name, depth + 1);
 		}
 	}
 	if (n < 0)

@@ -34,6 +34,7 @@
 #include "fs/file.h"
 #include "fs/inode.h"
 #include "fs/step.h"
+#include "kvm/dirent.h"
 
 #define FILES_STATE_VERSION 1
 #define DIR_BUF 16384U
@@ -42,15 +43,6 @@
 #define COPY_MAX 0x4000000U
 
 #define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
-
-/** struct linux_dirent64 - as getdents64(2) has it; glibc has no name for it */
-struct linux_dirent64 {
-	u64 d_ino;
-	s64 d_off;
-	u16 d_reclen;
-	u8 d_type;
-	char d_name[];
-};
 
 /* With the lock held */
 static void file_drop(struct fs_host *h, struct fs_file *f)

@@ -111,15 +111,18 @@ void root_early(void);
  * Return: NULL, or what failed; then @err is -errno
  */
 const char *root_setup(const struct config *c, struct notes *n, int *err);
-/**
- * root_settle() - a disk is as if it had been unmounted; ends all processes
- * Return: whether all has come to an end; what does not is not waited for
- */
-bool root_settle(const struct config *c);
 /** root_shares() - mount --rw and --ro. Return: as root_setup() */
 const char *root_shares(const struct config *c, int *err);
 /** modules_load() - insmod in the order given */
 void modules_load(const struct config *c, struct notes *n);
+
+/* settle.c */
+
+/**
+ * root_settle() - all processes end, and disks are as if they had been unmounted
+ * Return: whether all has come to an end; what does not is not waited for
+ */
+bool root_settle(const struct config *c);
 
 /* dhcp.c */
 

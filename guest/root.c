@@ -18,13 +18,10 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
-#include <asm/signal.h>
 #include <linux/fcntl.h>
-#include <linux/fs.h>
 #include <linux/mount.h>
 #include <linux/stat.h>
 #include <linux/time_types.h>
-#include <linux/wait.h>
 
 #include "init.h"
 #include "sys.h"
@@ -36,9 +33,6 @@
 #define UPPER "/lkvm/rw"
 /* The kernel's own 128 KiB are for disks: here a request costs more than its bytes. */
 #define READ_AHEAD_KB "1024"
-/* How long processes may take to end, and disks to take a page */
-#define END_MS 3000
-#define WRITE_MS 30000
 
 /* For a kernel without devtmpfs */
 static const struct {
@@ -278,88 +272,6 @@ const char *root_setup(const struct config *c, struct notes *n, int *err)
 	if (c->hostname)
 		SYS(__NR_sethostname, (long)c->hostname, strlen(c->hostname));
 	return NULL;
-}
-
-/* Pages that have been written since the start, as far as the kernel says it */
-static u64 pages_written(void)
-{
-	char text[4096];
-	const char *n;
-
-	if (file_read("/proc/vmstat", text, sizeof(text)) <= 0)
-		return 0;
-	for (const char *at = text; *at; at++) {
-		n = text_after(at, "nr_written ");
-		if (n)
-			return text_number(n);
-	}
-	return 0;
-}
-
-/*
- * What waits for a device does not end by being killed. Return: whether @pid, or
- * all children for -1, ended before @ms had passed without a page written
- */
-static bool children_end(int pid, unsigned int ms)
-{
-	struct __kernel_timespec t = { .tv_nsec = 100000000 };
-	u64 chld = 1ULL << (SIGCHLD - 1), since = sys_now_ms(), last = 0, now;
-	int got;
-
-	while (sys_now_ms() - since < ms) {
-		do {
-			got = sys_wait4(pid, NULL, WNOHANG);
-		} while (got > 0);
-		if (got)
-			return true;
-		if (SYS(__NR_rt_sigtimedwait, (long)&chld, 0, (long)&t,
-			sizeof(chld)) != -EAGAIN)
-			continue;
-		now = pages_written();
-		if (now != last)
-			since = sys_now_ms();
-		last = now;
-	}
-	return false;
-}
-
-/* A file system on it, and what was written to it as it is */
-static bool disk_flush(const char *name)
-{
-	char path[64];
-	int fd = sys_open(text_join(path, sizeof(path), "/dev/", name, NULL),
-			  O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return false;
-	sys_ioctl(fd, BLKFLSBUF, NULL);
-	sys_close(fd);
-	return false;
-}
-
-/* Who still writes keeps it from becoming read-only. */
-bool root_settle(const struct config *c)
-{
-	bool disk = c->root && text_after(c->root, "disk:"), ended = true;
-	int pid;
-
-	/* What goes to a share is the host's at once. */
-	if (!disk && !dir_find("/sys/class/block/", NULL))
-		return true;
-	if (disk) {
-		sys_kill(-1, SIGKILL);
-		ended = children_end(-1, END_MS);
-	}
-	/* Of a disk that does not answer this has no end; sync() would be the host's. */
-	pid = SYS(__NR_clone, SIGCHLD, 0, 0, 0, 0);
-	if (pid <= 0) {
-		dir_find("/sys/class/block/", disk_flush);
-		if (disk)
-			sys_mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
-	}
-	if (!pid)
-		sys_exit(0);
-	return children_end(pid, ended ? WRITE_MS : END_MS) && ended;
 }
 
 /* All of it, as far as it is not there */

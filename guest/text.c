@@ -9,6 +9,7 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 
+#include "kvm/dirent.h"
 #include "init.h"
 #include "sys.h"
 
@@ -210,19 +211,11 @@ int file_write(const char *path, const char *text)
 	return n < 0 ? n : 0;
 }
 
-struct dirent64 {
-	u64 ino;
-	s64 off;
-	u16 len;
-	u8 type;
-	char name[];
-};
-
 bool dir_find(const char *path, bool (*is)(const char *name))
 {
 	long dir = sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	bool found = false;
-	char list[2048];
+	char list[2048] __aligned(8);
 	long n;
 
 	if (dir < 0)
@@ -230,10 +223,10 @@ bool dir_find(const char *path, bool (*is)(const char *name))
 	while (!found && (n = SYS(__NR_getdents64, dir, (long)list,
 				  sizeof(list))) > 0) {
 		for (long at = 0; at < n && !found;) {
-			struct dirent64 *d = (struct dirent64 *)(list + at);
+			const struct linux_dirent64 *d = (void *)(list + at);
 
-			found = d->name[0] != '.' && (!is || is(d->name));
-			at += d->len;
+			found = d->d_name[0] != '.' && (!is || is(d->d_name));
+			at += d->d_reclen;
 		}
 	}
 	sys_close(dir);
