@@ -71,9 +71,9 @@ unit-y := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
-# What each descriptor and each access to a device passes through. All else is small: its
-# time goes into system calls, if it has any.
-hot-y := mmio.c gmem.c virtio/queue.c virtio/iov.c
+# What each descriptor passes through. All else is small: its time goes into system calls
+# and exits, if it has any.
+hot-y := gmem.c virtio/queue.c virtio/iov.c
 cold-o := $(filter-out $(hot-y:%.c=$(out)%.o),$(lib-o) $(cmd-o))
 
 # Guests of our own: freestanding, and only instructions that KVM can interpret.
