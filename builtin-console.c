@@ -72,10 +72,11 @@ void terminal_raw(void)
 	if (!raw_wanted)
 		atexit(terminal_restore);
 	raw_wanted = 1;
-	if (tcgetpgrp(STDIN_FILENO) != getpgrp() ||
-	    tcgetattr(STDIN_FILENO, &saved_termios) < 0)
+	if (tcgetpgrp(STDIN_FILENO) != getpgrp() || tcgetattr(STDIN_FILENO, &t) < 0)
 		return;
-	t = saved_termios;
+	/* Who was in front meanwhile may have left it as we did. */
+	if (!raw_lflag || t.c_lflag != raw_lflag)
+		saved_termios = t;
 	cfmakeraw(&t);
 	t.c_oflag |= OPOST;
 	termios_saved = 1;
@@ -103,7 +104,7 @@ bool terminal_is_ours(bool lines)
 		termios_saved = 0;
 		return false;
 	}
-	if (raw_wanted && !termios_saved)
+	if (front >= 0 && raw_wanted && !termios_saved)
 		terminal_raw();
 	return !lines || terminal_lines();
 }

@@ -153,11 +153,19 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	return v;
 }
 
-static int loop_wait(u64 deadline)
+/* @keys: somebody wants those of our terminal */
+static int loop_wait(u64 deadline, bool keys)
 {
 	unsigned int ms = deadline ? ms_left(deadline) : -1;
 
-	return terminal_is_ours(false) ? ms : MIN(ms, TERMINAL_MS);
+	return !keys || terminal_is_ours(false) ? ms : MIN(ms, TERMINAL_MS);
+}
+
+static bool keys_wanted(const struct console *c, const struct guest_command *g)
+{
+	if (g)
+		return g->in_fd >= 0 && g->kind[0] == STREAM_OURS_TTY;
+	return c->tty_fd >= 0 && !c->eof;
 }
 
 static int loop_signals(struct report *r)
@@ -210,7 +218,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		if (control)
 			look = sooner(look, control_server_due(control));
 		p[6].fd = edits_poll(kvm, g, quiet, &look);
-		if (poll(p, nr, loop_wait(look)) < 0 && errno != EINTR) {
+		if (poll(p, nr, loop_wait(look, keys_wanted(c, g))) < 0 && errno != EINTR) {
 			err = report_error(r, errno, "poll");
 			break;
 		}

@@ -102,17 +102,31 @@ TEST(terminal_is_read_while_the_guest_takes_nothing)
 	EXPECT(!console_wants_input(&c));
 }
 
+/* Once the other side of @fd has done its part */
+static bool turn(int fd)
+{
+	char d;
+
+	return write(fd, "", 1) == 1 && read(fd, &d, 1) == 1;
+}
+
 /* A job of @shell's, on its terminal. Return: 0 if all was as it should be */
 static int job(int shell)
 {
 	static struct console c = { .tty_fd = STDIN_FILENO };
 	bool good;
-	char d;
 
 	setpgid(0, 0);
 	terminal_raw();
 	good = !terminal_is_ours(false) && !console_wants_input(&c) && terminal_lines();
-	if (write(shell, "", 1) != 1 || read(shell, &d, 1) != 1)
+	if (!turn(shell))
+		return 1;
+	good = good && console_wants_input(&c) && !terminal_lines();
+	/* Then somebody else is in front, who leaves the terminal as it is. */
+	if (!turn(shell))
+		return 1;
+	good = good && !console_wants_input(&c);
+	if (!turn(shell))
 		return 1;
 	good = good && console_wants_input(&c) && !terminal_lines();
 	terminal_restore();
@@ -126,14 +140,19 @@ static int shell(int slave)
 	pid_t pid;
 	char d;
 
+	signal(SIGTTOU, SIG_IGN);
 	if (setsid() < 0 || ioctl(slave, TIOCSCTTY, 0) || dup2(slave, STDIN_FILENO) ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
 		return 1;
 	pid = fork();
 	if (!pid)
 		_exit(job(s[1]));
-	if (read(s[0], &d, 1) != 1 || tcsetpgrp(STDIN_FILENO, pid) ||
-	    write(s[0], "", 1) != 1 || waitpid(pid, &status, WUNTRACED) != pid)
+	for (unsigned int i = 0; i < 3; i++)
+		if (read(s[0], &d, 1) != 1 ||
+		    tcsetpgrp(STDIN_FILENO, i == 1 ? getpgrp() : pid) ||
+		    write(s[0], "", 1) != 1)
+			return 1;
+	if (waitpid(pid, &status, WUNTRACED) != pid)
 		return 1;
 	return status;
 }
