@@ -44,25 +44,37 @@ static void ignore_signal(int sig)
 	(void)sig;
 }
 
-/* Without SA_RESTART: it ends a write that waits, and again the next one. */
-static void words_hurry(int sig)
+static sig_atomic_t hurried;
+
+/* Without SA_RESTART: it ends a call that waits, and again the next one. */
+static void hurry(int sig)
 {
 	(void)sig;
+	hurried = 1;
 	ualarm(100000, 0);
+}
+
+/* From here on signals let nothing wait. */
+static void hurry_on(sigset_t *held)
+{
+	static const int end[] = { SIGALRM, SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction act = { .sa_handler = hurry };
+	struct sigaction old;
+	sigset_t set;
+
+	sigfillset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
+		if (!sigaction(end[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(end[i], &act, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, held);
 }
 
 /* What is said from here on does not wait for ever, nor when we are to end. */
 static void words_bound(void)
 {
-	static const int end[] = { SIGALRM, SIGINT, SIGTERM, SIGHUP };
-	const struct sigaction hurry = { .sa_handler = words_hurry };
-	sigset_t set;
-
-	sigfillset(&set);
-	for (unsigned int i = 0; i < ARRAY_SIZE(end); i++)
-		sigaction(end[i], &hurry, NULL);
-	alarm(WORDS_S);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	if (!hurried)
+		alarm(WORDS_S);
+	hurry_on(NULL);
 }
 
 static void bus_signal(int sig, siginfo_t *si, void *ctx)
@@ -106,19 +118,19 @@ static int status_open(FILE **f, const char *path, struct report *r)
 	return *f ? 0 : report_error(r, errno, "status %s", path);
 }
 
-/* A FIFO waits for who reads it: until then signals end us, as there is no VM. */
+/* A FIFO waits for who reads it, or until a signal comes. */
 static int log_open(int *fd, const char *path, struct report *r)
 {
-	sigset_t none, held;
+	sigset_t held;
 	int err;
 
 	if (!path)
 		return 0;
-	sigemptyset(&none);
-	pthread_sigmask(SIG_SETMASK, &none, &held);
+	hurry_on(&held);
 	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
 	err = errno;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
+	ualarm(0, 0);
 	return *fd < 0 ? report_error(r, err, "log %s", path) : 0;
 }
 
@@ -533,8 +545,7 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 		outcome_error(&out, r.msg[0] ? r.msg : strerror(-err));
 	/* First: nobody may read what else there is to be said. */
 	unwritten = status_write(run.status, &out);
-	if (err)
-		words_bound();
+	words_bound();
 	control_ended(&run.control, &out);
 	console_close(&run.console);
 	command_close(&run.command);
