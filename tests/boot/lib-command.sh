@@ -7,6 +7,8 @@
 
 shift $(($# < 2 ? $# : 2))
 only=("$@")
+# What a command of a test has at most, in seconds; less where no machine is to start
+: "${limit:=200}"
 # One test runs it from a directory of its own.
 dir=$(realpath "$dir") || exit 1
 busybox=(-i "$dir/busybox.img")
@@ -48,7 +50,7 @@ ends() {
 	local want=$1 got
 
 	shift
-	timeout -k 5 200 "$@" >"$work/out" 2>"$work/err"
+	timeout -k 5 "$limit" "$@" >"$work/out" 2>"$work/err"
 	got=$?
 	[ $got = "$want" ] || {
 		echo "status $got, not $want: $*" | cut -c1-300
@@ -85,7 +87,7 @@ at_terminal() {
 		shift
 	done
 	shift
-	timeout 200 "$dir/pty" 60 "${steps[@]}" -- "${vm[@]}" "$@" \
+	timeout "$limit" "$dir/pty" 60 "${steps[@]}" -- "${vm[@]}" "$@" \
 		>"$work/out" 2>"$work/err"
 	cat "$work/out" "$work/err"
 	grep -q "^status $want tty same\$" "$work/err"
