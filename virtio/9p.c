@@ -21,7 +21,7 @@
 #include <linux/virtio_9p.h>
 #include <linux/virtio_ids.h>
 #include "kvm/9p.h"
-#include "kvm/fs-threads.h"
+#include "kvm/fs-share.h"
 
 #define QUEUE_MAX 256
 

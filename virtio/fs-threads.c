@@ -24,10 +24,6 @@
  * flight is to be saved. It takes as long as the host does: a request of a file
  * system that does not answer, on a network perhaps, holds it up.
  *
- * What such devices are beside their threads is here as well (struct fs_share): an
- * instance, its configuration, and what is saved of it. The protocol is a table
- * (struct fs_service).
- *
  * What a guest can do wrong: a chain that is no request makes the device need a
  * reset. Every chain that was popped is pushed.
  */
@@ -43,7 +39,6 @@
 #include "kvm/fs-threads.h"
 #include "kvm/thread.h"
 
-#define SHARE_STATE_VERSION 1
 #define THREADS_MAX 16
 #define STAND_IN_NS (10 * NSEC_PER_MSEC)
 #define PARALLEL_NS (200 * NSEC_PER_MSEC)
@@ -371,102 +366,4 @@ void fs_threads_free(struct fs_threads *t)
 	pthread_cond_destroy(&t->call);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
-}
-
-/* The devices */
-
-static void share_free(struct fs_share *s)
-{
-	fs_threads_free(s->threads);
-	if (s->server)
-		s->server->service->free(s->server);
-	free(s);
-}
-
-int fs_share_create(struct virtio_device *dev, const struct fs_share_opts *o,
-		    struct report *r)
-{
-	size_t len = strlen(o->tag);
-	struct fs_share *s;
-	int err;
-
-	if (!len || len > VIRTIO_SHARE_TAG_MAX)
-		return report_error(r, 0, "%s: tag is not 1 to %d bytes",
-				    dev->dev.name, VIRTIO_SHARE_TAG_MAX);
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		return report_error(r, ENOMEM, "%s", dev->dev.name);
-	memcpy(s->config, o->config, dev->class->config_len);
-	memcpy(s->config + o->tag_off, o->tag, len);
-	s->saved = o->tag_off + VIRTIO_SHARE_TAG_MAX;
-	err = fs_threads_create(&s->threads, dev);
-	if (!err)
-		err = o->server_create(&s->server, o->host);
-	if (err) {
-		share_free(s);
-		return report_error(r, -err, "%s", dev->dev.name);
-	}
-	dev->priv = s;
-	return 0;
-}
-
-int fs_share_activate(struct virtio_device *dev)
-{
-	struct fs_share *s = dev->priv;
-
-	return fs_threads_start(s->threads, s->server);
-}
-
-void fs_share_deactivate(struct virtio_device *dev)
-{
-	struct fs_share *s = dev->priv;
-
-	fs_threads_stop(s->threads);
-}
-
-void fs_share_reset(struct virtio_device *dev)
-{
-	struct fs_share *s = dev->priv;
-
-	s->server->service->reset(s->server);
-}
-
-void fs_share_config_read(struct virtio_device *dev, u32 off, void *d, u32 len)
-{
-	const struct fs_share *s = dev->priv;
-
-	memcpy(d, s->config + off, len);
-}
-
-/* That it is the same directory cannot be known; names in it are looked up. */
-void fs_share_save(struct virtio_device *dev, struct state_out *out)
-{
-	struct fs_share *s = dev->priv;
-
-	state_put_u32(out, SHARE_STATE_VERSION);
-	state_put(out, s->config, s->saved);
-	s->server->service->save(s->server, out);
-}
-
-int fs_share_restore(struct virtio_device *dev, struct state_in *in)
-{
-	struct fs_share *s = dev->priv;
-	u8 config[FS_CONFIG_MAX];
-
-	state_get_version(in, SHARE_STATE_VERSION);
-	state_get(in, config, s->saved);
-	if (in->err || memcmp(config, s->config, s->saved))
-		return -EPROTO;
-	return s->server->service->restore(s->server, in);
-}
-
-void fs_share_destroy(struct virtio_device *dev)
-{
-	struct fs_share *s = dev->priv;
-
-	if (!s)
-		return;
-	fs_threads_stop(s->threads);
-	share_free(s);
-	dev->priv = NULL;
 }

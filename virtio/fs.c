@@ -20,7 +20,7 @@
 #include <assert.h>
 #include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
-#include "kvm/fs-threads.h"
+#include "kvm/fs-share.h"
 #include "kvm/fuse.h"
 
 #define QUEUE_MAX 256
