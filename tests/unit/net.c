@@ -350,7 +350,7 @@ static int policy_at_rate(struct fixture *f, u16 *at, unsigned int nr, u32 len)
 			VR_PUT(&f->m, vr_desc(TXQ), (*at + j) % VR_NUM, VR_DATA, HDR + len, 0,
 			       0);
 		/* The thread takes them in one round. */
-		vr_publish_all(&f->m, TXQ, *at % VR_NUM, nr);
+		vr_publish_all(&f->m, TXQ, *at, nr);
 		*at += nr;
 		virtio_notify(f->dev, TXQ);
 		if (!wait_used(f, TXQ, *at))

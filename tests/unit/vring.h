@@ -75,8 +75,17 @@ static inline void vr_put(struct vr_mem *m, u64 table, unsigned int i,
 	vr_put(m, table, i, &(struct vring_desc){ \
 		.addr = (a), .len = (l), .flags = (f), .next = (n) })
 
-/* vr_publish_all() - @nr of them, from @head on, at once */
-static inline void vr_publish_all(struct vr_mem *m, unsigned int q, u16 head, unsigned int nr)
+static inline void vr_publish(struct vr_mem *m, unsigned int q, u16 head)
+{
+	u16 *idx = vr_u16(m, vr_avail(q) + 2);
+
+	*vr_u16(m, vr_avail(q) + 4 + 2 * (*idx % VR_NUM)) = head;
+	__atomic_store_n(idx, *idx + 1, __ATOMIC_SEQ_CST);
+}
+
+/* vr_publish_all() - @nr chains of one descriptor each, from @head on, at once */
+static inline void vr_publish_all(struct vr_mem *m, unsigned int q, unsigned int head,
+				  unsigned int nr)
 {
 	u16 *idx = vr_u16(m, vr_avail(q) + 2);
 
@@ -84,11 +93,6 @@ static inline void vr_publish_all(struct vr_mem *m, unsigned int q, u16 head, un
 		*vr_u16(m, vr_avail(q) + 4 + 2 * ((*idx + i) % VR_NUM)) =
 			(u16)((head + i) % VR_NUM);
 	__atomic_store_n(idx, *idx + nr, __ATOMIC_SEQ_CST);
-}
-
-static inline void vr_publish(struct vr_mem *m, unsigned int q, u16 head)
-{
-	vr_publish_all(m, q, head, 1);
 }
 
 static inline u16 vr_used_idx(struct vr_mem *m, unsigned int q)
