@@ -113,7 +113,7 @@ static void __attribute((noreturn)) decoder_run(int in, int out,
 		;
 	if (!(p.revents & POLLIN) || dup2(in, 0) < 0 || dup2(out, 1) < 0)
 		_exit(0);
-	execl(script, script, vmlinux, (char *)NULL);
+	execv(script, (char *const []){ (char *)script, (char *)vmlinux, NULL });
 	_exit(127);
 }
 
@@ -283,7 +283,7 @@ void guest_text_print(const char *text, size_t len)
 {
 	text_print(text, len);
 	if (len && text[len - 1] != '\n')
-		fputc('\n', stderr);
+		putc('\n', stderr);
 }
 
 /* The report, with a line of @said in the place of each address; or as it was. */
@@ -303,7 +303,7 @@ static void print_with(const char *report, size_t len, const char *said,
 	}
 	text_print(p, end - p);
 	if (len && end[-1] != '\n')
-		fputc('\n', stderr);
+		putc('\n', stderr);
 }
 
 void decoder_print(struct decoder *d, const char *report, size_t len)

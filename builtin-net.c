@@ -50,7 +50,7 @@ int network_mac(struct net_opts *n, const char *value, struct report *r)
 	if (value[len])
 		return bad_value("mac", value, r);
 	for (unsigned int i = 0; i < NET_MAC_LEN; i++)
-		n->mac[i] = (u8)strtoul(value + 3 * i, NULL, 16);
+		n->mac[i] = (u8)strtoull(value + 3 * i, NULL, 16);
 	if (n->mac[0] & 1 || strspn(value, "0:") == len)
 		return report_error(r, 0, "--network: mac=%s is %s", value,
 				    n->mac[0] & 1 ? "a multicast address" : "all zeroes");

@@ -144,11 +144,11 @@ static int port_fds(struct stream_opts *s, const char *arg)
 	unsigned long in, out;
 	char *end;
 
-	in = strtoul(arg, &end, 10);
+	in = strtoull(arg, &end, 10);
 	out = in;
 	if (*end == ',' && end != arg) {
 		arg = end + 1;
-		out = strtoul(arg, &end, 10);
+		out = strtoull(arg, &end, 10);
 	}
 	s->in_fd = in;
 	s->out_fd = out;

@@ -273,7 +273,7 @@ int cmd_test(int argc, char **argv)
 		fprintf(stderr, "lkvm: %s\n", r.msg);
 	/* One that we made for nothing is empty. */
 	if (!run.o.logs && run.logs[0])
-		rmdir(run.logs);
+		remove(run.logs);
 	test_items_free(&run);
 	result_empty(&run.root);
 	return status;

@@ -284,7 +284,7 @@ static int read_list(struct test_run *run, bool *used, struct report *r)
 	f = fopen(path, "re");
 	if (!f)
 		return report_error(r, errno, "%s", path);
-	while (!err && getline(&line, &size, f) > 0) {
+	while (!err && getdelim(&line, &size, '\n', f) > 0) {
 		line[strcspn(line, "\n")] = 0;
 		if (!is_item(line) || !is_picked(run, line, used))
 			continue;

@@ -365,7 +365,7 @@ static void log_wait(const char *path, off_t begin)
 			  MAX(size - (off_t)sizeof(text), begin));
 		if (n > 0 && memmem(text, n, end, sizeof(end) - 1))
 			break;
-		usleep(10000);
+		poll(NULL, 0, 10);
 	}
 	if (fd >= 0)
 		close(fd);

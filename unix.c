@@ -19,19 +19,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "kvm/clock.h"
 #include "kvm/unix.h"
 
 /* Others hold the lock for a moment; who holds it for two seconds is no VM. */
 #define LOCK_TRIES 200
-#define LOCK_PAUSE_NS (10 * NSEC_PER_MSEC)
+#define LOCK_PAUSE_MS 10
 
 int unix_address(struct sockaddr_un *a, const char *path)
 {
@@ -79,7 +78,7 @@ int unix_lock(const struct sockaddr_un *a)
 		err = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
 		if (!err)
 			return fd;
-		nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_NS }, NULL);
+		poll(NULL, 0, LOCK_PAUSE_MS);
 	}
 	close(fd);
 	return -err;

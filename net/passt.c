@@ -112,11 +112,10 @@ static int spawn(const struct args *a, int fd, int said, pid_t *pid)
 /* The line that counts: the last that is not about the system's log. */
 static void last_line(char *text)
 {
-	char *save = NULL, *best = NULL;
+	char *rest = text, *best = NULL, *line;
 
-	for (char *line = strtok_r(text, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		if (!strstr(line, "to syslog"))
+	while ((line = strsep(&rest, "\n"))) {
+		if (*line && !strstr(line, "to syslog"))
 			best = line;
 	}
 	if (best)

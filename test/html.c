@@ -64,11 +64,8 @@ static bool put_log(FILE *f, const char *dir, const char *log, const char *name)
 		snprintf(path, sizeof(path), "%s/%s/%s", dir, log, name);
 	in = text ? fopen(path, "re") : NULL;
 	if (in) {
-		fseeko(in, 0, SEEK_END);
-		if (ftell(in) > LOG_END)
-			fseeko(in, -LOG_END, SEEK_END);
-		else
-			rewind(in);
+		/* Of a shorter one this is refused, and all of it is read. */
+		fseeko(in, -LOG_END, SEEK_END);
 		n = fread(text, 1, LOG_END, in);
 		fclose(in);
 	}

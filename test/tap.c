@@ -227,7 +227,7 @@ static bool take_plan(struct tap *t, unsigned int column, const char *s)
 
 	if (!count || !isdigit((u8)*count))
 		return false;
-	n = strtoul(count, &end, 10);
+	n = strtoull(count, &end, 10);
 	end += strspn(end, " ");
 	if (*end && *end != '#')
 		return false;
@@ -256,7 +256,7 @@ static bool take_totals(struct tap *t, const char *s)
 	if (!at)
 		return false;
 	while (l && (at = strchr(at, ':'))) {
-		n = MIN(strtoul(at + 1, NULL, 10), 1000000UL);
+		n = MIN(strtoull(at + 1, NULL, 10), 1000000ULL);
 		if (!strncmp(at - 4, "fail", 4) && at[-5] != 'x')
 			l->failed = n;
 		all += n;

@@ -26,6 +26,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 #include "kvm/clock.h"
 #include "kvm/stream.h"
@@ -373,7 +373,7 @@ static void pty_wait_read(struct stream *s)
 		    (edge >= 0 && epoll_wait(edge, &event, 1, 0) > 0))
 			ms = 0;
 		before = left;
-		nanosleep(&(struct timespec){ .tv_nsec = 5 * NSEC_PER_MSEC }, NULL);
+		poll(NULL, 0, 5);
 	}
 	fd_close(&edge);
 	fd_close(&p.fd);
