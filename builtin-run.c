@@ -18,10 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "kvm/arch.h"
+#include "kvm/file.h"
 #include "kvm/virtio.h"
 
 #define TAIL_LINES 40
@@ -112,13 +114,11 @@ static void signals_init(void)
 /* Opened before the VM is made: a run whose end cannot be told is no use. */
 static int status_open(FILE **f, const char *path, struct report *r)
 {
-	if (!path)
-		return 0;
 	*f = fopen(path, "we");
 	return *f ? 0 : report_error(r, errno, "status %s", path);
 }
 
-/* A FIFO waits for who reads it, or until a signal comes. */
+/* A FIFO waits for who reads it, or until a signal comes. A file keeps what it has. */
 static int log_open(int *fd, const char *path, struct report *r)
 {
 	sigset_t held;
@@ -127,7 +127,7 @@ static int log_open(int *fd, const char *path, struct report *r)
 	if (!path)
 		return 0;
 	hurry_on(&held);
-	*fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	*fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 	err = errno;
 	pthread_sigmask(SIG_SETMASK, &held, NULL);
 	ualarm(0, 0);
@@ -192,6 +192,29 @@ struct run {
 	struct vm_control control;
 	struct run_times t;
 };
+
+/* What comes of a VM does not go to a file that it is made of. */
+static int output_check(const struct run *run, const char *what, const char *path,
+			struct report *r)
+{
+	const struct machine *m = &run->config.machine;
+	const struct run_options *o = &run->o;
+	struct stat to, st;
+
+	if (stat(path, &to) < 0 || (!S_ISREG(to.st_mode) && !S_ISBLK(to.st_mode)))
+		return 0;
+	for (unsigned int i = 0; i < o->nr_disks + 2; i++) {
+		const char *own = i ? o->initrd : m->kernel ? m->kernel : o->kernel;
+
+		if (i > 1)
+			own = o->disk[i - 2].opts.path;
+		if (own && !stat(own, &st) && st.st_dev == to.st_dev &&
+		    st.st_ino == to.st_ino)
+			return report_error(r, 0, "%s %s: %s is the same file", what, path,
+					    own);
+	}
+	return 0;
+}
 
 /*
  * Who reads slowly gets all that the guest sent, if the guest chose the end; but
@@ -264,6 +287,16 @@ static void run_lost(struct outcome *out, const struct run *run,
 	outcome_error(out, text);
 }
 
+/* All that the VM is made of is there: what earlier ones have written goes. */
+static int outputs_begin(const struct run *run, struct kvm *kvm, struct report *r)
+{
+	int err = run->log_fd >= 0 ? file_empty(run->log_fd) : 0;
+
+	if (err)
+		return report_error(r, -err, "log %s", run->o.log);
+	return kvm->ports ? virtio_console_begin(kvm->ports, r) : 0;
+}
+
 static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 {
 	int err;
@@ -278,6 +311,8 @@ static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 	if (!err)
 		err = arch_load(kvm, r);
 	run->t.load = now_ns();
+	if (!err)
+		err = outputs_begin(run, kvm, r);
 	if (!err)
 		err = kvm_seal(kvm, r);
 	if (!err)
@@ -452,6 +487,11 @@ static int run_prepare(struct run *run, struct report *r)
 {
 	int err = kernel_check(run, r);
 
+	if (!err && run->o.log)
+		err = output_check(run, "log", run->o.log, r);
+	for (unsigned int i = 0; i < run->o.nr_ports && !err; i++)
+		if (run->o.port[i].stream.kind == STREAM_FILE)
+			err = output_check(run, "port", run->o.port[i].stream.arg, r);
 	if (err)
 		return err;
 	run->has_command = run->config.machine.control != CONTROL_NONE;
@@ -530,8 +570,10 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	}
 	/* Early: what a run before this one has left there is not ours. */
 	if (run.o.status) {
-		int unopened = status_open(&run.status, run.o.status, &r);
+		int unopened = output_check(&run, "status", run.o.status, &r);
 
+		if (!unopened)
+			unopened = status_open(&run.status, run.o.status, &r);
 		err = err ? err : unopened;
 	}
 	if (!err)

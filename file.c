@@ -64,6 +64,11 @@ int file_write_all(int fd, const void *d, size_t len)
 	return 0;
 }
 
+int file_empty(int fd)
+{
+	return ftruncate(fd, 0) < 0 && errno != EINVAL ? -errno : 0;
+}
+
 int path_make(const char *path, mode_t mode)
 {
 	char part[PART_MAX];

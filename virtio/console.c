@@ -1011,6 +1011,20 @@ void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows)
 		virtio_config_changed(dev);
 }
 
+int virtio_console_begin(struct virtio_device *dev, struct report *r)
+{
+	struct console *c = dev->priv;
+
+	for (unsigned int i = 0; i < c->nr_ports; i++) {
+		struct port *p = &c->port[i];
+		int err = p->opts.stream ? stream_begin(p->opts.stream) : 0;
+
+		if (err)
+			return report_error(r, -err, "port %s", port_name(p));
+	}
+	return 0;
+}
+
 /* Whether bytes are under way to a stream. */
 static bool console_busy(struct console *c)
 {

@@ -40,6 +40,7 @@
 #include <termios.h>
 #include <unistd.h>
 #include "kvm/clock.h"
+#include "kvm/file.h"
 #include "kvm/stream.h"
 #include "kvm/thread.h"
 #include "kvm/unix.h"
@@ -105,7 +106,7 @@ static void stream_end_in(struct stream *s)
 static int open_file(struct stream *s, struct report *r)
 {
 	bool in = s->opts.kind == STREAM_READ;
-	int flags = in ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
+	int flags = in ? O_RDONLY : O_WRONLY | O_CREAT;
 	struct stat st;
 	int fd;
 
@@ -316,6 +317,11 @@ int stream_open(struct stream **out, const char *name,
 	}
 	*out = s;
 	return 0;
+}
+
+int stream_begin(struct stream *s)
+{
+	return s->opts.kind == STREAM_FILE ? file_empty(s->out_fd) : 0;
 }
 
 /* What a command says at its end has no reader, but it is not to die of that. */

@@ -15,6 +15,8 @@
 char *file_read_all(int fd, size_t max, size_t *len);
 /** file_write_all() - @fd is one that blocks. Return: 0 or -errno */
 int file_write_all(int fd, const void *d, size_t len);
+/** file_empty() - what a file had goes; what is no file has nothing. Return: 0 or -errno */
+int file_empty(int fd);
 /** path_make() - a directory and all above it; those that are there stay. Return: 0 or -errno */
 int path_make(const char *path, mode_t mode);
 

@@ -58,6 +58,8 @@ struct stream;
  */
 int stream_open(struct stream **out, const char *name,
 		const struct stream_opts *opts, struct report *r);
+/** stream_begin() - a file loses what it had; once, before the VM runs. Return: 0 or -errno */
+int stream_begin(struct stream *s);
 /**
  * stream_close() - accepts NULL
  *

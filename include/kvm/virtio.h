@@ -427,6 +427,13 @@ void virtio_console_resume(struct virtio_device *dev, unsigned int port);
 /** virtio_console_resize() - the size of port 0's terminal */
 void virtio_console_resize(struct virtio_device *dev, u16 columns, u16 rows);
 /**
+ * virtio_console_begin() - files that ports write to lose what they had
+ *
+ * Context: the main thread, once, before the VM runs and the process is sealed.
+ * Return: 0; -errno, reported.
+ */
+int virtio_console_begin(struct virtio_device *dev, struct report *r);
+/**
  * virtio_console_flush() - let streams take what the guest has sent
  * @patience_ms: how long without a byte moving is too long
  * @total_ms: how long is too long in any case

@@ -989,17 +989,22 @@ TEST(stream_files_are_written_and_read)
 {
 	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64];
 	struct stream_opts s = { .kind = STREAM_FILE, .arg = path };
+	struct report r = { "" };
 	const char *name;
 	struct fixture f;
 	int fd;
 
 	EXPECT(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	EXPECT(fd >= 0 && write(fd, "what an earlier VM wrote", 24) == 24);
 	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	/* There may be no VM yet, and none may come to be. */
+	EXPECT(lseek(fd, 0, SEEK_END) == 24 && !virtio_console_begin(&f.dev, &r));
 	EXPECT(says(&f, "first ") && says(&f, "second"));
 	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	EXPECT(fd >= 0 && reads(fd, "first second"));
+	EXPECT(lseek(fd, 0, SEEK_END) == 12 && !lseek(fd, 0, SEEK_SET));
+	EXPECT(reads(fd, "first second"));
 	close(fd);
 	teardown(&f);
 
