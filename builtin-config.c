@@ -109,6 +109,27 @@ static bool params_have(const char *params, const char *word)
 	return false;
 }
 
+/* Up to which level messages are printed: of parameters that set it the last counts. */
+static long console_level(const char *params)
+{
+	long level = 7;
+
+	if (params_have(params, "ignore_loglevel"))
+		return 15;
+	while (*(params += strspn(params, " "))) {
+		size_t len = strcspn(params, " ");
+
+		if (len == 5 && !strncmp(params, "quiet", len))
+			level = 4;
+		else if (len == 5 && !strncmp(params, "debug", len))
+			level = 10;
+		else if (!strncmp(params, "loglevel=", 9))
+			level = strtol(params + 9, NULL, 10);
+		params += len;
+	}
+	return level;
+}
+
 bool run_is_bare(const struct run_options *o)
 {
 	const char *params = o->params ? o->params : "";
@@ -186,9 +207,6 @@ static int resolve_choices(struct machine *m, const struct run_options *o,
 	if (o->cmdline && o->console != o->config_console)
 		return report_error(r, 0,
 				    "--console: the params of --config say where it is");
-	if (o->fail_on && o->loglevel >= 0 && o->loglevel < 5)
-		return report_error(r, 0,
-				    "--fail-on needs --loglevel 5 or more: warnings are not printed below");
 	if (o->transport && !strcmp(o->transport, "mmio"))
 		m->transport = TRANSPORT_MMIO;
 	else if (o->transport && strcmp(o->transport, "pci"))
@@ -385,6 +403,9 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	if (!err)
 		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;
+	if (!err && o->fail_on && console_level(c->cmdline) < 5)
+		return report_error(r, 0,
+				    "--fail-on needs --loglevel 5 or more: warnings are not printed below");
 	return err;
 }
 
