@@ -41,7 +41,8 @@
 #define FDS_MIN 64U
 /* What struct fs_inode can count. */
 #define FDS_MAX 65536U
-#define WATCHES_MAX 4096U
+/* A kernel tree has 6,000 directories. The host may have fewer, and then says so. */
+#define WATCHES_MAX 32768U
 
 void fs_proc_name(char *name, int fd)
 {
