@@ -37,6 +37,14 @@ static void set_signal(struct outcome *o, u32 sig)
 	o->signal = sig & 0x7f;
 }
 
+/* Who sends a signal knows of it. One that cannot be caught came by the socket. */
+static void of_ending(struct outcome *o, u32 sig)
+{
+	set_signal(o, sig);
+	if (sig == SIGKILL)
+		snprintf(o->text, sizeof(o->text), "ended by lkvm stop");
+}
+
 static void of_panic(struct outcome *o, const struct klog *log)
 {
 	set(o, "panic", STATUS_PANIC, "kernel panic");
@@ -143,7 +151,7 @@ static void judge(struct outcome *o, const struct outcome_facts *f)
 	else if (f->end == VM_END_ERROR)
 		set(o, "error", STATUS_ERROR, f->end_text);
 	else if (f->end == VM_END_USER && f->end_code)
-		set_signal(o, f->end_code);
+		of_ending(o, f->end_code);
 	else if (f->end == VM_END_USER && f->session && !f->shell)
 		set(o, "reset", STATUS_RESET, "left before the command had ended");
 	else if (f->end == VM_END_USER)

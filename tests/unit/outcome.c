@@ -329,6 +329,12 @@ TEST(panic_timeout_error_and_signal)
 	f = facts(VM_END_USER, true, SESSION_STARTED, 0);
 	f->f.end_code = 15;
 	EXPECT(judged(f, "signal", 143, false));
+	/* Or it would look like one that the host's kernel has killed. */
+	f = facts(VM_END_USER, true, SESSION_STARTED, 0);
+	f->f.end_code = SIGKILL;
+	EXPECT(judged(f, "signal", 137, true));
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_KILLED, SIGKILL), "signal", 137,
+		      false));
 }
 
 /* A kernel without pvpanic that does not restart: somebody has to end it. */
