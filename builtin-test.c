@@ -29,7 +29,7 @@ static int opt_pick(void *opts, const char *value, struct report *r)
 
 static int opt_collection(void *opts, const char *value, struct report *r)
 {
-	if (!*value || strpbrk(value, ": \t"))
+	if (!*value || value[strcspn(value, ": \t")])
 		return report_error(r, 0,
 				    "--collection: \"%s\" is not the name of one",
 				    value);

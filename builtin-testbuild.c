@@ -197,7 +197,7 @@ int test_build(struct test_run *run, struct report *r)
 	args[n++] = run->o.nr_picks ? names : "SKIP_TARGETS=bpf sched_ext";
 	if (run->o.nr_picks)
 		args[n++] = "SKIP_TARGETS=";
-	if (run->o.nr_picks && !strpbrk(names, "*?["))
+	if (run->o.nr_picks && !names[strcspn(names, "*?[")])
 		args[n] = "FORCE_TARGETS=1";
 	if (!err)
 		err = run_make(run, args, r);

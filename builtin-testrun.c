@@ -158,7 +158,7 @@ static int vm_start(struct test_vm *vm, struct report *r)
 	if (err)
 		return err;
 	dprintf(vm->child.in, "%s\n", vm->mark);
-	strcat(vm->mark, " ");
+	memcpy(vm->mark + 2 * sizeof(random), " ", 2);
 	vm->matched = 0;
 	vm->whole = false;
 	vm->in_line = false;

@@ -32,7 +32,7 @@ int report_error(struct report *r, int err, const char *fmt, ...)
 	/* A long name is cut, and not the reason. */
 	if (n >= room)
 		memcpy(r->msg + room - 4, "...", 4);
-	strcat(r->msg, why);
+	memcpy(r->msg + MIN(n, room - 1), why, strlen(why) + 1);
 	/* What is in names makes no second line, and no colours. */
 	for (char *c = r->msg; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
