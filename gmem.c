@@ -166,6 +166,14 @@ static u64 gmem_discard_pages(u8 *hva, u64 len)
 	return len;
 }
 
+void gmem_set_huge(const struct gmem *g, bool huge)
+{
+	/* Without huge pages that is an error, and as it should be. */
+	for (unsigned int i = 0; i < g->nr; i++)
+		madvise(g->region[i].hva, g->region[i].size,
+			huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 s64 gmem_discard(const struct gmem *g, u64 gpa, u64 len, bool zero)
 {
 	struct iovec iov[GMEM_MAX_REGIONS];

@@ -11,7 +11,8 @@
  * it returns with the next touch. So there is nothing to do for deflateq but
  * to answer, MUST_TELL_HOST is not needed, and a page that is given twice, or
  * taken back without having been given, is no special case. DEFLATE_ON_OOM
- * allows the driver to fall short of the target rather than to kill.
+ * allows the driver to fall short of the target rather than to kill. While there
+ * is a target the host makes no huge pages, which would fill what was given back.
  *
  * Contents: a page that was inflated holds nothing, and a driver expects that.
  * Of a reported page the driver may know better: with PAGE_POISON it counts on
@@ -211,6 +212,9 @@ static int balloon_activate(struct virtio_device *dev)
 	balloon_find_roles(dev, b);
 	b->active = true;
 	pthread_mutex_lock(&b->lock);
+	/* The VM may have got new memory meanwhile. */
+	if (b->target)
+		gmem_set_huge(dev->gmem, false);
 	for (unsigned int i = 0; i < BALLOON_QUEUES; i++) {
 		if (b->role[i] == ROLE_STATS)
 			b->statsq = &dev->queue[i];
@@ -416,6 +420,7 @@ int virtio_balloon_set_target(struct virtio_device *dev, u64 bytes)
 	changed = b->target != bytes / BALLOON_PAGE_SIZE;
 	b->target = bytes / BALLOON_PAGE_SIZE;
 	pthread_mutex_unlock(&b->lock);
+	gmem_set_huge(dev->gmem, !bytes);
 	if (changed)
 		virtio_config_changed(dev);
 	return 0;

@@ -102,6 +102,15 @@ int gmem_add_file(struct gmem *g, u64 gpa, u64 size);
 s64 gmem_discard(const struct gmem *g, u64 gpa, u64 len, bool zero);
 
 /**
+ * gmem_set_huge() - whether the host makes RAM of huge pages, from now on
+ *
+ * If so it also makes them later of small ones, a page of zeroes for each that is
+ * missing: what was given back comes back by itself.
+ * Context: any thread.
+ */
+void gmem_set_huge(const struct gmem *g, bool huge);
+
+/**
  * gmem_gpa() - the guest's address of a host address inside of RAM
  *
  * Return: ~0 when it is not.

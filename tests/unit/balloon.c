@@ -8,8 +8,10 @@
  * file, as a kernel that was mapped is. gmem_discard() is tested here as well.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <linux/virtio_balloon.h>
 #include "kvm/virtio.h"
 #include "driver.h"
@@ -373,6 +375,46 @@ TEST(balloon_finds_the_reporting_queue_without_gaps_too)
 	teardown(&f);
 }
 
+/* Return: whether VmFlags of the mapping that begins at @at have @flag */
+static bool has_flag(const void *at, const char *flag)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	unsigned long long from, to;
+	char line[512];
+	bool here = false, has = false;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
+			here = from <= (uintptr_t)at && (uintptr_t)at < to;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			has = strstr(line, flag);
+	}
+	if (f)
+		fclose(f);
+	return has;
+}
+
+TEST(balloon_keeps_the_host_from_making_huge_pages)
+{
+	bool huge = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(!has_flag(f.low, " nh") && !has_flag(f.high, " nh"));
+	EXPECT(!virtio_balloon_set_target(f.dev, PAGE));
+	EXPECT(has_flag(f.low, " nh") == huge && has_flag(f.high, " nh") == huge);
+	EXPECT(!virtio_balloon_set_target(f.dev, 0));
+	EXPECT(has_flag(f.low, " hg") == huge && has_flag(f.high, " hg") == huge);
+	/* Memory that is new, and a driver that begins with the target of before */
+	EXPECT(!virtio_balloon_set_target(f.dev, PAGE));
+	virtio_set_status(f.dev, 0);
+	gmem_set_huge(&f.m.g, true);
+	bring_up(&f, f.dev->offered, 0x1f);
+	virtio_set_status(f.dev, 15);
+	EXPECT(has_flag(f.low, " nh") == huge && has_flag(f.high, " nh") == huge);
+	teardown(&f);
+}
+
 TEST(balloon_target_is_checked_and_told)
 {
 	struct fixture f;
@@ -510,6 +552,7 @@ TEST_MAIN(T(gmem_discard_takes_whole_pages_of_ram_only),
 	  T(balloon_answers_huge_chains_in_bounded_time),
 	  T(balloon_reported_memory_goes_back_to_the_host),
 	  T(balloon_finds_the_reporting_queue_without_gaps_too),
+	  T(balloon_keeps_the_host_from_making_huge_pages),
 	  T(balloon_target_is_checked_and_told),
 	  T(balloon_statistics_are_asked_for_and_given),
 	  T(balloon_statistics_survive_garbage))
