@@ -79,7 +79,7 @@ static int stop_add(struct stopping **list, const char *name)
 	return 0;
 }
 
-/** struct stop_every - @err: of one that cannot be reached; the others can */
+/** struct stop_every - @err: of one that is not there or cannot be reached; others can */
 struct stop_every {
 	struct stopping **list;
 	int err;
@@ -186,8 +186,11 @@ static int stop_parse(struct stop_options *o, int argc, char **argv,
 		return report_error(r, -err, "stop");
 	for (int i = 1; i <= nr; i++) {
 		err = stop_add(every->list, argv[i]);
-		if (err)
-			return report_error(r, 0, "%s: %s", argv[i], vm_why(err));
+		if (!err)
+			continue;
+		/* The others are stopped all the same. */
+		fprintf(stderr, "lkvm: %s: %s\n", argv[i], vm_why(err));
+		every->err = err;
 	}
 	return 0;
 }
