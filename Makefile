@@ -36,8 +36,9 @@ $(call keep,$(out)version,$(VERSION))
 endif
 comma := ,
 relr := $(if $(filter y,$(have-relr)),-Wl$(comma)-z$(comma)pack-relative-relocs)
-# Code and constants share pages: two of padding less.
-link := -Wl,--gc-sections -Wl,-z,noseparate-code $(relr)
+discard := $(if $(filter y,$(have-discard)),-Wl$(comma)-T$(comma)scripts/discard.lds)
+# Code and constants share pages: two of padding less. Nothing unwinds by tables.
+link := -Wl,--gc-sections -Wl,--no-eh-frame-hdr -Wl,-z,noseparate-code $(relr) $(discard)
 # What is not in a guest's way is made as small as the compiler can.
 small := $(if $(filter y,$(have-oz)),-Oz,-Os)
 ifeq ($(have-smaller),y)
