@@ -193,25 +193,55 @@ struct run {
 	struct run_times t;
 };
 
-/* What comes of a VM does not go to a file that it is made of. */
-static int output_check(const struct run *run, const char *what, const char *path,
-			struct report *r)
+/* Files that something goes to: the status, the log, what comes out of ports */
+static const char *output_path(const struct run_options *o, unsigned int i)
 {
-	const struct machine *m = &run->config.machine;
-	const struct run_options *o = &run->o;
-	struct stat to, st;
+	if (i < 2)
+		return i ? o->log : o->status;
+	return o->port[i - 2].stream.kind == STREAM_FILE ? o->port[i - 2].stream.arg : NULL;
+}
 
-	if (stat(path, &to) < 0 || (!S_ISREG(to.st_mode) && !S_ISBLK(to.st_mode)))
+/* Files that a VM is made of: the kernel, the initrd, disks */
+static const char *input_path(const struct run *run, unsigned int i)
+{
+	const char *kernel = run->config.machine.kernel;
+
+	if (i < 2)
+		return i ? run->o.initrd : kernel ? kernel : run->o.kernel;
+	return run->o.disk[i - 2].opts.path;
+}
+
+/* @to: of @path, with no type if there is none yet */
+static bool is_same_file(const char *path, const struct stat *to, const char *other)
+{
+	struct stat st;
+
+	if (!other)
+		return false;
+	if (!to->st_mode)
+		return !strcmp(path, other);
+	return !stat(other, &st) && st.st_dev == to->st_dev && st.st_ino == to->st_ino;
+}
+
+/* What comes of a VM does not go to a file that it is made of, nor two things to one. */
+static int output_check(const struct run *run, unsigned int output, struct report *r)
+{
+	const char *path = output_path(&run->o, output), *other = NULL;
+	unsigned int inputs = run->o.nr_disks + 2;
+	struct stat to;
+
+	if (!path)
 		return 0;
-	for (unsigned int i = 0; i < o->nr_disks + 2; i++) {
-		const char *own = i ? o->initrd : m->kernel ? m->kernel : o->kernel;
-
-		if (i > 1)
-			own = o->disk[i - 2].opts.path;
-		if (own && !stat(own, &st) && st.st_dev == to.st_dev &&
-		    st.st_ino == to.st_ino)
-			return report_error(r, 0, "%s %s: %s is the same file", what, path,
-					    own);
+	if (stat(path, &to) < 0)
+		to.st_mode = 0;
+	else if (!S_ISREG(to.st_mode) && !S_ISBLK(to.st_mode))
+		return 0;
+	for (unsigned int i = 0; i < inputs + output; i++) {
+		other = i < inputs ? input_path(run, i) : output_path(&run->o, i - inputs);
+		if (is_same_file(path, &to, other))
+			return report_error(r, 0, "%s %s: %s is the same file",
+					    !output ? "status" : output == 1 ? "log" : "port",
+					    path, other);
 	}
 	return 0;
 }
@@ -487,11 +517,8 @@ static int run_prepare(struct run *run, struct report *r)
 {
 	int err = kernel_check(run, r);
 
-	if (!err && run->o.log)
-		err = output_check(run, "log", run->o.log, r);
-	for (unsigned int i = 0; i < run->o.nr_ports && !err; i++)
-		if (run->o.port[i].stream.kind == STREAM_FILE)
-			err = output_check(run, "port", run->o.port[i].stream.arg, r);
+	for (unsigned int i = 1; i < run->o.nr_ports + 2U && !err; i++)
+		err = output_check(run, i, r);
 	if (err)
 		return err;
 	run->has_command = run->config.machine.control != CONTROL_NONE;
@@ -570,7 +597,7 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	}
 	/* Early: what a run before this one has left there is not ours. */
 	if (run.o.status) {
-		int unopened = output_check(&run, "status", run.o.status, &r);
+		int unopened = output_check(&run, 0, &r);
 
 		if (!unopened)
 			unopened = status_open(&run.status, run.o.status, &r);
