@@ -244,19 +244,30 @@ static void text_add(struct text *t, const char *fmt, ...)
 	t->left -= n;
 }
 
+/* Return: how many bytes from @rip on, each page of them where the guest has it */
+static unsigned int x86_read_code(struct kvm_cpu *cpu, u64 rip, u8 *code, unsigned int size)
+{
+	unsigned int done = 0;
+
+	while (done < size) {
+		struct kvm_translation tr = { .linear_address = rip + done };
+		unsigned int n = MIN(size - done, 0x1000 - (u32)((rip + done) & 0xfff));
+
+		if (ioctl(cpu->fd, KVM_TRANSLATE, &tr) < 0 || !tr.valid ||
+		    gmem_read(&cpu->kvm->gmem, tr.physical_address, code + done, n))
+			break;
+		done += n;
+	}
+	return done;
+}
+
 static void x86_describe_code(struct kvm_cpu *cpu, u64 rip, struct text *t)
 {
-	struct kvm_translation tr = { .linear_address = rip };
 	u8 code[16];
+	unsigned int n = x86_read_code(cpu, rip, code, sizeof(code));
 
-	text_add(t, "  code at rip:");
-	if (ioctl(cpu->fd, KVM_TRANSLATE, &tr) < 0 || !tr.valid ||
-	    gmem_read(&cpu->kvm->gmem, tr.physical_address, code,
-		      sizeof(code))) {
-		text_add(t, " not readable");
-		return;
-	}
-	for (unsigned int i = 0; i < sizeof(code); i++)
+	text_add(t, "  code at rip:%s", n ? "" : " not readable");
+	for (unsigned int i = 0; i < n; i++)
 		text_add(t, " %02x", code[i]);
 }
 
