@@ -84,13 +84,20 @@ static void of_silence(struct outcome *o, const struct outcome_facts *f)
 					  "the command had ended");
 }
 
+/* The low byte, but what is no success does not look like one. */
+static int debug_status(const struct outcome_facts *f)
+{
+	u32 code = f->as_qemu ? f->end_code << 1 | 1 : f->end_code;
+
+	return code && !(code & 0xff) ? 0xff : code & 0xff;
+}
+
 static void of_plain(struct outcome *o, const struct outcome_facts *f)
 {
 	if (f->end == VM_END_TRIPLE_FAULT)
 		set(o, "reset", STATUS_RESET, "the guest triple-faulted");
 	else if (f->end == VM_END_DEBUG_EXIT)
-		set(o, "exit", (f->as_qemu ? f->end_code << 1 | 1 : f->end_code) &
-			       0xff, "");
+		set(o, "exit", debug_status(f), "");
 	else
 		set(o, "exit", 0, "");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The debug exit port: the low byte of what is written, at any width. */
+/* The debug exit port: the low byte of what is written, at any width, 0 only for 0. */
 #include "guest.h"
 
 int main(void)
