@@ -232,7 +232,6 @@ static int add_networks(struct kvm *kvm, struct report *r)
 	return err;
 }
 
-/* A connection of a guest is a descriptor here; 1024 of them are soon gone. */
 unsigned int raise_limit(void)
 {
 	struct rlimit l, all;

@@ -367,6 +367,8 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	int err;
 
 	run->t.config = now_ns();
+	/* Each of a VM's CPUs is a descriptor, as is a file that the guest has open. */
+	raise_limit();
 	err = kvm_create(&kvm, &run->config.machine, &log, &console, r);
 	if (err)
 		return err;
