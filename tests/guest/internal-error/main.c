@@ -22,7 +22,7 @@ static void across_pages(void)
 	memcpy((void *)CODE, code, sizeof(code));
 	dir[NEXT >> 21] = ELSEWHERE | LARGE_PAGE;
 	asm volatile("mov %0, %%cr3" : : "r"(cr3) : "memory");
-	EXPECT_EQ(*(volatile u8 *)NEXT, 0x22);
+	EXPECT_EQ(read8(NEXT), 0x22);
 	asm volatile("jmp *%%rcx" : : "a"(0xf0000000UL), "c"(CODE) : "memory");
 }
 
