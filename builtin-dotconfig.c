@@ -24,13 +24,19 @@ static bool is_config(const char *text)
 	       strstr(text, "\nCONFIG_") || strstr(text, "# CONFIG_");
 }
 
-char *dotconfig_read(const char *path, struct report *r)
+char *dotconfig_read(const char *path, bool fix, struct report *r)
 {
-	FILE *f = fopen(path, "re");
 	char *text = NULL, *copy = NULL;
 	size_t size = 0;
+	struct stat st;
 	ssize_t n;
+	FILE *f;
 
+	if (fix && !stat(path, &st) && !S_ISREG(st.st_mode)) {
+		report_error(r, 0, "config %s: not a file", path);
+		return NULL;
+	}
+	f = fopen(path, "re");
 	if (!f) {
 		report_error(r, errno, "config %s", path);
 		return NULL;
@@ -74,8 +80,6 @@ int dotconfig_extend(const char *path, const char *config, const char *more,
 	/* What is behind a link is replaced, and not the link. */
 	if (!realpath(path, real) || stat(real, &st) < 0)
 		return report_error(r, errno, "config %s", path);
-	if (!S_ISREG(st.st_mode))
-		return report_error(r, 0, "config %s: not a file", path);
 	snprintf(temp, sizeof(temp), "%s.XXXXXX", real);
 	fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)

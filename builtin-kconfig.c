@@ -131,7 +131,7 @@ int cmd_config(int argc, char **argv)
 		snprintf(path, sizeof(path), "%s", argv[n]);
 	else if (config_find(path, sizeof(path), &r))
 		return fail(&r);
-	config = dotconfig_read(path, &r);
+	config = dotconfig_read(path, o.fix, &r);
 	if (!config)
 		return fail(&r);
 	n = 0;
@@ -188,7 +188,7 @@ static unsigned int check_config(const struct discover *d)
 		discover_release(d->kernel, release, sizeof(release));
 		snprintf(path, sizeof(path), "/boot/config-%s", release);
 	}
-	config = dotconfig_read(path, &r);
+	config = dotconfig_read(path, false, &r);
 	if (!config) {
 		printf("unknown  %s\n", r.msg);
 		return 0;

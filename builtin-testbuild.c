@@ -387,7 +387,7 @@ static unsigned int put_wanted(const struct test_run *run, FILE *f,
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/config", run->install,
 			 run->item[i].collection);
-		text = dotconfig_read(path, NULL);
+		text = dotconfig_read(path, false, NULL);
 		if (text && print)
 			fprintf(f, "# %s\n", run->item[i].collection);
 		if (text)
@@ -411,7 +411,7 @@ int test_config(const struct test_run *run, struct report *r)
 		return fflush(stdout) || ferror(stdout) ?
 		       report_error(r, errno, "config -") : 0;
 	}
-	have = dotconfig_read(run->o.config, r);
+	have = dotconfig_read(run->o.config, true, r);
 	if (!have)
 		return -EINVAL;
 	f = open_memstream(&more, &size);

@@ -379,8 +379,11 @@ const char *vm_name(const struct option_desc *table, int argc, char **argv,
 
 /* builtin-dotconfig.c: a kernel's .config as text. */
 
-/** dotconfig_read() - to be freed; NULL with a report, also of what is no .config */
-char *dotconfig_read(const char *path, struct report *r);
+/**
+ * dotconfig_read() - to be freed; NULL with a report, also of what is no .config
+ * @fix: dotconfig_extend() comes next: only a file will do, and no pipe is waited for
+ */
+char *dotconfig_read(const char *path, bool fix, struct report *r);
 /**
  * dotconfig_missing() - write to @f what @config lacks of @fragment
  * Return: how many options.
