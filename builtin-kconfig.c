@@ -221,6 +221,9 @@ int cmd_check(int argc, char **argv)
 			check_config(&d);
 		return STATUS_MISSING;
 	}
-	printf("kernel   %s\n", d.kernel);
+	if (access(d.kernel, R_OK))
+		ok = check_path(d.kernel, R_OK, "it is what would be run");
+	else
+		printf("kernel   %s\n", d.kernel);
 	return check_config(&d) || !ok ? STATUS_MISSING : 0;
 }

@@ -10,13 +10,15 @@
  * named first. Outside of any tree it is the running kernel's image, else the
  * newest installed one that can be read. $KBUILD_OUTPUT is binding, and so is a
  * tree: without an image there, as after a build that failed, none from elsewhere
- * takes its place. A relative $KBUILD_OUTPUT is one of the tree, as for make.
+ * takes its place, nor an older one that of an image that cannot be read. A relative
+ * $KBUILD_OUTPUT is one of the tree, as for make.
  *
  * Reads directories and the beginnings of files, changes nothing. No state.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +37,22 @@ static bool newer(const struct stat *a, const struct stat *b)
 	return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
 }
 
-/* Return: whether @path is a file that can be read, newer than *@best */
+/*
+ * Return: whether @path is a file that is newer than *@best. One that cannot be looked at
+ * may be: who opens it says why that fails, and nobody boots an older one instead.
+ */
 static bool is_better(const char *path, struct stat *best)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || access(path, R_OK))
+	if (stat(path, &st) < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return false;
+		st = (struct stat){
+			.st_ino = 1, .st_mode = S_IFREG, .st_mtim.tv_sec = LONG_MAX,
+		};
+	}
+	if (!S_ISREG(st.st_mode))
 		return false;
 	if (best->st_ino && !newer(&st, best))
 		return false;
@@ -160,7 +172,7 @@ static int look_installed(struct discover *d, struct report *r)
 
 	snprintf(path, sizeof(path), "%s/vmlinuz-%s", d->boot, d->release);
 	d->build[0] = 0;
-	if (is_better(path, &best)) {
+	if (!access(path, R_OK) && is_better(path, &best)) {
 		snprintf(d->kernel, sizeof(d->kernel), "%s", path);
 		return 0;
 	}
@@ -170,7 +182,7 @@ static int look_installed(struct discover *d, struct report *r)
 		    snprintf(path, sizeof(path), "%s/%s", d->boot, e->d_name) >=
 		    (int)sizeof(path))
 			continue;
-		if (is_better(path, &best))
+		if (!access(path, R_OK) && is_better(path, &best))
 			snprintf(d->kernel, sizeof(d->kernel), "%s", path);
 	}
 	if (list)

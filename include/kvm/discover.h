@@ -29,12 +29,13 @@ struct discover {
 
 /**
  * discover_kernel() - the kernel that was built last; outside of any tree, an installed one
- * Return: 0; -ENOENT with a report when there is none that can be read; -errno with a
+ * Return: 0; -ENOENT with a report when there is none; -errno with a
  * report when @here is not there.
  */
 int discover_kernel(struct discover *d, struct report *r);
 /**
- * discover_in() - the newest image of a source tree or build directory
+ * discover_in() - the newest image of a source tree or build directory,
+ * whether that can be read or not
  * Return: 0, -ENOENT when there is none.
  */
 int discover_in(struct discover *d, const char *dir);

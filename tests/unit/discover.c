@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 #include "kvm/discover.h"
 #include "tests/unit/dir.h"
 #include "tests/unit/test.h"
@@ -90,6 +92,43 @@ TEST(newest_image_of_the_tree_is_taken)
 	put_file(&f, "tree/vmlinux", 5);
 	EXPECT(finds(&f, "tree/vmlinux"));
 	EXPECT(!strcmp(f.d.build, f.here));
+	teardown(&f);
+}
+
+/* In a process that is not root, and with @command done by then */
+static bool finds_unread(struct fixture *f, const char *command, const char *path)
+{
+	int status = -1, pid = fork();
+
+	if (!pid) {
+		shell(command, f->top);
+		if (!geteuid() && setresuid(65534, 65534, 65534))
+			_exit(2);
+		_exit(!finds(f, path));
+	}
+	waitpid(pid, &status, 0);
+	return !status;
+}
+
+TEST(image_that_cannot_be_read_is_not_passed_over)
+{
+	static const char image[] = "tree/arch/x86/boot/bzImage";
+	struct fixture f;
+
+	setup(&f);
+	put_file(&f, image, 5);
+	put_file(&f, "tree/vmlinux", 10);
+	put_file(&f, "boot/vmlinuz-6.1.0", 5);
+	put_file(&f, "boot/vmlinuz-6.0", 10);
+	EXPECT(finds_unread(&f, "chmod 755 . && chmod 0 tree/arch/x86/boot/bzImage", image));
+	EXPECT(finds_unread(&f, "chmod 0 tree/arch/x86/boot", image));
+	EXPECT(finds_unread(&f, "chmod 755 tree/arch/x86/boot && chmod 0 tree/vmlinux",
+			    image));
+	shell("cd tree/arch/x86/boot && rm bzImage && ln -s bzImage bzImage", f.top);
+	EXPECT(finds(&f, image));
+	/* Of those that are installed most may be root's. */
+	f.d.here = f.top;
+	EXPECT(finds_unread(&f, "chmod 0 boot/vmlinuz-6.1.0", "boot/vmlinuz-6.0"));
 	teardown(&f);
 }
 
@@ -281,6 +320,7 @@ TEST(release_is_in_the_image)
 }
 
 TEST_MAIN(T(newest_image_of_the_tree_is_taken),
+	  T(image_that_cannot_be_read_is_not_passed_over),
 	  T(tree_is_looked_for_upwards),
 	  T(output_directories_are_found_by_their_link),
 	  T(kbuild_output_is_binding),
