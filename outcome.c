@@ -169,6 +169,20 @@ static void judge(struct outcome *o, const struct outcome_facts *f)
 		of_plain(o, f);
 }
 
+/*
+ * That a command is not there is more often a slip than what the kernel did, and for
+ * that git is not to blame a commit.
+ */
+static void of_unjudged(struct outcome *o)
+{
+	size_t len = strlen(o->text);
+
+	if (o->status != STATUS_ERROR)
+		snprintf(o->text + len, sizeof(o->text) - len,
+			 ": says nothing about the kernel");
+	o->status = STATUS_ERROR;
+}
+
 static void fold(struct outcome *o, const struct outcome_facts *f)
 {
 	bool left = f->end == VM_END_USER;
@@ -178,6 +192,8 @@ static void fold(struct outcome *o, const struct outcome_facts *f)
 	/* Who ends it has not judged: git stops, which it does from 128 on. */
 	if ((left || told) && !seen)
 		o->status = MAX(o->status, 128 + SIGINT);
+	else if (!strcmp(o->cause, "error"))
+		of_unjudged(o);
 	else if (o->status && o->status != STATUS_ERROR)
 		o->status = 1;
 }

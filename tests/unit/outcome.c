@@ -425,6 +425,27 @@ TEST(bisect_folds_what_is_bad)
 	EXPECT(judged(f, "error", 125, true));
 }
 
+TEST(bisect_skips_a_command_that_cannot_be_run)
+{
+	static const u32 value[] = { 0, 125, 126, 127 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(value); i++) {
+		struct facts *f = facts(VM_END_REPORTED, true, SESSION_FAILED, value[i]);
+		struct outcome out;
+
+		f->f.bisect = true;
+		outcome_of(&out, &f->f);
+		EXPECT(out.status == 125);
+		EXPECT(out.code == (i < 2 ? 125 : (int)value[i]));
+		EXPECT(!strstr(out.text, "nothing about the kernel") == (i < 2));
+		EXPECT(judged(f, "error", 125, true));
+		/* The same of a shell that was run is what the command says. */
+		f = facts(VM_END_REPORTED, true, SESSION_EXITED, value[i]);
+		f->f.bisect = true;
+		EXPECT(judged(f, "exit", i < 2 ? value[i] : 1, false));
+	}
+}
+
 /* git bisect run stops at 128 and above: who ends the VM says neither good nor bad. */
 TEST(bisect_stops_when_somebody_ends_the_vm)
 {
@@ -531,4 +552,5 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(splats_count_only_if_asked_for),
 	  T(oops_is_named),
 	  T(bisect_folds_what_is_bad),
+	  T(bisect_skips_a_command_that_cannot_be_run),
 	  T(bisect_stops_when_somebody_ends_the_vm))
