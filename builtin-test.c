@@ -46,6 +46,17 @@ static int opt_test(void *opts, const char *value, struct report *r)
 	return opt_pick(opts, value, r);
 }
 
+static int opt_kunit(void *opts, const char *value, struct report *r)
+{
+	struct test_options *o = opts;
+	size_t n = strcspn(value, "\t\n\"'");
+
+	if (!n || value[n] || n >= TEST_GLOB_MAX)
+		return report_error(r, 0, "--kunit: \"%s\" is not a pattern", value);
+	o->kunit = value;
+	return 0;
+}
+
 static int opt_vm(void *opts, const char *value, struct report *r)
 {
 	struct test_options *o = opts;
@@ -100,8 +111,8 @@ const struct option_desc test_options[] = {
 		  "run that kselftest collection; repeatable"),
 	TEST_CALL("test", 't', "COLLECTION:TEST", opt_test,
 		  "run that test, or those of that pattern; repeatable"),
-	TEST_OPT("kunit", 0, OPT_STRING, "GLOB", kunit,
-		 "run KUnit suites of that pattern instead"),
+	TEST_CALL("kunit", 0, "GLOB", opt_kunit,
+		  "run KUnit suites of that pattern instead"),
 	TEST_OPT("list", 0, OPT_FLAG, NULL, list, "print the tests, run none"),
 	TEST_OPT("install", 0, OPT_STRING, "DIR", install,
 		 "tests that are installed there; nothing is built"),
@@ -139,22 +150,37 @@ const struct option_desc test_options[] = {
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
+static int check_reports(const struct test_options *o, struct report *r)
+{
+	for (unsigned int i = 0; i < NR_REPORTS; i++) {
+		const char *path = o->report[i];
+
+		if (path && (o->list || o->config))
+			return report_error(r, 0,
+					    "--list and --config run nothing: no report of that");
+		for (unsigned int j = 0; path && j < i; j++)
+			if (o->report[j] && !strcmp(path, o->report[j]))
+				return report_error(r, 0, "test: two reports to one %s", path);
+	}
+	return 0;
+}
+
+static bool runs_something(const struct test_options *o)
+{
+	return o->list || o->kunit || o->nr_picks || o->install || o->shards || o->config ||
+	       o->no_build || o->kernel || o->nr_args || o->jobs != 1 || o->isolate ||
+	       o->retry || o->timeout >= 0 || o->fail_on;
+}
+
 static int check_options(const struct test_options *o, const char *rest,
 			 struct report *r)
 {
-	unsigned int out = 0;
-
-	for (unsigned int i = 0; i < NR_REPORTS; i++)
-		out += o->report[i] && !strcmp(o->report[i], "-");
-	if (out > 1)
-		return report_error(r, 0, "test: two reports to one -");
-	if (o->jobs < 0 || o->jobs > TEST_MAX_VMS)
+	if (o->jobs < 1 || o->jobs > TEST_MAX_VMS)
 		return report_error(r, 0, "--jobs: %ld is not 1 to %d", o->jobs,
 				    TEST_MAX_VMS);
-	if (o->merge &&
-	    (o->list || o->kunit || o->nr_picks || o->install || o->shards || o->config))
+	if (o->merge && runs_something(o))
 		return report_error(r, 0,
-				    "--merge runs nothing: not with --list, -c, -t, --kunit, --install, --config or --shard");
+				    "--merge runs nothing: only --logs and reports go with it");
 	if (o->merge && !rest)
 		return report_error(r, 0, "--merge: no DIR");
 	if (!o->merge && rest)
@@ -165,13 +191,15 @@ static int check_options(const struct test_options *o, const char *rest,
 				    "--kunit: only kselftest has -c, -t, --install, --config, --shard, -j and --retry");
 	if (o->times && !o->shards)
 		return report_error(r, 0, "--times needs --shard");
-	return 0;
+	if (o->list && o->config)
+		return report_error(r, 0, "test: --list or --config, not both");
+	return check_reports(o, r);
 }
 
 static int make_logs(struct test_run *run, struct report *r)
 {
 	const char *dir = run->o.logs, *in = getenv("TMPDIR");
-	char temp[DISCOVER_PATH];
+	char temp[TEST_PATH];
 	int err;
 
 	snprintf(temp, sizeof(temp), "%s/lkvm-test-XXXXXX",
@@ -185,7 +213,8 @@ static int make_logs(struct test_run *run, struct report *r)
 	/* It is part of what the guest's paths and of what is in there are made. */
 	if (strlen(run->logs) > DISCOVER_PATH / 4)
 		return report_error(r, ENAMETOOLONG, "logs %s", run->logs);
-	return 0;
+	snprintf(temp, sizeof(temp), "%s/.", run->logs);
+	return access(temp, W_OK) ? report_error(r, errno, "logs %s", run->logs) : 0;
 }
 
 static int test_merge(struct test_run *run, char **dirs, struct report *r)
@@ -249,14 +278,18 @@ int cmd_test(int argc, char **argv)
 	int n, err, status;
 
 	run.o.timeout = -1;
-	n = options_parse(test_options, argc, argv, &run.o, &r);
-	err = n < 0 ? n : check_options(&run.o, argv[n], &r);
+	run.o.jobs = 1;
+	n = options_split(test_options, argc, argv, &run.o, &r);
+	argv[1 + MAX(n, 0)] = NULL;
+	err = n < 0 ? n : check_options(&run.o, argv[1], &r);
 	run.lines = where_lines_go(&run.o);
 	if (!err && !((run.o.list || run.o.config) &&
 		      (run.o.no_build || run.o.install)))
 		err = make_logs(&run, &r);
 	if (!err)
-		err = run.o.merge ? test_merge(&run, argv + n, &r) :
+		err = reports_check(&run, &r);
+	if (!err)
+		err = run.o.merge ? test_merge(&run, argv + 1, &r) :
 		      run_tests(&run, &r);
 	status = err < 0 ? STATUS_ERROR : 0;
 	/* What ended early has results, too. */

@@ -11,6 +11,7 @@
 #define TEST_MAX_ARGS 64
 #define TEST_MAX_VMS 64
 #define TEST_PATH (2 * DISCOVER_PATH)
+#define TEST_GLOB_MAX 256
 
 enum test_isolation { ISOLATE_NONE, ISOLATE_COLLECTION, ISOLATE_TEST };
 enum test_report { TEST_KTAP, TEST_JSON, TEST_JUNIT, TEST_HTML, NR_REPORTS };
@@ -18,7 +19,7 @@ enum test_report { TEST_KTAP, TEST_JSON, TEST_JUNIT, TEST_HTML, NR_REPORTS };
 /**
  * struct test_options - what the command line of test says
  * @pick: collections, and collection:test; @arg: more arguments of lkvm run
- * @timeout: of a test in seconds, -1 for its own; @jobs: 0 if not given
+ * @timeout: of a test in seconds, -1 for its own
  * @shard, @shards: from 1; 0 without
  */
 struct test_options {
@@ -125,6 +126,8 @@ void file_name(char *out, const char *name);
 /** test_line() - a test has ended */
 void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries);
+/** reports_check() - before tests run: one that cannot be written is not to be a surprise */
+int reports_check(const struct test_run *run, struct report *r);
 /** reports_remove() - those of an earlier run, before tests run: who fails leaves none */
 void reports_remove(const struct test_run *run);
 /** test_reports() - write them all; Return: -EIO if one was not, and @r says why */

@@ -110,6 +110,35 @@ static int report_write(const struct test_run *run, enum test_report which,
 	return bad ? report_error(r, errno ? errno : EIO, "%s", path) : 0;
 }
 
+/* Nothing is opened for that: neither is a file made, nor a pipe's reader waited for. */
+static bool can_write(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[TEST_PATH];
+	struct stat st;
+
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		errno = EISDIR;
+	else if (!access(path, W_OK))
+		return true;
+	if (errno != ENOENT || !*path)
+		return false;
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1,
+		 slash ? path : ".");
+	return !access(dir, W_OK);
+}
+
+int reports_check(const struct test_run *run, struct report *r)
+{
+	for (unsigned int i = 0; i < NR_REPORTS; i++) {
+		const char *path = run->o.report[i];
+
+		if (path && strcmp(path, "-") && !can_write(path))
+			return report_error(r, errno, "%s", path);
+	}
+	return 0;
+}
+
 void reports_remove(const struct test_run *run)
 {
 	char path[TEST_PATH];

@@ -686,7 +686,7 @@ static void loop_end(struct test_run *run, struct test_vm *vm, unsigned int nr)
 
 int test_loop(struct test_run *run, struct report *r)
 {
-	unsigned int nr = run->o.jobs > 0 ? run->o.jobs : 1;
+	unsigned int nr = run->o.jobs;
 	struct test_vm *vm = calloc(nr, sizeof(*vm));
 	int err = vm ? 0 : report_error(r, ENOMEM, "test");
 	sigset_t set;

@@ -676,12 +676,47 @@ TEST(report_that_cannot_be_written_costs_no_other)
 	char args[256];
 
 	bench_begin();
-	a_test("a", "x", "exit 0\n");
+	/* It could be when tests began. */
+	mkdir(path_of("no"), 0777);
+	a_test("a", "x", "rmdir $BENCH/no\n");
 	snprintf(args, sizeof(args), "--ktap %s/no/k --json %s/no/j --html %s/page", b.dir,
 		 b.dir, b.dir);
 	EXPECT(run_test("logs", args) == 125 && nr_reports("logs") == 4);
 	EXPECT(strstr(text_of("page"), "</html>\n"));
 	EXPECT(strstr(b.err, "/no/k: No such file") && !strstr(b.err, "/no/j"));
+	bench_end();
+}
+
+/* What cannot be written is known before tests take their time, and nothing is lost. */
+TEST(what_cannot_be_written_is_refused_first)
+{
+	static const struct {
+		const char *logs;
+		const char *report;
+		const char *err;
+	} row[] = {
+		{ "logs", "/no/x", "/no/x: No such file" },
+		{ "logs", "/logs", "/logs: Is a directory" },
+		{ "logs", "/page/x", "/page/x: Not a directory" },
+		{ "logs", "/no/", "/no/: No such file" },
+		{ "page", "/new", "lkvm: logs " },
+	};
+	char args[256];
+
+	bench_begin();
+	a_test("a", "x", ": >$BENCH/ran\n");
+	put_file(path_of("page"), "w", "kept");
+	EXPECT(run_test("logs", "") == 0 && !unlink(path_of("ran")));
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		snprintf(args, sizeof(args), "--json %s/page --html %s%s", b.dir, b.dir,
+			 row[i].report);
+		EXPECT(run_test(row[i].logs, args) == 125 && strstr(b.err, row[i].err));
+		EXPECT(count_of(b.err, "\n") == 1 && !is_there("ran") && !is_there("new"));
+		EXPECT(!strcmp(text_of("page"), "kept") && nr_reports("logs") == 4);
+	}
+	snprintf(args, sizeof(args), "--json %s/page --html %s/new", b.dir, b.dir);
+	EXPECT(run_test("logs", args) == 0 && is_there("ran") && is_there("new"));
+	EXPECT(strcmp(text_of("page"), "kept"));
 	bench_end();
 }
 
@@ -747,6 +782,7 @@ int main(int argc, char **argv)
 		T(shares_are_joined_and_their_times_are_known),
 		T(reports_of_an_earlier_run_do_not_stay),
 		T(report_that_cannot_be_written_costs_no_other),
+		T(what_cannot_be_written_is_refused_first),
 		T(tree_that_was_built_in_place_is_that_of_its_kernel),
 		T(collection_that_is_named_is_built_or_not_run),
 	};
