@@ -152,17 +152,18 @@ const struct option_desc test_options[] = {
 
 static int check_reports(const struct test_options *o, struct report *r)
 {
+	bool none = o->list && o->config;
+
 	for (unsigned int i = 0; i < NR_REPORTS; i++) {
 		const char *path = o->report[i];
 
-		if (path && (o->list || o->config))
-			return report_error(r, 0,
-					    "--list and --config run nothing: no report of that");
+		none |= path && (o->list || o->config);
 		for (unsigned int j = 0; path && j < i; j++)
 			if (o->report[j] && !strcmp(path, o->report[j]))
 				return report_error(r, 0, "test: two reports to one %s", path);
 	}
-	return 0;
+	return none ? report_error(r, 0, "--list and --config go with no report, nor together") :
+		      0;
 }
 
 static bool runs_something(const struct test_options *o)
@@ -191,8 +192,6 @@ static int check_options(const struct test_options *o, const char *rest,
 				    "--kunit: only kselftest has -c, -t, --install, --config, --shard, -j and --retry");
 	if (o->times && !o->shards)
 		return report_error(r, 0, "--times needs --shard");
-	if (o->list && o->config)
-		return report_error(r, 0, "test: --list or --config, not both");
 	return check_reports(o, r);
 }
 

@@ -89,8 +89,51 @@ TEST(every_option_has_a_cost_of_its_group_at_least)
 	EXPECT(n > 60);
 }
 
+/* What a heading says is not what each option below it costs. */
+TEST(costs_are_those_of_the_option)
+{
+	static const struct {
+		struct kconfig_option o;
+		const char *cost;
+	} row[] = {
+		{ { "IKCONFIG", "y", "base" }, "configured" },
+		{ { "64BIT", "y", "base" }, "booted" },
+		{ { "EARLY_PRINTK", "y", "base" }, "early" },
+		{ { "FUTEX", "y", "base" }, "programs" },
+		{ { "TMPFS", "y", "fs" }, "file system" },
+		{ { "TMPFS_XATTR", "y", "fs" }, "attributes" },
+		{ { "PCI", "y", "guest" }, "transport" },
+		{ { "PCI_MSI", "y", "guest" }, "PCI is slower" },
+		{ { "HOTPLUG_PCI", "y", "guest" }, "attach" },
+		{ { "COMPACTION", "y", "virtio" }, "memory" },
+		{ { "IP_PNP", "y", "net" }, "ip=" },
+		{ { "INET", "y", "net" }, "no network" },
+		{ { "PANIC_TIMEOUT", "-1", "tests" }, "panic" },
+		{ { "CRASH_DUMP", "y", "tests" }, "kdump" },
+		{ { "", "y", "" }, "something" },
+		{ { "9P", "y", "" }, "something" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++)
+		EXPECT(strstr(kconfig_cost(&row[i].o), row[i].cost));
+}
+
+/* One that kernels before 6.9 do not have, and that nobody could set there */
+TEST(older_name_of_an_option_satisfies)
+{
+	const struct kconfig_option o = { "VMCORE_INFO", "y", "" };
+	const struct kconfig_option other = { "CRASH_DUMP", "y", "" };
+
+	EXPECT(kconfig_satisfied("CONFIG_CRASH_CORE=y\n", &o));
+	EXPECT(kconfig_satisfied("CONFIG_VMCORE_INFO=y\n", &o));
+	EXPECT(!kconfig_satisfied("# CONFIG_CRASH_CORE is not set\n", &o));
+	EXPECT(!kconfig_satisfied("CONFIG_CRASH_CORE=y\n", &other));
+}
+
 TEST_MAIN(T(options_are_read_with_their_groups),
 	  T(modules_satisfy_and_other_values_do_not),
 	  T(last_line_of_an_option_decides),
 	  T(odd_lines_are_passed_over),
-	  T(every_option_has_a_cost_of_its_group_at_least))
+	  T(every_option_has_a_cost_of_its_group_at_least),
+	  T(costs_are_those_of_the_option),
+	  T(older_name_of_an_option_satisfies))
