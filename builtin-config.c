@@ -11,13 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "builtin.h"
-#include "kvm/arch.h"
 #include "kvm/control-path.h"
 #include "kvm/virtio.h"
 
@@ -66,34 +63,12 @@ static unsigned int default_cpus(void)
 	return n < 1 ? 1 : MIN(n, 8L);
 }
 
-/* -k DIR is binding, like -k FILE; without any, what discover.c finds. */
 static int resolve_kernel(struct run_config *c, const struct run_options *o,
 			  struct report *r)
 {
-	struct discover *d = &c->discover;
-	struct utsname u;
-	struct stat st;
-	int err;
+	int err = discover_find(&c->discover, o->kernel, r);
 
-	uname(&u);
-	*d = (struct discover){
-		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
-		.here = ".", .boot = "/boot", .release = u.release,
-	};
-	if (o->kernel && (stat(o->kernel, &st) < 0 || !S_ISDIR(st.st_mode))) {
-		c->machine.kernel = o->kernel;
-		return 0;
-	}
-	if (o->kernel) {
-		err = discover_in(d, o->kernel);
-		if (err)
-			report_error(r, 0, "kernel %s: no %s in that directory",
-				     o->kernel, arch_images[0]);
-	} else {
-		err = discover_kernel(d, r);
-	}
-	d->release = NULL;
-	c->machine.kernel = d->kernel;
+	c->machine.kernel = c->discover.kernel[0] ? c->discover.kernel : o->kernel;
 	return err;
 }
 

@@ -11,11 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "builtin.h"
-#include "kvm/arch.h"
 #include "kvm/kconfig.h"
 
 #define STATUS_MISSING 1
@@ -70,21 +68,6 @@ static int config_fix(const char *path, const char *config, struct report *r)
 	return err;
 }
 
-static int find_kernel(struct discover *d, struct report *r)
-{
-	struct utsname u;
-	int err;
-
-	uname(&u);
-	*d = (struct discover){
-		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
-		.here = ".", .boot = "/boot", .release = u.release,
-	};
-	err = discover_kernel(d, r);
-	d->release = NULL;
-	return err;
-}
-
 /*
  * That of the build whose kernel is run, or, if none is built yet, of where we are.
  * Return: 0 or -errno with a report
@@ -94,7 +77,7 @@ static int config_find(char *path, size_t size, struct report *r)
 	struct report none = { "" };
 	struct discover d;
 
-	find_kernel(&d, &none);
+	discover_find(&d, NULL, &none);
 	if (!d.build[0])
 		snprintf(d.build, sizeof(d.build), ".");
 	if (snprintf(path, size, "%s/.config", d.build) < (int)size &&
@@ -215,7 +198,7 @@ int cmd_check(int argc, char **argv)
 	check_path("/dev/vhost-vsock", R_OK | W_OK, "no --vsock CID,vhost");
 	check_path("/dev/net/tun", R_OK | W_OK, "no -n tap");
 	check_program("passt", "no -n user");
-	if (find_kernel(&d, &r)) {
+	if (discover_find(&d, NULL, &r)) {
 		printf("missing  %s\n", r.msg);
 		if (d.build[0])
 			check_config(&d);

@@ -18,13 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "builtin-test.h"
-#include "kvm/arch.h"
 #include "kvm/shard.h"
 
 #define SELFTESTS "tools/testing/selftests"
@@ -34,27 +31,14 @@ static int find_kernel(struct test_run *run, struct report *r)
 {
 	struct discover *d = calloc(1, sizeof(*d));
 	const char *k = run->o.kernel;
-	struct utsname u;
-	struct stat st;
-	int err = 0;
+	int err;
 
 	if (!d)
 		return report_error(r, ENOMEM, "kernel");
-	uname(&u);
-	*d = (struct discover){
-		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
-		.here = ".", .boot = "/boot", .release = u.release,
-	};
-	if (k && (stat(k, &st) < 0 || !S_ISDIR(st.st_mode))) {
+	err = discover_find(d, k, r);
+	if (!err && !d->kernel[0]) {
 		snprintf(d->kernel, sizeof(d->kernel), "%s", k);
 		image_build_dir(k, d->build, sizeof(d->build));
-	} else if (k) {
-		err = discover_in(d, k);
-		if (err)
-			report_error(r, 0, "kernel %s: no %s in that directory",
-				     k, arch_images[0]);
-	} else {
-		err = discover_kernel(d, r);
 	}
 	if (!err && !realpath(d->kernel, run->kernel))
 		err = report_error(r, errno, "kernel %s", d->kernel);

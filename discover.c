@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kvm/arch.h"
@@ -223,6 +224,29 @@ int discover_kernel(struct discover *d, struct report *r)
 		report_error(r, 0, "no kernel: no -k, and none is built in %s",
 			     dir);
 	return -ENOENT;
+}
+
+int discover_find(struct discover *d, const char *kernel, struct report *r)
+{
+	struct utsname u;
+	struct stat st;
+	int err = 0;
+
+	uname(&u);
+	*d = (struct discover){
+		.images = arch_images, .output = getenv("KBUILD_OUTPUT"),
+		.here = ".", .boot = "/boot", .release = u.release,
+	};
+	if (!kernel) {
+		err = discover_kernel(d, r);
+	} else if (!stat(kernel, &st) && S_ISDIR(st.st_mode)) {
+		err = discover_in(d, kernel);
+		if (err)
+			report_error(r, 0, "kernel %s: no %s in that directory",
+				     kernel, arch_images[0]);
+	}
+	d->release = NULL;
+	return err;
 }
 
 static void cut_release(char *out, size_t size, const char *text, size_t len)

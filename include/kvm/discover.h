@@ -40,6 +40,14 @@ int discover_kernel(struct discover *d, struct report *r);
  */
 int discover_in(struct discover *d, const char *dir);
 /**
+ * discover_find() - what -k says, or, if @kernel is NULL, what is here
+ * @d: all of it is filled in; @release is NULL
+ *
+ * What is said is binding. A file is not looked at, and @d->kernel empty then. Return: 0,
+ * or -errno with a report.
+ */
+int discover_find(struct discover *d, const char *kernel, struct report *r);
+/**
  * discover_release() - the release of the kernel in an image
  * @out: of @size bytes; empty when it does not say
  * Return: 0, or -errno when @path cannot be read.
