@@ -291,8 +291,8 @@ int cmd_test(int argc, char **argv)
 		err = run.o.merge ? test_merge(&run, argv + 1, &r) :
 		      run_tests(&run, &r);
 	status = err < 0 ? STATUS_ERROR : 0;
-	/* What ended early has results, too. */
-	if (!err || (err < 0 && run.root.first)) {
+	/* What ended early has results, too; a collection alone is none. */
+	if (!err || (err < 0 && run.root.first && run.root.first->first)) {
 		int unwritten;
 
 		log_wait_all(&run);
