@@ -290,7 +290,7 @@ int cmd_test(int argc, char **argv)
 	if (!err)
 		err = run.o.merge ? test_merge(&run, argv + 1, &r) :
 		      run_tests(&run, &r);
-	status = err < 0 ? STATUS_ERROR : 0;
+	status = run.status ? run.status : err < 0 ? STATUS_ERROR : 0;
 	/* What ended early has results, too; a collection alone is none. */
 	if (!err || (err < 0 && run.root.first && run.root.first->first)) {
 		int unwritten;

@@ -62,12 +62,15 @@ struct test_item {
 	unsigned int tries;
 };
 
+/* A status that no machine ends with: we have ended it */
+#define STATUS_CUT -1
+
 /**
  * struct test_run - one lkvm test
  * @tree, @build, @install, @logs: directories, as absolute paths
  * @lines: where a line per test goes
  * @vms: how many there have been; @broken: in a row that took no test
- * @status: why no more are started, 0 else
+ * @status: why no more are started, 0 else; @signals: what signals_open() has, or -1
  */
 struct test_run {
 	struct test_options o;
@@ -83,6 +86,7 @@ struct test_run {
 	unsigned int vms;
 	unsigned int broken;
 	int status;
+	int signals;
 };
 
 /* builtin-testbuild.c: where the tests are. */
@@ -103,19 +107,22 @@ void test_items_free(struct test_run *run);
 /**
  * test_loop() - run the tests of @run in its machines, until none is left
  *
- * Blocks SIGINT, SIGTERM and SIGHUP and takes them: one ends the loop, and tests without
- * a result are RESULT_MISSING. Return: 0, also when tests failed or a signal came;
- * -errno with the reason in @r.
+ * A signal ends the loop, and tests without a result are RESULT_MISSING. Return: 0, also
+ * when tests failed or a signal came; -errno with the reason in @r.
  */
 int test_loop(struct test_run *run, struct report *r);
+/** signals_open() - SIGINT, SIGTERM and SIGHUP are blocked, and come by @run->signals */
+void signals_open(struct test_run *run);
+/** signal_take() - one is there: says so, and that is the status then */
+bool signal_take(struct test_run *run);
 
 /* builtin-testkunit.c: those of the kernel itself. */
 
 /**
  * test_kunit() - run the suites that run->o.kunit fits, or list them
  *
- * Boots the kernel as often as it takes. Return: 0, also when tests failed; 1 when they
- * were listed; -errno with the reason in @r.
+ * Boots the kernel as often as it takes, and not again once a signal came. Return: 0, also
+ * when tests failed; 1 when they were listed; -errno with the reason in @r.
  */
 int test_kunit(struct test_run *run, struct report *r);
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,18 +66,29 @@ static void make_glob(struct boot *b, const char *pattern, const char *suite,
 		put_glob(b, n, test, bad);
 }
 
-/* Return: whether it ended by itself within @limit seconds */
-static bool in_time(const struct test_child *c, const char *dir, long limit)
+/* Return: whether it ended by itself within @limit seconds, or a signal ended it */
+static bool in_time(struct test_run *run, const struct test_child *c, const char *dir,
+		    long limit)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p[2] = {
+		{ .fd = syscall(SYS_pidfd_open, c->pid, 0), .events = POLLIN },
+		{ .fd = run->signals, .events = POLLIN },
+	};
 	int ms = limit > 0 && limit < INT_MAX / 1000 ? limit * 1000 : -1;
 	unsigned int steps = 0;
 
-	p.fd = syscall(SYS_pidfd_open, c->pid, 0);
-	while (p.fd >= 0 && !poll(&p, 1, ms))
-		ms = child_overdue(c, steps++, dir);
-	if (p.fd >= 0)
-		close(p.fd);
+	while (p[0].fd >= 0 && !p[0].revents) {
+		int n = poll(p, 2, ms);
+
+		if (!n) {
+			ms = child_overdue(c, steps++, dir);
+		} else if (n > 0 && p[1].revents && signal_take(run)) {
+			kill(c->pid, SIGKILL);
+			p[1].fd = -1;
+		}
+	}
+	if (p[0].fd >= 0)
+		close(p[0].fd);
 	return !steps;
 }
 
@@ -106,9 +118,12 @@ static int boot(struct test_run *run, struct boot *b, const char *more,
 	err = child_start(&c, run, b->dir, args, false, r);
 	if (err)
 		return err;
-	err = in_time(&c, b->dir, limit);
+	err = in_time(run, &c, b->dir, limit);
 	child_wait(&c, b->dir, &b->end);
-	if (!err) {
+	if (run->status) {
+		b->end.status = STATUS_CUT;
+		snprintf(b->end.text, sizeof(b->end.text), "ended by a signal");
+	} else if (!err) {
 		b->end.status = STATUS_TIMEOUT;
 		snprintf(b->end.text, sizeof(b->end.text), "%ld seconds", limit);
 	}
@@ -157,7 +172,7 @@ static void say_end(struct result *s, const char *where, const struct boot *b)
 {
 	const char *text = b->end.status ? b->end.text : "no result";
 
-	s->kind = !b->end.status ? RESULT_MISSING :
+	s->kind = !b->end.status || b->end.status == STATUS_CUT ? RESULT_MISSING :
 		  b->end.status == STATUS_TIMEOUT ? RESULT_TIMEOUT : RESULT_CRASH;
 	result_say(s, "%s%s%s", where, *where && *text ? ": " : "", text);
 }
@@ -200,10 +215,10 @@ static int boot_tests(struct test_run *run, struct result *kunit,
 		return err;
 	splats = log_check(b.dir, 0, run->kernel, run->o.fail_on, first);
 	/* Who has printed nothing has no tests. */
-	blamed = !b.end.status || !got.first;
+	blamed = !b.end.status || (!got.first && !run->status);
 	for (s = got.first; s; s = next) {
 		next = s->next;
-		if ((b.end.status || suite) && is_rest(s)) {
+		if ((suite || (b.end.status && !run->status)) && is_rest(s)) {
 			result_free(s);
 			continue;
 		}
@@ -229,8 +244,8 @@ static int boot_tests(struct test_run *run, struct result *kunit,
 	if (suite)
 		keep_end(run, kunit, suite, test ? test : "", &b);
 	else if (!blamed)
-		keep_end(run, kunit, b.log, "after the tests", &b);
-	return b.end.status != 0;
+		keep_end(run, kunit, b.log, kunit->first ? "after the tests" : "", &b);
+	return b.end.status != 0 && !run->status;
 }
 
 /*
@@ -304,20 +319,24 @@ static int boot_rest(struct test_run *run, struct result *kunit, struct report *
 
 	for (struct result *s = list.first; s && err >= 0; s = s->next) {
 		any |= !!s->first;
-		if (!each && result_find(kunit, s->name))
+		if ((!each || run->status) && result_find(kunit, s->name))
 			continue;
 		for (struct result *t = s->first; t && err >= 0; t = each ? t->next : NULL) {
 			if (run->o.list)
 				fprintf(run->lines, "%s.%s\n", s->name, t->name);
+			else if (run->status)
+				keep_end(run, kunit, s->name, t->name, &b);
 			else
 				err = boot_tests(run, kunit, s->name,
 						 each ? t->name : NULL, r);
 		}
 	}
 	result_empty(&list);
-	if (err >= 0 && any && b.end.status && run->o.list)
+	if (run->status && run->o.list)
+		any = true;
+	else if (err >= 0 && any && b.end.status && run->o.list)
 		err = report_error(r, 0, "--kunit: list of tests: %s", b.end.text);
-	else if (err >= 0 && !any && !kunit->first)
+	else if (err >= 0 && !any && !kunit->first && !run->status)
 		err = no_tests(run, b.end.status ? b.end.text : "", r);
 	else if (err >= 0 && (!any || b.end.status))
 		keep_end(run, kunit, b.log, "list of tests", &b);
@@ -345,6 +364,7 @@ int test_kunit(struct test_run *run, struct report *r)
 
 	if (!kunit)
 		return report_error(r, ENOMEM, "test");
+	signals_open(run);
 	if (all)
 		err = boot_tests(run, kunit, NULL, NULL, r);
 	silent = err > 0 && !kunit->first;

@@ -45,8 +45,6 @@
 #define LATE_MIN_NS (15 * NSEC_PER_SEC)
 #define LOG_TRIES 50
 #define BOOT_NS (600 * NSEC_PER_SEC)
-/* A status that no machine ends with: we have ended it */
-#define STATUS_CUT -1
 
 /*
  * Lines of a request: name, time limit or 0, directory, command. What is left of a
@@ -624,16 +622,37 @@ static int vms_start(struct test_vm *vm, unsigned int nr, struct report *r)
 	return err ? err : (int)live;
 }
 
-static int vms_poll(struct test_vm *vm, unsigned int nr, int signals,
-		    struct report *r)
+void signals_open(struct test_run *run)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	run->signals = signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+bool signal_take(struct test_run *run)
+{
+	struct signalfd_siginfo si;
+
+	if (read(run->signals, &si, sizeof(si)) != sizeof(si))
+		return false;
+	fprintf(stderr, "lkvm: test: ended by signal %u\n", si.ssi_signo);
+	run->status = 128 + (int)si.ssi_signo;
+	return true;
+}
+
+static int vms_poll(struct test_vm *vm, unsigned int nr, struct report *r)
 {
 	struct pollfd p[TEST_MAX_VMS + 1];
-	struct signalfd_siginfo si;
 	int err = 0;
 
 	for (unsigned int i = 0; i < nr; i++)
 		p[i] = (struct pollfd){ .fd = vm[i].child.out, .events = POLLIN };
-	p[nr] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	p[nr] = (struct pollfd){ .fd = vm->run->signals, .events = POLLIN };
 	if (poll(p, nr + 1, vms_time(vm, nr)) <= 0)
 		return 0;
 	for (unsigned int i = 0; i < nr && err >= 0; i++) {
@@ -644,11 +663,8 @@ static int vms_poll(struct test_vm *vm, unsigned int nr, int signals,
 			vm_ended(&vm[i]);
 	}
 	/* What has been printed until then is read. */
-	if (p[nr].revents && read(signals, &si, sizeof(si)) == sizeof(si)) {
-		fprintf(stderr, "lkvm: test: ended by signal %u\n", si.ssi_signo);
-		vm->run->status = 128 + (int)si.ssi_signo;
+	if (p[nr].revents && signal_take(vm->run))
 		return -EINTR;
-	}
 	return err < 0 ? err : 0;
 }
 
@@ -689,16 +705,9 @@ int test_loop(struct test_run *run, struct report *r)
 	unsigned int nr = run->o.jobs;
 	struct test_vm *vm = calloc(nr, sizeof(*vm));
 	int err = vm ? 0 : report_error(r, ENOMEM, "test");
-	sigset_t set;
-	int signals;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	signals_open(run);
 	signal(SIGPIPE, SIG_IGN);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	for (unsigned int i = 0; i < nr && !err; i++)
 		vm[i] = (struct test_vm){
 			.run = run, .child = { .in = -1, .out = -1 },
@@ -707,11 +716,9 @@ int test_loop(struct test_run *run, struct report *r)
 		err = vms_start(vm, nr, r);
 		if (err <= 0)
 			break;
-		err = vms_poll(vm, nr, signals, r);
+		err = vms_poll(vm, nr, r);
 	}
 	loop_end(run, vm, vm ? nr : 0);
-	if (signals >= 0)
-		close(signals);
 	free(vm);
 	/* What ended before it did is reported. */
 	return err == -EINTR ? 0 : err;

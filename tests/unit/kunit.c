@@ -13,7 +13,8 @@
  * struct one_boot - one boot of a kernel
  * @params: what has to be among its parameters, NULL behind the last one
  * @log: what it prints
- * @status, @text: how it ends; a @status of -1 is never
+ * @status, @text: how it ends; a @status of -1 is never, and a @text then that we get a
+ *	signal
  */
 struct one_boot {
 	const char *params;
@@ -30,7 +31,21 @@ static struct report said;
 static struct test *now;
 static const struct one_boot *next;
 static unsigned int steps;
+static int signals[2] = { -1, -1 };
 static char dir[32];
+
+void signals_open(struct test_run *of)
+{
+	of->signals = signals[0];
+}
+
+bool signal_take(struct test_run *of)
+{
+	char c;
+
+	of->status = 143;
+	return read(of->signals, &c, 1) == 1;
+}
 
 void test_line(const struct test_run *of, const char *collection,
 	       const struct result *t, unsigned int tries)
@@ -91,6 +106,8 @@ int child_start(struct test_child *c, const struct test_run *of,
 		fputs(b->log, f);
 		fclose(f);
 	}
+	if (b->status < 0 && b->text)
+		EXPECT(write(signals[1], "", 1) == 1);
 	c->pid = fork();
 	while (!c->pid && b->status < 0)
 		pause();
@@ -317,6 +334,52 @@ TEST(list_may_have_no_suites)
 	forget();
 }
 
+#define SIGNAL -1, "signal"
+
+/* As of kselftest: who reads the reports is to see that the rest has not passed. */
+TEST(signal_ends_the_boots_and_leaves_results)
+{
+	static const struct one_boot first[] = {
+		{ "", PLAN(4) SUITE(1, "a") BEGIN("b"), SIGNAL },
+		{ NULL, NULL, 0, NULL },
+	};
+	static const struct one_boot none[] = {
+		{ "", "", SIGNAL },
+		{ NULL, NULL, 0, NULL },
+	};
+	static const struct one_boot second[] = {
+		{ "action=list", LIST2, 0, NULL },
+		{ "filter_glob=a ", PLAN(1), SIGNAL },
+		{ NULL, NULL, 0, NULL },
+	};
+	static const struct one_boot listed[] = {
+		{ "action=list", "KTAP version 1\n", SIGNAL },
+		{ NULL, NULL, 0, NULL },
+	};
+
+	EXPECT(!pipe(signals));
+	EXPECT(!kunit(t, "*", first) && run.status == 143);
+	EXPECT(is("a", RESULT_PASS, NULL) && is("b", RESULT_MISSING, "ended by a signal"));
+	EXPECT(is("2 of 4 tests", RESULT_MISSING, "ended by a signal") && nr_suites() == 3);
+	EXPECT(run.root.first->kind == RESULT_FAIL);
+	forget();
+	EXPECT(!kunit(t, "*", none) && run.status == 143);
+	EXPECT(is("kunit-1", RESULT_MISSING, "ended by a signal") && nr_suites() == 1);
+	forget();
+	run.o.isolate = ISOLATE_COLLECTION;
+	EXPECT(!kunit(t, "*", second) && run.status == 143);
+	EXPECT(is("a", RESULT_MISSING, "ended by a signal"));
+	EXPECT(is("b", RESULT_MISSING, "t: no result") && nr_suites() == 2);
+	forget();
+	run.o.list = true;
+	run.lines = stdout;
+	EXPECT(kunit(t, "*", listed) == 1 && run.status == 143 && !nr_suites());
+	forget();
+	close(signals[0]);
+	close(signals[1]);
+	signals[0] = -1;
+}
+
 TEST(suite_that_is_listed_and_not_seen_is_missing)
 {
 	static const struct one_boot list[] = {
@@ -491,6 +554,7 @@ int main(void)
 		T(kernel_that_prints_nothing_once_is_no_success),
 		T(list_may_say_who_printed_it),
 		T(list_may_have_no_suites),
+		T(signal_ends_the_boots_and_leaves_results),
 		T(suite_that_is_listed_and_not_seen_is_missing),
 		T(list_that_is_empty_is_said),
 		T(list_is_printed_and_not_run),
