@@ -286,7 +286,7 @@ int cmd_test(int argc, char **argv)
 		      (run.o.no_build || run.o.install)))
 		err = make_logs(&run, &r);
 	if (!err)
-		err = reports_check(&run, &r);
+		err = files_check(&run, &r);
 	if (!err)
 		err = run.o.merge ? test_merge(&run, argv + 1, &r) :
 		      run_tests(&run, &r);

@@ -133,8 +133,8 @@ void file_name(char *out, const char *name);
 /** test_line() - a test has ended */
 void test_line(const struct test_run *run, const char *collection,
 	       const struct result *t, unsigned int tries);
-/** reports_check() - before tests run: one that cannot be written is not to be a surprise */
-int reports_check(const struct test_run *run, struct report *r);
+/** files_check() - those that are to be written, before tests are built and run for that */
+int files_check(const struct test_run *run, struct report *r);
 /** reports_remove() - those of an earlier run, before tests run: who fails leaves none */
 void reports_remove(const struct test_run *run);
 /** test_reports() - write them all; Return: -EIO if one was not, and @r says why */

@@ -128,8 +128,17 @@ static bool can_write(const char *path)
 	return !access(dir, W_OK);
 }
 
-int reports_check(const struct test_run *run, struct report *r)
+int files_check(const struct test_run *run, struct report *r)
 {
+	const char *config = run->o.config;
+	char *text;
+
+	if (config && strcmp(config, "-")) {
+		text = dotconfig_read(config, true, r);
+		if (!text)
+			return -EINVAL;
+		free(text);
+	}
 	for (unsigned int i = 0; i < NR_REPORTS; i++) {
 		const char *path = run->o.report[i];
 

@@ -722,10 +722,13 @@ TEST(what_cannot_be_written_is_refused_first)
 
 TEST(tree_that_was_built_in_place_is_that_of_its_kernel)
 {
-	char args[128];
+	char args[256];
 
 	bench_begin();
 	a_tree();
+	snprintf(args, sizeof(args), "-k %s/tree -c a --config %s/none", b.dir, b.dir);
+	EXPECT(run_test("logs", args) == 125 && strstr(b.err, "/none: No such file"));
+	EXPECT(!is_there("made"));
 	snprintf(args, sizeof(args), "-k %s/tree -c a --list", b.dir);
 	EXPECT(run_test("logs", args) == 0 && !strcmp(b.out, "a:x\n"));
 	snprintf(args, sizeof(args), "-C %s/tree/tools/testing/selftests ", b.dir);
