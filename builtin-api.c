@@ -73,15 +73,17 @@ out:
 	return why;
 }
 
-static void print_events(struct lkvm *vm)
+static int print_events(struct lkvm *vm)
 {
 	char *line;
+	int err = 0;
 
-	while (!lkvm_receive(vm, &line, -1)) {
+	while (!err && !lkvm_receive(vm, &line, -1)) {
 		printf("%s\n", line);
-		fflush(stdout);
+		err = status_of_output(0);
 		free(line);
 	}
+	return err;
 }
 
 static int api_call(struct lkvm *vm, const char *name, const char *cmd,
@@ -103,11 +105,11 @@ static int api_call(struct lkvm *vm, const char *name, const char *cmd,
 	if (err)
 		return fail(name, vm_error(vm, err));
 	printf("%s\n", ok);
-	fflush(stdout);
 	free(ok);
-	if (!strcmp(cmd, control_table[CONTROL_EVENTS_SUBSCRIBE].name))
-		print_events(vm);
-	return 0;
+	err = status_of_output(0);
+	if (!err && !strcmp(cmd, control_table[CONTROL_EVENTS_SUBSCRIBE].name))
+		err = print_events(vm);
+	return err;
 }
 
 int cmd_api(int argc, char **argv)

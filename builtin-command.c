@@ -157,17 +157,25 @@ static bool outputs_are_one(void)
 	       out.st_dev == err.st_dev && out.st_ino == err.st_ino;
 }
 
+void streams_hold(void)
+{
+	/* Whoever reads it or writes to it is told what a closed one tells. */
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_PATH);
+}
+
 void streams_probe(enum stream_of_ours kind[3])
 {
 	for (int fd = 0; fd < 3; fd++) {
-		kind[fd] = STREAM_OURS_PIPE;
-		if (fcntl(fd, F_GETFD) >= 0) {
-			if (isatty(fd))
-				kind[fd] = STREAM_OURS_TTY;
+		int flags = fcntl(fd, F_GETFL);
+
+		kind[fd] = isatty(fd) ? STREAM_OURS_TTY : STREAM_OURS_PIPE;
+		if (flags >= 0 && !(flags & O_PATH))
 			continue;
-		}
 		kind[fd] = STREAM_OURS_NONE;
 		/* So that nothing that is opened later gets its number */
+		close(fd);
 		open("/dev/null", fd ? O_WRONLY : O_RDONLY);
 	}
 	if (kind[1] == STREAM_OURS_PIPE && kind[2] == STREAM_OURS_PIPE && outputs_are_one())

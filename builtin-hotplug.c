@@ -74,9 +74,9 @@ static int print_id(char *ok)
 
 	if (!json_parse(&doc, ok, strlen(ok)))
 		id = json_string_of(&value[0], "device");
-	if (!id || puts(id) < 0 || fflush(stdout))
+	if (!id)
 		return -EIO;
-	return 0;
+	return puts(id) < 0 || fflush(stdout) ? -errno : 0;
 }
 
 /* @args: members of the arguments; freed. @fd goes along, and stays open. */

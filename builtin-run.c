@@ -591,6 +591,9 @@ int run_with(int (*get)(struct run_options *o, int argc, char **argv,
 	if (!err)
 		err = run_resolve(&run, &r);
 	if (!err && run.o.dry_run) {
+		/* It is no guest's, who may have none. */
+		if (run.kind[1] == STREAM_OURS_NONE)
+			close(STDOUT_FILENO);
 		if (!run.o.json)
 			config_print(&run.config);
 		else if (machine_print(&run.config, &run.o))

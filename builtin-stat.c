@@ -297,7 +297,6 @@ static void print_sample(const struct sample *now, const struct sample *before)
 	print_cpus(v, b);
 	print_devices(v, b);
 	print_exits(v, b);
-	fflush(stdout);
 }
 
 static int stat_run(struct lkvm *vm, const char *name,
@@ -312,12 +311,12 @@ static int stat_run(struct lkvm *vm, const char *name,
 			err = vm_call(vm, name, "vm.stat", NULL, &now.text);
 			if (!err)
 				printf("%s\n", now.text);
-			fflush(stdout);
 		} else {
 			err = sample_get(vm, name, &now);
 			if (!err)
 				print_sample(&now, &before);
 		}
+		err = status_of_output(err);
 		sample_free(&before);
 		before = now;
 		now = (struct sample){ 0 };

@@ -73,7 +73,8 @@ static void typist_send(struct typist *k)
 	memmove(k->buf, k->buf + n, k->len);
 }
 
-static void console_pump(int fd, bool input)
+/* Return: 0, also when nobody reads any more, here or there; or -errno of our stdout */
+static int console_pump(int fd, bool input)
 {
 	static struct typist k;
 	struct pollfd p[2] = { { .fd = fd }, { .events = POLLIN } };
@@ -86,17 +87,19 @@ static void console_pump(int fd, bool input)
 		p[1].fd = input && k.len < sizeof(k.buf) ? STDIN_FILENO : -1;
 		while (poll(p, 2, -1) < 0)
 			if (errno != EINTR)
-				return;
+				return 0;
 		if (p[0].revents & ~POLLOUT) {
 			ssize_t n = read(fd, d, sizeof(d));
+			int err = n <= 0 ? 0 : file_write_all(STDOUT_FILENO, d, n);
 
-			if (n <= 0 || file_write_all(STDOUT_FILENO, d, n))
-				return;
+			if (n <= 0 || err)
+				return err == -EPIPE ? 0 : err;
 		}
 		if (p[1].revents)
 			input = typist_read(&k);
 		typist_send(&k);
 	}
+	return 0;
 }
 
 static int console_call(struct lkvm *vm, const char *name, int fd, bool input)
@@ -140,8 +143,10 @@ int cmd_console(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (!err) {
 		terminal_raw();
-		console_pump(pair[0], !o.read_only);
+		err = console_pump(pair[0], !o.read_only);
 		terminal_restore();
+		if (err)
+			fprintf(stderr, "lkvm: stdout: %s\n", strerror(-err));
 	}
 	close(pair[0]);
 	lkvm_close(vm);
@@ -224,10 +229,8 @@ static int print_piece(struct lkvm *vm, const char *name, u64 gpa, u64 len)
 		char *data = (char *)json_string_of(value, "data");
 		size_t n = data ? unhex(data) : 0;
 
-		if (fwrite(data, 1, n, stdout) != n) {
-			fprintf(stderr, "lkvm: stdout: %s\n", strerror(errno));
-			err = STATUS_ERROR;
-		}
+		if (data && fwrite(data, 1, n, stdout) != n)
+			err = status_of_output(0);
 	}
 	free(ok);
 	return err;
@@ -254,11 +257,7 @@ static int print_memory(struct lkvm *vm, const char *name, const char *what)
 		gpa += n;
 		len -= n;
 	}
-	if (fflush(stdout) && !err) {
-		fprintf(stderr, "lkvm: stdout: %s\n", strerror(errno));
-		err = STATUS_ERROR;
-	}
-	return err;
+	return status_of_output(err);
 }
 
 static int debug_run(struct lkvm *vm, const char *name,

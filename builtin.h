@@ -515,7 +515,13 @@ enum stream_of_ours {
 
 /** terminal_fd() - what goes to the terminal is written to that of ours, or to none: -1 */
 int terminal_fd(const enum stream_of_ours kind[3]);
-/** streams_probe() - before anything is opened: those that are closed are kept */
+/** streams_hold() - first of all: no file gets the number of a stream that is closed */
+void streams_hold(void);
+/**
+ * streams_probe() - what this process's streams are
+ * @kind: NONE also for one that streams_hold() has found closed; it takes
+ *	everything from here on, or is at its end
+ */
 void streams_probe(enum stream_of_ours kind[3]);
 
 /** enum carrier - where the guest's init is heard: at both ports until it greets */

@@ -109,5 +109,6 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	streams_hold();
 	return status_of_output(run_command(argc, argv));
 }
