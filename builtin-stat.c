@@ -7,8 +7,8 @@
  * went through the queues of each virtio device, as the framework counts it; time
  * of each vCPU's thread; and all that KVM counts by itself. Counters are read
  * while others write them: each is right by itself, and they are not of the same
- * moment. Nothing is added up between two calls; the command subtracts, with
- * --watch.
+ * moment. Nothing is added up between two calls; with --watch the command
+ * subtracts, but not what it prints for programs.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +24,7 @@
 #include "lkvm.h"
 
 #define VALUES 0x4000
+#define INTERVAL_MAX 86400
 
 static u64 load(const u64 *v)
 {
@@ -160,9 +161,9 @@ const struct option_desc stat_options[] = {
 	{ "json", 0, OPT_FLAG, NULL, "print JSON, with all that KVM counts",
 	  offsetof(struct stat_options, json), NULL },
 	{ "watch", 0, OPT_FLAG, NULL,
-	  "again and again, as what was added meanwhile",
+	  "again and again, as what was added meanwhile; JSON: in all",
 	  offsetof(struct stat_options, watch), NULL },
-	{ "interval", 0, OPT_TIME, "TIME", "of --watch, 1s by default",
+	{ "interval", 0, OPT_TIME, "TIME", "of --watch, up to 24h, 1s by default",
 	  offsetof(struct stat_options, interval), NULL },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
@@ -303,7 +304,7 @@ static int stat_run(struct lkvm *vm, const char *name,
 		    const struct stat_options *o)
 {
 	struct sample now = { 0 }, before = { 0 };
-	long wait = o->interval ? o->interval : 1;
+	int wait = o->interval < 0 ? 1 : o->interval;
 	int err;
 
 	for (;;) {
@@ -322,7 +323,7 @@ static int stat_run(struct lkvm *vm, const char *name,
 		now = (struct sample){ 0 };
 		if (err || !o->watch)
 			break;
-		poll(NULL, 0, (int)MIN(wait, 86400L) * 1000);
+		poll(NULL, 0, wait * 1000);
 		if (!o->json)
 			printf("\n");
 	}
@@ -332,11 +333,19 @@ static int stat_run(struct lkvm *vm, const char *name,
 
 int cmd_stat(int argc, char **argv)
 {
-	struct stat_options o = { 0 };
+	struct stat_options o = { .interval = -1 };
 	const char *name = vm_name(stat_options, argc, argv, &o);
-	struct lkvm *vm = name ? vm_connect(name) : NULL;
-	int err = vm ? stat_run(vm, name, &o) : STATUS_ERROR;
+	struct lkvm *vm;
+	int err;
 
+	if (name && (!o.interval || o.interval > INTERVAL_MAX ||
+		     (o.interval > 0 && !o.watch))) {
+		fprintf(stderr, "lkvm: stat: --interval: %s\n",
+			o.watch ? "not 1s to 24h" : "needs --watch");
+		return STATUS_ERROR;
+	}
+	vm = name ? vm_connect(name) : NULL;
+	err = vm ? stat_run(vm, name, &o) : STATUS_ERROR;
 	lkvm_close(vm);
 	return err;
 }

@@ -156,6 +156,7 @@ int cmd_console(int argc, char **argv)
 struct debug_options {
 	bool nmi;
 	bool regs;
+	bool json;
 	const char *sysrq;
 	const char *memory;
 	long cpu;
@@ -170,13 +171,15 @@ const struct option_desc debug_options[] = {
 	  offsetof(struct debug_options, sysrq), NULL },
 	{ "regs", 0, OPT_FLAG, NULL, "print the registers of all CPUs",
 	  offsetof(struct debug_options, regs), NULL },
+	{ "json", 0, OPT_FLAG, NULL, "with --regs, print JSON",
+	  offsetof(struct debug_options, json), NULL },
 	{ "dump-mem", 0, OPT_STRING, "GPA,LEN",
-	  "write LEN bytes of memory to standard output",
+	  "write LEN bytes (or K, M, G, T) of memory to standard output",
 	  offsetof(struct debug_options, memory), NULL },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
 
-static int print_regs(struct lkvm *vm, const char *name)
+static int print_regs(struct lkvm *vm, const char *name, bool json)
 {
 	struct json_value *value = calloc(VALUES, sizeof(*value));
 	struct json_doc doc = { .value = value, .max = VALUES };
@@ -185,7 +188,9 @@ static int print_regs(struct lkvm *vm, const char *name)
 	int err = value ? vm_call(vm, name, "debug.regs", NULL, &ok) :
 		  STATUS_ERROR;
 
-	if (!err && !json_parse(&doc, ok, strlen(ok))) {
+	if (!err && json) {
+		printf("%s\n", ok);
+	} else if (!err && !json_parse(&doc, ok, strlen(ok))) {
 		cpus = json_member(value, "cpus");
 		for (const struct json_value *c = json_first(cpus); c;
 		     c = json_next(cpus, c))
@@ -236,22 +241,44 @@ static int print_piece(struct lkvm *vm, const char *name, u64 gpa, u64 len)
 	return err;
 }
 
+/* Bytes, 0x also, or with a unit. Return: what follows, NULL without a number */
+static const char *take_bytes(const char *s, u64 *v)
+{
+	static const char units[] = "KMGT";
+	unsigned int shift;
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	*v = strtoull(s, &end, 0);
+	if (*s < '0' || *s > '9' || errno)
+		return NULL;
+	unit = strchr(units, *end & ~0x20);
+	if (!unit || !*unit)
+		return end;
+	shift = 10 * (unit - units + 1);
+	if (*v > UINT64_MAX >> shift)
+		return NULL;
+	*v <<= shift;
+	return end + 1;
+}
+
 static int print_memory(struct lkvm *vm, const char *name, const char *what)
 {
-	const char *comma = strchr(what, ',');
-	unsigned long long gpa, len = 0;
-	char *end = NULL;
+	u64 gpa, len = 0;
+	const char *end = take_bytes(what, &gpa);
 	int err = 0;
 
-	gpa = strtoull(what, &end, 0);
-	if (comma && end == comma)
-		len = strtoull(comma + 1, &end, 0);
-	if (!comma || *end || end == comma + 1 || !len) {
-		fprintf(stderr, "lkvm: --dump-mem: \"%s\" is not GPA,LEN\n", what);
+	if (end && *end == ',')
+		end = take_bytes(end + 1, &len);
+	if (!end || *end || !len) {
+		fprintf(stderr,
+			"lkvm: --dump-mem: \"%s\" is not GPA,LEN in bytes, or K, M, G or T\n",
+			what);
 		return STATUS_ERROR;
 	}
 	while (len && !err) {
-		u64 n = MIN(len, (unsigned long long)PIECE);
+		u64 n = MIN(len, (u64)PIECE);
 
 		err = print_piece(vm, name, gpa, n);
 		gpa += n;
@@ -267,12 +294,12 @@ static int debug_run(struct lkvm *vm, const char *name,
 	int err = 0;
 
 	if (o->regs)
-		err = print_regs(vm, name);
+		err = print_regs(vm, name, o->json);
 	if (!err && o->memory)
 		err = print_memory(vm, name, o->memory);
 	if (!err && o->nmi) {
 		json_open(&args, NULL, '{');
-		json_put_number(&args, "cpu", o->cpu);
+		json_put_number(&args, "cpu", MAX(o->cpu, 0L));
 		json_close(&args, '}');
 		err = vm_call(vm, name, "debug.nmi", args.text, NULL);
 		json_out_free(&args);
@@ -289,13 +316,20 @@ static int debug_run(struct lkvm *vm, const char *name,
 
 int cmd_debug(int argc, char **argv)
 {
-	struct debug_options o = { 0 };
+	struct debug_options o = { .cpu = -1 };
 	const char *name = vm_name(debug_options, argc, argv, &o);
+	const char *why = NULL;
 	struct lkvm *vm;
 	int err;
 
-	if (name && !o.nmi && !o.regs && !o.sysrq && !o.memory) {
-		fprintf(stderr, "lkvm: debug: none of --nmi, --sysrq, --regs, --dump-mem\n");
+	if (!o.nmi && !o.regs && !o.sysrq && !o.memory)
+		why = "none of --nmi, --sysrq, --regs, --dump-mem";
+	else if (o.json && (!o.regs || o.memory))
+		why = "--json is for --regs";
+	else if (o.cpu >= 0 && !o.nmi)
+		why = "--cpu needs --nmi";
+	if (name && why) {
+		fprintf(stderr, "lkvm: debug: %s\n", why);
 		return STATUS_ERROR;
 	}
 	vm = name ? vm_connect(name) : NULL;
