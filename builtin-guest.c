@@ -218,7 +218,7 @@ static int put_user(struct state_out *s, const char *user,
 	if (rest && *rest == ':')
 		rest = id_parse(rest + 1, &gid);
 	if (!rest || *rest)
-		return report_error(r, 0, "--user: no user %s", user);
+		return report_error(r, 0, "--user: no user %s, and not UID:GID in numbers", user);
 	record_number(s, "uid=", uid);
 	record_number(s, "gid=", gid);
 	return 0;

@@ -62,7 +62,7 @@ static int say_why(struct lkvm *vm, const char *what, int err,
 		   struct report *r)
 {
 	if (err == -EREMOTEIO)
-		return report_error(r, 0, "%s", lkvm_error(vm));
+		return report_error(r, 0, "%s", vm_error(vm, err));
 	return report_error(r, 0, "%s: %s", what, vm_error(vm, err));
 }
 

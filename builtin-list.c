@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "builtin.h"
+#include "kvm/utf8.h"
 #include "lkvm.h"
 
 #define ANSWER_MS 1000
@@ -111,7 +112,7 @@ static void row_print(struct vm_row *row)
 	struct json_doc doc = { .value = value, .max = VALUES };
 	char mem[24], used[24], up[24];
 	const struct json_value *v = value;
-	const char *release;
+	char *release;
 
 	if (!row->ok || json_parse(&doc, row->ok, strlen(row->ok))) {
 		printf("%-20s %7s %s\n", row->name, "-", "no answer");
@@ -120,9 +121,11 @@ static void row_print(struct vm_row *row)
 	size_text(mem, sizeof(mem), json_number_of(v, "memory"));
 	size_text(used, sizeof(used), json_number_of(v, "resident"));
 	time_text(up, sizeof(up), json_number_of(v, "uptime_ms"));
-	release = json_string_of(v, "release");
+	release = (char *)json_string_of(v, "release");
 	if (!release || !*release)
-		release = json_string_of(v, "kernel");
+		release = (char *)json_string_of(v, "kernel");
+	if (release)
+		utf8_clean(release, strlen(release), "");
 	printf("%-20s %7llu %-9s %4llu %8s %8s %8s ", row->name,
 	       (unsigned long long)json_number_of(v, "pid"),
 	       json_string_of(v, "state"),

@@ -31,7 +31,12 @@ const char *vm_why(int err)
 
 const char *vm_error(struct lkvm *vm, int err)
 {
-	return err == -EREMOTEIO ? lkvm_error(vm) :
+	const char *why = lkvm_error(vm);
+
+	/* Where in the request is nothing to who has made none. */
+	if (!strncmp(why, "args.", 5))
+		why += 5;
+	return err == -EREMOTEIO ? why :
 	       err == -ECONNRESET || err == -EPIPE ? "the VM has ended" :
 	       err == -ETIMEDOUT ? "the VM does not answer" : strerror(-err);
 }

@@ -105,8 +105,9 @@ static int kvm_open_dev(struct kvm *kvm, struct report *r)
 		return report_error(r, EACCES,
 			"/dev/kvm: no access; join group kvm (usermod -aG kvm $USER)");
 	if (kvm->dev_fd < 0)
-		return report_error(r, errno,
-			"/dev/kvm: cannot open; is a kvm module loaded?");
+		return report_error(r, errno, "/dev/kvm: cannot open%s",
+				    errno == ENOENT || errno == ENODEV || errno == ENXIO ?
+				    "; is a kvm module loaded?" : "");
 	version = ioctl(kvm->dev_fd, KVM_GET_API_VERSION, 0L);
 	if (version < 0)
 		return report_error(r, errno, "/dev/kvm: KVM_GET_API_VERSION");

@@ -48,7 +48,7 @@ static int disk_lock(struct disk *d, const char *path, struct report *r)
 	if (!fcntl(d->fd, F_OFD_SETLK, &lock))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES) {
-		report_error(r, 0, "disk %s: in use by another process%s",
+		report_error(r, 0, "disk %s: in use, by another process or as another disk%s",
 			     path, d->info.readonly ?
 			     "" : " (give it read-only to share it)");
 		return -EBUSY;
@@ -160,9 +160,13 @@ static int disk_probe(struct disk *d, const char *path, struct report *r)
 	    d->info.physical_block_size < d->info.block_size)
 		d->info.physical_block_size = d->info.block_size;
 	d->info.write_zeroes = !d->info.readonly;
-	d->info.size &= ~(u64)(d->info.block_size - 1);
 	if (!d->info.size)
 		return report_error(r, 0, "disk %s: is empty", path);
+	/* Neither is the end of it cut off, nor does the file grow. */
+	if (d->info.size % d->info.block_size)
+		return report_error(r, 0,
+			"disk %s: not whole blocks of %u bytes (truncate -s %%%u)",
+			path, d->info.block_size, d->info.block_size);
 	return 0;
 }
 

@@ -494,7 +494,7 @@ TEST(disk_open_refuses_what_is_no_image)
 	EXPECT(try_open("/tmp", true, &r) == -EISDIR);
 	EXPECT(try_open("/tmp", false, &r) == -EISDIR);
 	EXPECT(try_open("/dev/null", false, &r) < 0 && r.msg[0]);
-	image_create(&f, 511);
+	image_create(&f, 0);
 	EXPECT(try_open(f.path, true, &r) < 0 && strstr(r.msg, "is empty"));
 	snprintf(fifo, sizeof(fifo), "%s.fifo", f.path);
 	EXPECT(!mkfifo(fifo, 0600));
@@ -503,12 +503,27 @@ TEST(disk_open_refuses_what_is_no_image)
 	unlink(f.path);
 }
 
-TEST(disk_open_rounds_size_down_to_sectors)
+TEST(disk_open_refuses_a_part_of_a_sector)
+{
+	static const u64 size[] = { 1, 511, 513, 1024 + 100 };
+	struct report r;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(size); i++) {
+		struct fixture f;
+
+		image_create(&f, size[i]);
+		EXPECT(try_open(f.path, true, &r) == -EINVAL);
+		EXPECT(strstr(r.msg, "not whole blocks of 512 bytes"));
+		unlink(f.path);
+	}
+}
+
+TEST(disk_open_has_all_sectors)
 {
 	struct fixture f;
 	struct disk_opts o = { .path = f.path, .readonly = true };
 
-	image_create(&f, 1024 + 100);
+	image_create(&f, 1024);
 	EXPECT(!disk_open(&f.d, &o, NULL));
 	EXPECT(disk_info(f.d)->size == 1024);
 	EXPECT(disk_info(f.d)->block_size == 512);
@@ -737,7 +752,8 @@ TEST(disk_is_not_interrupted_for_ever)
 }
 
 TEST_MAIN(T(disk_open_refuses_what_is_no_image),
-	  T(disk_open_rounds_size_down_to_sectors),
+	  T(disk_open_refuses_a_part_of_a_sector),
+	  T(disk_open_has_all_sectors),
 	  T(disk_open_refuses_an_image_in_use),
 	  T(disk_write_to_readonly_is_refused),
 	  T(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be),

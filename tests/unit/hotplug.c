@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_pci.h>
@@ -185,14 +187,15 @@ static int fake_ioeventfd(void *o, int fd, u64 addr, u32 len, u32 value,
 
 static struct virtio_device *make_disk(struct vm *v, const char *name)
 {
-	static const struct disk_opts opts = {
-		.path = "/proc/self/exe", .readonly = true,
-		.engine = DISK_ENGINE_THREADS,
+	struct disk_opts opts = {
+		.path = "disk", .readonly = true, .engine = DISK_ENGINE_THREADS,
+		.has_fd = true, .fd = memfd_create("disk", MFD_CLOEXEC),
 	};
 	struct virtio_blk_opts o = { .nr_queues = 1 };
 	struct virtio_device *dev = NULL;
 
-	if (!disk_open(&o.disk, &opts, &v->r))
+	if (pwrite(opts.fd, "\177ELF", 4, 0) == 4 && !ftruncate(opts.fd, SZ_1M) &&
+	    !disk_open(&o.disk, &opts, &v->r))
 		virtio_device_create(&dev, &virtio_blk_class, name, &o,
 				     &v->kvm.virtio_env, &v->r);
 	return dev;
