@@ -180,8 +180,7 @@ int cmd_cp(int argc, char **argv)
 	if (!err)
 		err = copy_records(&c, &records, &r);
 	if (err) {
-		fprintf(stderr, "lkvm: %s\n", r.msg);
-		err = STATUS_ERROR;
+		err = fail_report(&r);
 	} else {
 		err = copy_run(&c, &records);
 		exec_close(&c.exec);

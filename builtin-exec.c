@@ -49,8 +49,7 @@ static void close_fd(int *fd)
 
 int exec_fail(struct exec *x, const char *why)
 {
-	fprintf(stderr, "lkvm: %s: %s\n", x->name, why);
-	return STATUS_ERROR;
+	return fail_with(x->name, why);
 }
 
 /* A pipe: @theirs for the VM, which must not be made to wait */
@@ -427,9 +426,8 @@ static int exec_main(bool shell, int argc, char **argv)
 	if (!err)
 		err = guest_records(&records, &o, kind, &r);
 	if (err) {
-		fprintf(stderr, "lkvm: %s\n", r.msg);
 		state_out_free(&records);
-		return STATUS_ERROR;
+		return fail_report(&r);
 	}
 	exec_init(&x, name);
 	x.shell = shell;

@@ -62,8 +62,7 @@ static int parse(const struct option_desc *table, int argc, char **argv,
 	if (n >= 0 && argc - n > (*flag ? 0 : max))
 		n = report_error(&r, 0, "unexpected argument %s", argv[argc - 1]);
 	if (n < 0)
-		fprintf(stderr, "lkvm: %s: %s\n",
-			max ? "help" : "version", r.msg);
+		fail_with(max ? "help" : "version", r.msg);
 	return n;
 }
 

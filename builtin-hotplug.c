@@ -213,7 +213,7 @@ int cmd_attach(int argc, char **argv)
 	if (!err)
 		err = attach_all(argv[1], &o, &r);
 	if (err)
-		fprintf(stderr, "lkvm: %s\n", r.msg);
+		fail_report(&r);
 	run_options_free(&o);
 	return err ? STATUS_ERROR : 0;
 }
@@ -263,7 +263,7 @@ static int detach_all(struct lkvm *vm, char **id, long long *sent,
 				     id[i], o->timeout);
 		else
 			say_why(vm, id[i], err, &r);
-		fprintf(stderr, "lkvm: %s\n", r.msg);
+		fail_report(&r);
 	}
 	return failed;
 }
@@ -287,7 +287,7 @@ int cmd_detach(int argc, char **argv)
 	if (!err)
 		err = connect_to(&vm, argv[1], &r);
 	if (err)
-		fprintf(stderr, "lkvm: %s\n", r.msg);
+		fail_report(&r);
 	else
 		err = detach_all(vm, argv + 2, sent, nr - 1, &o);
 	lkvm_close(vm);

@@ -163,15 +163,11 @@ int cmd_list(int argc, char **argv)
 
 	if (n >= 0 && n < argc)
 		report_error(&r, 0, "list: unexpected argument %s", argv[n]);
-	if (r.msg[0]) {
-		fprintf(stderr, "lkvm: %s\n", r.msg);
-		return STATUS_ERROR;
-	}
+	if (r.msg[0])
+		return fail_report(&r);
 	err = lkvm_names(list_add, &l);
-	if (err) {
-		fprintf(stderr, "lkvm: list: %s\n", strerror(-err));
-		return STATUS_ERROR;
-	}
+	if (err)
+		return fail_with("list", strerror(-err));
 	if (l.nr)
 		qsort(l.row, l.nr, sizeof(*l.row), by_name);
 	for (size_t i = 0; i < l.nr; i++)

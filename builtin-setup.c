@@ -277,8 +277,7 @@ int cmd_setup(int argc, char **argv)
 		printf("%s\nlkvm run %s starts a shell in it.\n", path, argv[1]);
 	if (!r.msg[0])
 		return 0;
-	fprintf(stderr, "lkvm: %s\n", r.msg);
-	return STATUS_ERROR;
+	return fail_report(&r);
 }
 
 static int own_share(struct run_options *o, const char *path,

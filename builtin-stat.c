@@ -192,8 +192,7 @@ static int sample_get(struct lkvm *vm, const char *name, struct sample *s)
 	doc.value = s->value;
 	if (s->value && !json_parse(&doc, s->text, strlen(s->text)))
 		return 0;
-	fprintf(stderr, "lkvm: %s: answer not understood\n", name);
-	return STATUS_ERROR;
+	return fail_with(name, "answer not understood");
 }
 
 /* In the array @list: the one whose @key is as in @like */
@@ -339,11 +338,9 @@ int cmd_stat(int argc, char **argv)
 	int err;
 
 	if (name && (!o.interval || o.interval > INTERVAL_MAX ||
-		     (o.interval > 0 && !o.watch))) {
-		fprintf(stderr, "lkvm: stat: --interval: %s\n",
-			o.watch ? "not 1s to 24h" : "needs --watch");
-		return STATUS_ERROR;
-	}
+		     (o.interval > 0 && !o.watch)))
+		return fail_with("stat: --interval",
+				 o.watch ? "not 1s to 24h" : "needs --watch");
 	vm = name ? vm_connect(name) : NULL;
 	err = vm ? stat_run(vm, name, &o) : STATUS_ERROR;
 	lkvm_close(vm);

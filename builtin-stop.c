@@ -93,7 +93,7 @@ static int stop_add_any(void *opaque, const char *name)
 
 	if (!err || err == -ENOENT)
 		return 0;
-	fprintf(stderr, "lkvm: %s: %s\n", name, vm_why(err));
+	fail_with(name, vm_why(err));
 	every->err = err;
 	return 0;
 }
@@ -189,7 +189,7 @@ static int stop_parse(struct stop_options *o, int argc, char **argv,
 		if (!err)
 			continue;
 		/* The others are stopped all the same. */
-		fprintf(stderr, "lkvm: %s: %s\n", argv[i], vm_why(err));
+		fail_with(argv[i], vm_why(err));
 		every->err = err;
 	}
 	return 0;
@@ -204,7 +204,7 @@ int cmd_stop(int argc, char **argv)
 	int err = stop_parse(&o, argc, argv, &every, &r);
 
 	if (err)
-		fprintf(stderr, "lkvm: %s\n", r.msg);
+		fail_report(&r);
 	else
 		err = stop_all(list, &o);
 	stop_free(list);

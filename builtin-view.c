@@ -119,7 +119,7 @@ static int console_call(struct lkvm *vm, const char *name, int fd, bool input)
 	id = lkvm_send(vm, "console.open", args, &fd, 1);
 	err = lkvm_answer(vm, id, 5000, NULL);
 	if (err)
-		fprintf(stderr, "lkvm: %s: %s\n", name, vm_error(vm, err));
+		fail_with(name, vm_error(vm, err));
 	return err;
 }
 
@@ -133,7 +133,7 @@ int cmd_console(int argc, char **argv)
 	if (!vm)
 		return STATUS_ERROR;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		fprintf(stderr, "lkvm: socketpair: %s\n", strerror(errno));
+		fail_with("socketpair", strerror(errno));
 		lkvm_close(vm);
 		return STATUS_ERROR;
 	}
@@ -146,7 +146,7 @@ int cmd_console(int argc, char **argv)
 		err = console_pump(pair[0], !o.read_only);
 		terminal_restore();
 		if (err)
-			fprintf(stderr, "lkvm: stdout: %s\n", strerror(-err));
+			fail_with("stdout", strerror(-err));
 	}
 	close(pair[0]);
 	lkvm_close(vm);
@@ -328,10 +328,8 @@ int cmd_debug(int argc, char **argv)
 		why = "--json is for --regs";
 	else if (o.cpu >= 0 && !o.nmi)
 		why = "--cpu needs --nmi";
-	if (name && why) {
-		fprintf(stderr, "lkvm: debug: %s\n", why);
-		return STATUS_ERROR;
-	}
+	if (name && why)
+		return fail_with("debug", why);
 	vm = name ? vm_connect(name) : NULL;
 	err = vm ? debug_run(vm, name, &o) : STATUS_ERROR;
 	lkvm_close(vm);

@@ -47,7 +47,7 @@ struct lkvm *vm_connect(const char *name)
 	int err = lkvm_connect(&vm, name);
 
 	if (err)
-		fprintf(stderr, "lkvm: %s: %s\n", name, vm_why(err));
+		fail_with(name, vm_why(err));
 	return err ? NULL : vm;
 }
 
@@ -56,10 +56,7 @@ int vm_call(struct lkvm *vm, const char *name, const char *cmd,
 {
 	int err = lkvm_call(vm, cmd, args, ANSWER_MS, ok);
 
-	if (!err)
-		return 0;
-	fprintf(stderr, "lkvm: %s: %s\n", name, vm_error(vm, err));
-	return STATUS_ERROR;
+	return err ? fail_with(name, vm_error(vm, err)) : 0;
 }
 
 const char *vm_name(const struct option_desc *table, int argc, char **argv,
@@ -75,7 +72,7 @@ const char *vm_name(const struct option_desc *table, int argc, char **argv,
 	else if (nr > 0)
 		report_error(&r, 0, "%s: unexpected argument %s", argv[0],
 			     argv[2]);
-	fprintf(stderr, "lkvm: %s\n", r.msg);
+	fail_report(&r);
 	return NULL;
 }
 
@@ -211,10 +208,8 @@ int cmd_balloon(int argc, char **argv)
 		report_error(&r, 0, "balloon: usage: NAME [SIZE]");
 	if (nr == 2 && strcmp(argv[2], "0") && parse_size(argv[2], &size))
 		report_error(&r, 0, "balloon: bad size \"%s\"", argv[2]);
-	if (r.msg[0]) {
-		fprintf(stderr, "lkvm: %s\n", r.msg);
-		return STATUS_ERROR;
-	}
+	if (r.msg[0])
+		return fail_report(&r);
 	if (nr == 2)
 		snprintf(args, sizeof(args), "{\"size\":%llu}",
 			 (unsigned long long)size);
@@ -256,7 +251,7 @@ int cmd_wait(int argc, char **argv)
 	if (done)
 		lkvm_wait_gone(vm, -1);
 	else
-		fprintf(stderr, "lkvm: %s: has ended without saying how\n", name);
+		fail_with(name, "has ended without saying how");
 	lkvm_close(vm);
 	return status;
 }

@@ -114,6 +114,10 @@ int command_explain(const struct command *c);
 
 /** status_of_output() - @status, or 125 instead of 0 if stdout took not all */
 int status_of_output(int status);
+/** fail_with() - one line on stderr, "lkvm: @what: @why". Return: STATUS_ERROR */
+int fail_with(const char *what, const char *why);
+/** fail_report() - the same of a report */
+int fail_report(const struct report *r);
 
 int cmd_run(int argc, char **argv);
 int cmd_qemu(int argc, char **argv);

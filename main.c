@@ -84,6 +84,18 @@ int status_of_output(int status)
 	return status ? status : STATUS_ERROR;
 }
 
+int fail_with(const char *what, const char *why)
+{
+	fprintf(stderr, "lkvm: %s: %s\n", what, why);
+	return STATUS_ERROR;
+}
+
+int fail_report(const struct report *r)
+{
+	fprintf(stderr, "lkvm: %s\n", r->msg);
+	return STATUS_ERROR;
+}
+
 static int run_command(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "help";
