@@ -326,6 +326,19 @@ static int resolve_ports(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+/* PCI has room for all that there can be. */
+static int check_transport(const struct machine *m, struct report *r)
+{
+	unsigned int nr = m->nr_disks + m->nr_nets + m->nr_shares + !!m->nr_ports +
+			  m->rng + m->balloon + !!m->vsock.cid +
+			  (m->console == CONSOLE_VIRTIO) + (m->control == CONTROL_VIRTIO);
+
+	if (m->transport != TRANSPORT_MMIO || nr <= MACHINE_MAX_MMIO)
+		return 0;
+	return report_error(r, 0, "--virtio-transport: %u devices, more than mmio's %d",
+			    nr, MACHINE_MAX_MMIO);
+}
+
 int config_resolve(struct run_config *c, const struct run_options *o,
 		   struct report *r)
 {
@@ -375,6 +388,8 @@ int config_resolve(struct run_config *c, const struct run_options *o,
 	err = resolve_vsock(c, o, r);
 	if (!err)
 		err = shares_resolve(m, o, r);
+	if (!err)
+		err = check_transport(m, r);
 	if (!err)
 		err = resolve_cmdline(c, o, r);
 	m->cmdline = c->cmdline;

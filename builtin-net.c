@@ -4,8 +4,8 @@
  *
  * Theory of operation: a kind, then words behind commas; each word is looked
  * up in a table that says for which kinds it is, so that a word which would
- * have no effect is refused. What is only wrong for the host (a device that is
- * absent, a mtu that it does not take) is found by net_open(). "mode=KIND" is
+ * have no effect is refused. What is wrong for any host net_check() finds, what is
+ * so for this one (a device that is absent) net_open(). "mode=KIND" is
  * understood as well, and so is "none". The main thread only.
  */
 #include <ctype.h>
@@ -207,7 +207,7 @@ static int network_check(const struct run_options *o, const struct net_opts *n,
 	for (const struct net_opts *e = o->net; e < n && n->kind == NET_FD; e++)
 		if (e->kind == NET_FD && e->fd == n->fd)
 			return report_error(r, 0, "--network: fd=%d is there twice", n->fd);
-	return 0;
+	return net_check(n, r);
 }
 
 /* Strings live as long as the process: they are the machine's. */

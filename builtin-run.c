@@ -476,6 +476,7 @@ static int run_options_get(struct run_options *o, int argc, char **argv,
 
 static int run_resolve(struct run *run, struct report *r)
 {
+	struct state_out unused = { 0 };
 	int err = 0;
 
 	if (run->o.detach && run->o.shell)
@@ -499,7 +500,11 @@ static int run_resolve(struct run *run, struct report *r)
 		run->o.shell = true;
 	if (run->o.json && !run->o.dry_run)
 		return report_error(r, 0, "--json needs --dry-run");
-	return config_resolve(&run->config, &run->o, r);
+	err = config_resolve(&run->config, &run->o, r);
+	if (!err && run->o.dry_run && run->config.machine.control != CONTROL_NONE)
+		err = guest_records(&unused, &run->o, run->kind, r);
+	state_out_free(&unused);
+	return err;
 }
 
 /* Scripts that know us by another name wait for these words. */

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -55,8 +56,40 @@ static int net_fd_open(struct net_backend **out, const struct net_opts *o,
 	return net_packet_adopt(out, o->fd, name, r);
 }
 
-static int check_opts(const struct net_opts *o, struct report *r)
+/* All else is passt's to know; an address may be before a slash. */
+static bool ports_are_good(const char *text)
 {
+	const char *slash = strrchr(text, '/');
+	char *end;
+
+	if (!*text || text[strspn(text, "0123456789abcdefABCDEF.:/-,~%[]")])
+		return false;
+	for (const char *p = slash ? slash + 1 : text; *p; p = end) {
+		u64 n = 1;
+
+		end = (char *)p + 1;
+		if (*p >= '0' && *p <= '9')
+			n = strtoull(p, &end, 10);
+		if (n < 1 || n > 65535)
+			return false;
+	}
+	return true;
+}
+
+static int check_forward(const char *text, struct report *r)
+{
+	if (strncmp(text, "tcp:", 4) && strncmp(text, "udp:", 4))
+		return report_error(r, 0,
+			"network user: fwd=%s is not tcp:PORT or udp:PORT",
+			text);
+	return ports_are_good(text + 4) ? 0 :
+	       report_error(r, 0, "network user: bad ports in fwd=%s", text);
+}
+
+int net_check(const struct net_opts *o, struct report *r)
+{
+	int err = 0;
+
 	if (o->kind != NET_TAP && o->vhost)
 		return report_error(r, 0, "network: vhost needs tap");
 	if (o->kind != NET_TAP && o->pairs > 1)
@@ -67,7 +100,12 @@ static int check_opts(const struct net_opts *o, struct report *r)
 	if (o->mtu && (o->mtu < NET_MIN_MTU || o->mtu > NET_MAX_MTU))
 		return report_error(r, 0, "network: mtu=%u is not %d..%d",
 				    o->mtu, NET_MIN_MTU, NET_MAX_MTU);
-	return 0;
+	if (o->ifname && (strlen(o->ifname) >= IFNAMSIZ || strchr(o->ifname, '/')))
+		return report_error(r, 0, "network: ifname=%s is no name of an interface",
+				    o->ifname);
+	for (unsigned int i = 0; i < o->nr_forwards && !err; i++)
+		err = check_forward(o->forward[i], r);
+	return err;
 }
 
 int net_open(struct net_backend **out, const struct net_opts *o,
@@ -81,7 +119,7 @@ int net_open(struct net_backend **out, const struct net_opts *o,
 		[NET_SOCKET] = net_socket_open,
 		[NET_FD] = net_fd_open,
 	};
-	int err = check_opts(o, r);
+	int err = net_check(o, r);
 
 	if (!err)
 		err = open[o->kind](out, o, r);

@@ -47,29 +47,8 @@ static void add(struct args *a, const char *word)
 	a->argv[a->nr] = NULL;
 }
 
-static int add_forward(struct args *a, const char *text, struct report *r)
+static void make_args(struct args *a, const struct net_opts *o)
 {
-	bool tcp = !strncmp(text, "tcp:", 4);
-	const char *ports = text + 4;
-	size_t ok = strspn(ports, "0123456789abcdefABCDEF.:/-,~%[]");
-
-	if (!tcp && strncmp(text, "udp:", 4))
-		return report_error(r, 0,
-			"network user: fwd=%s is not tcp:PORT or udp:PORT",
-			text);
-	if (!*ports || ports[ok])
-		return report_error(r, 0, "network user: bad ports in fwd=%s",
-				    text);
-	add(a, tcp ? "-t" : "-u");
-	add(a, ports);
-	return 0;
-}
-
-static int make_args(struct args *a, const struct net_opts *o,
-		     struct report *r)
-{
-	int err = 0;
-
 	add(a, "passt");
 	add(a, "--quiet");
 	add(a, "--fd");
@@ -81,9 +60,10 @@ static int make_args(struct args *a, const struct net_opts *o,
 		add(a, "--mtu");
 		add(a, a->mtu);
 	}
-	for (unsigned int i = 0; i < o->nr_forwards && !err; i++)
-		err = add_forward(a, o->forward[i], r);
-	return err;
+	for (unsigned int i = 0; i < o->nr_forwards; i++) {
+		add(a, *o->forward[i] == 't' ? "-t" : "-u");
+		add(a, o->forward[i] + 4);
+	}
 }
 
 static int spawn(const struct args *a, int fd, int said, pid_t *pid)
@@ -176,10 +156,9 @@ int net_passt_open(struct net_backend **out, const struct net_opts *o,
 		   struct report *r)
 {
 	struct args a = { .nr = 0 };
-	int fd[2], err = make_args(&a, o, r);
+	int fd[2], err;
 
-	if (err)
-		return err;
+	make_args(&a, o);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0)
 		return report_error(r, errno, "network user: socketpair");
 	err = passt_start(&a, fd[1], r);

@@ -425,10 +425,6 @@ int net_tap_open(struct net_backend **out, const struct net_opts *o,
 
 	if (!t)
 		return report_error(r, ENOMEM, "network tap");
-	if (o->ifname && strlen(o->ifname) >= IFNAMSIZ) {
-		err = report_error(r, 0, "tap %s: name is too long", o->ifname);
-		goto err_close;
-	}
 	snprintf(t->ifname, sizeof(t->ifname), "%s",
 		 o->ifname ? o->ifname : "vmtap%d");
 	t->b.info.pairs = o->pairs ? o->pairs : 1;

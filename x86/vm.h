@@ -6,7 +6,7 @@
 #include "kvm/kvm.h"
 #include "x86/x86.h"
 
-#define X86_MAX_VIRTIO_MMIO 32
+#define X86_MAX_VIRTIO_MMIO MACHINE_MAX_MMIO
 #define X86_MAX_CPUID 256
 
 /**

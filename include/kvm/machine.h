@@ -9,6 +9,8 @@
 #define MACHINE_MAX_NETS 8
 #define MACHINE_MAX_PORTS 15
 #define MACHINE_MAX_SHARES 16
+/* The transport's: windows and interrupts that an architecture has */
+#define MACHINE_MAX_MMIO 32
 
 enum machine_console { CONSOLE_SERIAL, CONSOLE_VIRTIO };
 /* How the guest's init reaches us: not at all, as a virtio port, as ttyS1 */

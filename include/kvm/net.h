@@ -97,7 +97,13 @@ struct net_backend {
 };
 
 /**
- * net_open() - make the backend that @o asks for
+ * net_check() - whether some host could open what @o asks for
+ *
+ * Return: 0, or -EINVAL with a report.
+ */
+int net_check(const struct net_opts *o, struct report *r);
+/**
+ * net_open() - make the backend that @o asks for, if net_check() has nothing against it
  *
  * May start a helper process and wait until it is ready.
  * Return: 0 with *@out, -errno with the reason in @r.
@@ -109,7 +115,7 @@ void net_close(struct net_backend *b);
 /** net_link() - whether somebody is at the other end; as ops->link */
 bool net_link(struct net_backend *b);
 
-/* The kinds, for net_open(). */
+/* The kinds, for net_open(), which has checked @o. */
 
 /**
  * net_tap_open() - a tap device, made if there is none of that name, and brought up
