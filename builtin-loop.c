@@ -181,8 +181,6 @@ static int loop_signals(struct report *r)
 int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	     struct report *r)
 {
-	u64 deadline = parts->timeout ?
-		       now_ns() + parts->timeout * NSEC_PER_SEC : 0;
 	struct control_server *control = parts->control->server;
 	struct guest_command *g = parts->command;
 	struct console *c = parts->console;
@@ -212,7 +210,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
 			nr = 7 + command_poll(g, p + 7);
-		look = sooner(loop_panic(kvm, c, &words), deadline);
+		look = sooner(loop_panic(kvm, c, &words), parts->deadline);
 		if (g)
 			look = sooner(look, command_overdue(g, kvm));
 		if (control)
@@ -237,7 +235,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 			quiet = now_ns() + EDITS_QUIET_NS;
 		if (g)
 			command_serve(g, kvm, p + 7);
-		if (!deadline || now_ns() < deadline)
+		if (!parts->deadline || now_ns() < parts->deadline)
 			continue;
 		if (kvm->end != VM_END_NONE && g)
 			command_cut(g, VM_END_TIMEOUT, 0);

@@ -351,6 +351,11 @@ static int run_start(struct run *run, struct kvm *kvm, struct report *r)
 	return err;
 }
 
+static u64 run_deadline(const struct run *run, u64 begin)
+{
+	return run->o.timeout ? begin + run->o.timeout * NSEC_PER_SEC : 0;
+}
+
 static int run_vm(struct run *run, struct outcome *out, struct report *r)
 {
 	struct guest_command *g = run->has_command ? &run->command : NULL;
@@ -359,8 +364,9 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	const struct console_ops console = {
 		console_output, console_offer, console_wake, c, console_yield,
 	};
-	const struct run_parts parts = {
-		c, g, &run->control, run->o.timeout,
+	/* Also what comes before the guest is not to last for ever. */
+	struct run_parts parts = {
+		c, g, &run->control, run_deadline(run, run->t.exec),
 	};
 	u64 first, exits;
 	struct kvm *kvm;
@@ -382,7 +388,8 @@ static int run_vm(struct run *run, struct outcome *out, struct report *r)
 	kvm_halt(kvm);
 	if (g)
 		command_drain(g, kvm);
-	/* The last that a command said has its reader, too. */
+	/* The last that a command said has its reader, too, and for that time. */
+	parts.deadline = run_deadline(run, now_ns());
 	if (!err && g)
 		err = run_loop(kvm, &parts, r);
 	if (!err)

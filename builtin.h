@@ -874,13 +874,13 @@ void plug_detach(struct control_call *call);
 /**
  * struct run_parts - what run_loop() serves
  * @command: NULL without one; its output is written before run_loop() returns
- * @timeout: seconds, 0 for none
+ * @deadline: as now_ns(), 0 for none
  */
 struct run_parts {
 	struct console *console;
 	struct guest_command *command;
 	struct vm_control *control;
-	long timeout;
+	u64 deadline;
 };
 
 /**
@@ -888,7 +888,7 @@ struct run_parts {
  * and HUP if that was not ignored. A write to who has gone is -EPIPE.
  */
 void signals_block(sigset_t *set);
-/** run_loop() - until the VM ends or a signal or the timeout ends it */
+/** run_loop() - until the VM ends or a signal or the deadline ends it */
 int run_loop(struct kvm *kvm, const struct run_parts *parts,
 	     struct report *r);
 
