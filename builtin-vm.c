@@ -187,10 +187,8 @@ static int balloon_run(const struct balloon_options *o, const char *name,
 		printf("%s\n", ok);
 	else if (!err)
 		balloon_print(name, &b);
-	if (!err && o->wait && b.wanted != b.given) {
-		fprintf(stderr, "lkvm: %s: the guest has not done so in %ld s\n", name, o->wait);
-		err = STATUS_ERROR;
-	}
+	if (!err && o->wait && b.wanted != b.given)
+		err = fail_with(name, "the guest has not done so in time");
 	free(ok);
 	lkvm_close(vm);
 	return err;

@@ -70,6 +70,20 @@ const struct command commands[] = {
 	{ NULL, NULL, NULL, NULL, NULL },
 };
 
+int fail_with(const char *what, const char *why)
+{
+	struct report r = { "" };
+
+	report_error(&r, 0, "%.200s: %s", what, why);
+	return fail_report(&r);
+}
+
+int fail_report(const struct report *r)
+{
+	fprintf(stderr, "lkvm: %s\n", r->msg);
+	return STATUS_ERROR;
+}
+
 /*
  * If stdout could not be written the command failed: 0 becomes 125. A 125 has been
  * reported already.
@@ -79,21 +93,8 @@ int status_of_output(int status)
 	errno = 0;
 	if ((!fflush(stdout) && !ferror(stdout)) || status == STATUS_ERROR)
 		return status;
-	fprintf(stderr, "lkvm: stdout: %s\n",
-		errno ? strerror(errno) : "cannot be written");
+	fail_with("stdout", errno ? strerror(errno) : "cannot be written");
 	return status ? status : STATUS_ERROR;
-}
-
-int fail_with(const char *what, const char *why)
-{
-	fprintf(stderr, "lkvm: %s: %s\n", what, why);
-	return STATUS_ERROR;
-}
-
-int fail_report(const struct report *r)
-{
-	fprintf(stderr, "lkvm: %s\n", r->msg);
-	return STATUS_ERROR;
 }
 
 static int run_command(int argc, char **argv)
@@ -115,8 +116,7 @@ static int run_command(int argc, char **argv)
 		if (!strcmp(c->name, name))
 			return !strcmp(first, "--help") || !strcmp(first, "-h") ?
 			       command_explain(c) : c->run(argc - 1, argv + 1);
-	fprintf(stderr, "lkvm: %s: no such command; see lkvm help\n", name);
-	return STATUS_ERROR;
+	return fail_with(name, "no such command; see lkvm help");
 }
 
 int main(int argc, char **argv)
