@@ -16,19 +16,13 @@
 
 #define VALUES 4096
 
-static int fail(const char *what, const char *why)
-{
-	fprintf(stderr, "lkvm: api: %s: %s\n", what, why);
-	return STATUS_ERROR;
-}
-
 static int print_schema(void)
 {
 	struct json_out o = { 0 };
 
 	control_schema(&o, NULL);
 	if (o.err)
-		return fail("schema", strerror(-o.err));
+		return fail_with("api", strerror(-o.err));
 	printf("%s\n", o.text);
 	json_out_free(&o);
 	return 0;
@@ -103,7 +97,7 @@ static int api_call(struct lkvm *vm, const char *name, const char *cmd,
 		return STATUS_ERROR;
 	}
 	if (err)
-		return fail(name, vm_error(vm, err));
+		return fail_with(name, vm_error(vm, err));
 	printf("%s\n", ok);
 	free(ok);
 	err = status_of_output(0);
@@ -122,13 +116,13 @@ int cmd_api(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "schema"))
 		return print_schema();
 	if (argc != 3)
-		return fail("usage", "lkvm api schema, or lkvm api NAME '{\"cmd\":..}'");
+		return fail_with("api", "usage: lkvm api schema, or lkvm api NAME '{\"cmd\":..}'");
 	why = take_request(argv[2], &cmd, &args);
 	if (why)
-		return fail("request", why);
+		return fail_with("api: request", why);
 	err = lkvm_connect(&vm, argv[1]);
 	if (err) {
-		err = fail(argv[1], vm_why(err));
+		err = fail_with(argv[1], vm_why(err));
 	} else {
 		err = api_call(vm, argv[1], cmd, args);
 		lkvm_close(vm);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -226,6 +227,15 @@ static int resolve_control(struct machine *m, const struct run_options *o,
 	return 0;
 }
 
+/* Locks would tell, but not who has them. What is not there is for disk_open() to say. */
+static bool disks_collide(const struct disk_opts *a, const struct disk_opts *b)
+{
+	struct stat x, y;
+
+	return !(a->readonly && b->readonly) && !stat(a->path, &x) && !stat(b->path, &y) &&
+	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static int resolve_disks(struct machine *m, const struct run_options *o,
 			 struct report *r)
 {
@@ -243,6 +253,11 @@ static int resolve_disks(struct machine *m, const struct run_options *o,
 	for (unsigned int i = 0; i < o->nr_disks; i++) {
 		m->disk[i] = o->disk[i];
 		m->disk[i].opts.engine = engine;
+		for (unsigned int n = 0; n < i; n++)
+			if (disks_collide(&m->disk[n].opts, &m->disk[i].opts))
+				return report_error(r, 0,
+					"disk %s: is there twice",
+					o->disk[i].opts.path);
 	}
 	return 0;
 }
@@ -335,8 +350,8 @@ static int check_transport(const struct machine *m, struct report *r)
 
 	if (m->transport != TRANSPORT_MMIO || nr <= MACHINE_MAX_MMIO)
 		return 0;
-	return report_error(r, 0, "--virtio-transport: %u devices, more than mmio's %d",
-			    nr, MACHINE_MAX_MMIO);
+	return report_error(r, 0, "--virtio-transport: more than %d devices",
+			    MACHINE_MAX_MMIO);
 }
 
 int config_resolve(struct run_config *c, const struct run_options *o,

@@ -163,7 +163,7 @@ const struct option_desc stat_options[] = {
 	{ "watch", 0, OPT_FLAG, NULL,
 	  "again and again, as what was added meanwhile; JSON: in all",
 	  offsetof(struct stat_options, watch), NULL },
-	{ "interval", 0, OPT_TIME, "TIME", "of --watch, up to 24h, 1s by default",
+	{ "interval", 0, OPT_TIME, "TIME", "of --watch, 1s by default",
 	  offsetof(struct stat_options, interval), NULL },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };

@@ -174,7 +174,7 @@ const struct option_desc debug_options[] = {
 	{ "json", 0, OPT_FLAG, NULL, "with --regs, print JSON",
 	  offsetof(struct debug_options, json), NULL },
 	{ "dump-mem", 0, OPT_STRING, "GPA,LEN",
-	  "write LEN bytes (or K, M, G, T) of memory to standard output",
+	  "write LEN bytes (or K, M, G, T) of memory to stdout",
 	  offsetof(struct debug_options, memory), NULL },
 	{ NULL, 0, OPT_FLAG, NULL, NULL, 0, NULL },
 };
@@ -271,12 +271,8 @@ static int print_memory(struct lkvm *vm, const char *name, const char *what)
 
 	if (end && *end == ',')
 		end = take_bytes(end + 1, &len);
-	if (!end || *end || !len) {
-		fprintf(stderr,
-			"lkvm: --dump-mem: \"%s\" is not GPA,LEN in bytes, or K, M, G or T\n",
-			what);
-		return STATUS_ERROR;
-	}
+	if (!end || *end || !len)
+		return fail_with(what, "--dump-mem is GPA,LEN in bytes, K, M, G or T");
 	while (len && !err) {
 		u64 n = MIN(len, (u64)PIECE);
 

@@ -48,7 +48,7 @@ static int disk_lock(struct disk *d, const char *path, struct report *r)
 	if (!fcntl(d->fd, F_OFD_SETLK, &lock))
 		return 0;
 	if (errno == EAGAIN || errno == EACCES) {
-		report_error(r, 0, "disk %s: in use, by another process or as another disk%s",
+		report_error(r, 0, "disk %s: in use, by another process or disk%s",
 			     path, d->info.readonly ?
 			     "" : " (give it read-only to share it)");
 		return -EBUSY;
