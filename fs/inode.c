@@ -5,8 +5,9 @@
  * The files of a share that somebody has a number for. A file is known by
  * device and inode number and, while no descriptor keeps that number from being
  * used again, by its time of birth; a server that uses it all the same says that the
- * descriptor is stale, and directories of an overlay are born again whenever they are
- * copied up. It is found by where it was seen last, its
+ * descriptor is stale. On an overlay a file is born again when it is copied up, which
+ * happens to it once: who was born after the share was opened is not any more.
+ * It is found by where it was seen last, its
  * directory and its name there (fs/step.c says why nothing outside of the share is),
  * and O_PATH descriptors are opened when they are needed and kept while there is
  * room. So a share takes a bounded number of
@@ -65,7 +66,7 @@ u16 fs_device_index(struct fs_host *h, u64 dev)
 	return i;
 }
 
-/* Takes the lock. */
+/* The lock is taken. */
 static struct fs_id id_of(struct fs_host *h, const struct statx *st)
 {
 	struct fs_id id = {
@@ -75,24 +76,34 @@ static struct fs_id id_of(struct fs_host *h, const struct statx *st)
 	if (st->stx_mask & STATX_BTIME)
 		id.btime = (u64)st->stx_btime.tv_sec * 1000000000ULL +
 			   st->stx_btime.tv_nsec;
-	pthread_mutex_lock(&h->lock);
 	id.dev = fs_device_index(h, (u64)st->stx_dev_major << 32 |
 				 st->stx_dev_minor);
-	pthread_mutex_unlock(&h->lock);
 	return id;
 }
 
-static bool is_same(const struct fs_inode *in, const struct fs_id *id)
+/* What was born before the share was opened may have been copied up since then. */
+static bool inode_is(const struct fs_host *h, const struct fs_inode *in,
+		     const struct fs_id *id)
 {
-	return in->dev == id->dev && in->ino == id->ino && in->type == id->type &&
-	       (in->overlay || in->btime == id->btime);
+	if (in->dev != id->dev || in->ino != id->ino || in->type != id->type)
+		return false;
+	return in->path || in->btime == id->btime ||
+	       (in->overlay && in->btime < h->since);
 }
 
-/* On an overlay of the host a file that is written to is born again. */
-static bool inode_is(const struct fs_inode *in, const struct fs_id *id)
+/* @st is of what is where @in was seen last. Takes the lock. */
+static int check_same(struct fs_host *h, struct fs_inode *in, const struct statx *st)
 {
-	return in->dev == id->dev && in->ino == id->ino &&
-	       in->type == id->type && (in->path || in->overlay || in->btime == id->btime);
+	struct fs_id now;
+	bool same;
+
+	pthread_mutex_lock(&h->lock);
+	now = id_of(h, st);
+	same = inode_is(h, in, &now);
+	if (same)
+		in->btime = now.btime;
+	fs_unlock(h);
+	return same ? 0 : -ESTALE;
 }
 
 struct fs_inode *fs_parent(const struct fs_host *h, const struct fs_inode *in)
@@ -123,7 +134,7 @@ static struct fs_inode *hash_find(struct fs_host *h, const struct fs_id *id)
 	u32 i = *bucket_of(h, id->dev, id->ino);
 	struct fs_inode *in;
 
-	while ((in = fs_pool_at(&h->nodes, i)) && !inode_is(in, id))
+	while ((in = fs_pool_at(&h->nodes, i)) && !inode_is(h, in, id))
 		i = in->hash_next;
 	return in;
 }
@@ -477,16 +488,19 @@ static struct fs_inode *inode_new(struct fs_host *h, const struct fs_id *id, u8 
 	return in;
 }
 
-/* fs_kind_of() of a directory, which may begin one. */
+/*
+ * fs_kind_of() of a directory, which may begin one, or of what is in @dir. On an overlay
+ * files may have another device than directories.
+ */
 static u8 entry_file_system(const struct fs_host *h, const struct fs_inode *dir,
 			    const char *name, const struct fs_id *id)
 {
 	u8 fs;
 	int fd;
 
-	if (!dir || id->type != S_IFDIR >> 12)
+	if (!dir)
 		return 0;
-	if (id->dev == dir->dev)
+	if (id->dev == dir->dev || id->type != S_IFDIR >> 12)
 		return dir->overlay ? FS_KIND_OVERLAY : 0;
 	fd = fs_step(fs_path_fd(h, dir), name, O_PATH | O_DIRECTORY, 0);
 	if (fd < 0)
@@ -499,11 +513,15 @@ static u8 entry_file_system(const struct fs_host *h, const struct fs_inode *dir,
 int fs_enter(struct fs_host *h, struct fs_inode *dir, const char *name,
 	     const struct statx *st, struct fs_entry *e)
 {
-	struct fs_id id = id_of(h, st);
-	u8 fs = entry_file_system(h, dir, name, &id);
 	struct fs_inode *in;
+	struct fs_id id;
 	int err = 0;
+	u8 fs;
 
+	pthread_mutex_lock(&h->lock);
+	id = id_of(h, st);
+	fs_unlock(h);
+	fs = entry_file_system(h, dir, name, &id);
 	pthread_mutex_lock(&h->lock);
 	in = hash_find(h, &id);
 	if (!in) {
@@ -538,10 +556,11 @@ bool fs_may_prefetch(struct fs_host *h)
 void fs_moved(struct fs_host *h, struct fs_inode *dir, const char *name,
 	      const struct statx *st)
 {
-	struct fs_id id = id_of(h, st);
 	struct fs_inode *in;
+	struct fs_id id;
 
 	pthread_mutex_lock(&h->lock);
+	id = id_of(h, st);
 	in = hash_find(h, &id);
 	if (in)
 		set_place(h, in, dir, name);
@@ -593,19 +612,16 @@ void fs_forget(struct fs_host *h, u64 node, u64 times)
 }
 
 static int open_same(struct fs_host *h, int dirfd, const char *name,
-		     const struct fs_inode *in)
+		     struct fs_inode *in)
 {
 	int fd = fs_step(dirfd, name, O_PATH, 0), err;
 	struct statx st;
-	struct fs_id now;
 
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
 	err = fs_stat_fd(fd, &st);
-	if (!err) {
-		now = id_of(h, &st);
-		err = is_same(in, &now) ? 0 : -ESTALE;
-	}
+	if (!err)
+		err = check_same(h, in, &st);
 	if (!err)
 		return fd;
 	close(fd);
@@ -701,8 +717,8 @@ struct fs_inode *fs_keep(struct fs_host *h, struct fs_inode *dir,
 		close(fd);
 		return NULL;
 	}
-	id = id_of(h, &st);
 	pthread_mutex_lock(&h->lock);
+	id = id_of(h, &st);
 	in = hash_find(h, &id);
 	if (in) {
 		fs_hold(h, in);
@@ -741,7 +757,6 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 {
 	char name[FS_NAME_MAX + 1];
 	struct fs_inode *parent;
-	struct fs_id now;
 	int fd, err;
 
 	pthread_mutex_lock(&h->lock);
@@ -761,10 +776,7 @@ int fs_stat(struct fs_host *h, struct fs_inode *in, struct statx *st)
 	fs_done(h, parent);
 	if (err == -ENOENT || err == -ENOTDIR)
 		return -ESTALE;
-	if (err)
-		return err;
-	now = id_of(h, st);
-	return is_same(in, &now) ? 0 : -ESTALE;
+	return err ? err : check_same(h, in, st);
 }
 
 u64 fs_ino(const struct fs_inode *in, u64 ino)
@@ -774,6 +786,7 @@ u64 fs_ino(const struct fs_inode *in, u64 ino)
 
 int fs_inodes_init(struct fs_host *h, int root_fd)
 {
+	struct timespec now;
 	struct fs_id id;
 	struct statx st;
 	int err = fs_stat_fd(root_fd, &st);
@@ -781,6 +794,8 @@ int fs_inodes_init(struct fs_host *h, int root_fd)
 
 	if (err)
 		return err;
+	clock_gettime(CLOCK_REALTIME, &now);
+	h->since = (u64)now.tv_sec * 1000000000ULL + now.tv_nsec;
 	h->nr_buckets = BUCKETS_MIN;
 	h->bucket = calloc(h->nr_buckets, sizeof(*h->bucket));
 	h->path = calloc(h->max_inode_fds + FS_PATHS, sizeof(*h->path));

@@ -63,7 +63,7 @@ struct fs_id {
  * @users: the descriptor, if it is open, stays open
  * @path: its descriptor among fs_host.path, 0 for none
  * @closed: a directory of a file system that is not shared
- * @overlay: a directory of an overlay: copied up, it has another @btime
+ * @overlay: of an overlay: copied up, it has another @btime
  * @live: the place is taken
  * @gone: the guest took the name away that it was seen by last: @path is all there is
  * @watched: it is told when a name comes or goes
@@ -144,6 +144,7 @@ struct fs_file {
  * struct fs_host - a share
  * @lock: guards all below it, and every inode; never held over I/O that can
  *	wait for anything but memory
+ * @since: when it was opened, as @btime of inodes
  * @path: descriptors, from FS_PATHS on; in front of these the rings of those that
  *	may be closed, the last used first
  * @path_free: one that is free, or 0
@@ -163,6 +164,7 @@ struct fs_host {
 	int last_watch;
 	unsigned int nr_watches;
 	const struct vm_log *log;
+	u64 since;
 	unsigned int max_inode_fds;
 	unsigned int max_files;
 	pthread_mutex_t lock;

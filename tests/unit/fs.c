@@ -884,9 +884,11 @@ static u64 born(struct rig *r, u64 dir, const char *name, const char *path, int 
 	return e.node;
 }
 
-TEST(fs_directories_of_an_overlay_are_copied_up)
+/* Once: what was born since the share is open has its number from the upper layer. */
+TEST(fs_files_of_an_overlay_are_copied_up)
 {
 	struct state_out out = { 0 };
+	int now = time(NULL);
 	struct fs_entry e;
 	struct rig r;
 	u64 d, f;
@@ -902,7 +904,13 @@ TEST(fs_directories_of_an_overlay_are_copied_up)
 	d = born(&r, born(&r, FS_ROOT, "d", "d", 1), "e", "d/e", 1);
 	EXPECT(d && d == born(&r, find(&r, FS_ROOT, "d"), "e", "d/e", 2));
 	f = born(&r, FS_ROOT, "f", "f", 1);
-	EXPECT(f && f != born(&r, FS_ROOT, "f", "f", 2));
+	EXPECT(f && !fs_getattr(r.h, f, &e));
+	EXPECT(f == born(&r, FS_ROOT, "f", "f", now + 100));
+	EXPECT(fs_getattr(r.h, f, &e) == -ESTALE);
+	EXPECT(f != born(&r, FS_ROOT, "f", "f", now + 200));
+	EXPECT(d == born(&r, find(&r, FS_ROOT, "d"), "e", "d/e", now + 100));
+	EXPECT(d != born(&r, find(&r, FS_ROOT, "d"), "e", "d/e", now + 200));
+	d = born(&r, find(&r, FS_ROOT, "d"), "e", "d/e", 3);
 	fs_save(r.h, &out);
 	EXPECT(!rig_restore(&r, &out));
 	magic = 0;
@@ -1410,7 +1418,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_number_that_is_used_again_costs_nobody_time),
 	  T(fs_number_that_is_used_again_is_restored),
 	  T(fs_number_that_a_server_gave_to_another_file_is_that_ones),
-	  T(fs_directories_of_an_overlay_are_copied_up),
+	  T(fs_files_of_an_overlay_are_copied_up),
 	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
