@@ -301,6 +301,7 @@ static int add_one(struct kvm *kvm, const struct machine_share *s,
 			vm_log(&kvm->log, "edits on the host are seen late: inotify: %s",
 			       strerror(errno));
 		o.edits_fd = kvm->edits_fd;
+		o.edits_ended = &kvm->edits_ended;
 		o.has_edits = kvm->edits_fd >= 0;
 		o.log = &kvm->log;
 	}

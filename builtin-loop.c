@@ -21,6 +21,7 @@
 
 #include "builtin.h"
 #include "kvm/eventfd.h"
+#include "kvm/fs.h"
 #include "kvm/virtio.h"
 
 /* How long a kernel that has panicked may be silent, and may go on in all */
@@ -95,12 +96,9 @@ static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
  * Drain inotify and ask the guest to drop cached names. What arrives before it has
  * answered stays queued and causes one more round.
  */
-static void edits_hear(int fd, struct session_port *p)
+static void edits_hear(struct kvm *kvm, struct session_port *p)
 {
-	char events[4096];
-
-	while (read(fd, events, sizeof(events)) > 0)
-		;
+	fs_edits_drain(kvm->edits_fd, &kvm->edits_ended);
 	port_forget(p);
 }
 
@@ -230,7 +228,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		blocked = console_drain(c) == -EAGAIN;
 		console_feed(c, kvm);
 		if (g && p[6].fd >= 0 && p[6].revents)
-			edits_hear(p[6].fd, &g->port);
+			edits_hear(kvm, &g->port);
 		if (g && g->port.forgetting)
 			quiet = now_ns() + EDITS_QUIET_NS;
 		if (g)

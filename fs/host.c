@@ -166,7 +166,8 @@ static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 		return;
 	pthread_mutex_lock(&h->lock);
 	due = !d->watched;
-	full = h->nr_watches == WATCHES_MAX;
+	full = h->nr_watches - __atomic_load_n(h->edits_ended, __ATOMIC_RELAXED) >=
+	       WATCHES_MAX;
 	fs_unlock(h);
 	if (!due)
 		return;
@@ -188,6 +189,19 @@ static void watch(struct fs_host *h, struct fs_inode *d, int fd)
 	if (say)
 		vm_log(h->log, "some edits on the host are seen late: inotify: %s",
 		       strerror(errno));
+}
+
+void fs_edits_drain(int fd, unsigned int *ended)
+{
+	struct inotify_event buf[256], *e;
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		for (e = buf; (char *)e < (char *)buf + n; e += 1 + e->len / sizeof(*e)) {
+			if (e->mask & IN_IGNORED)
+				__atomic_fetch_add(ended, 1, __ATOMIC_RELAXED);
+		}
+	}
 }
 
 int fs_lookup(struct fs_host *h, u64 dir, const char *name,
@@ -633,6 +647,7 @@ int fs_open(struct fs_host **out, const struct fs_opts *o, struct report *r)
 	h->proc_fd = -1;
 	h->readonly = o->readonly;
 	h->edits_fd = o->has_edits ? o->edits_fd : -1;
+	h->edits_ended = o->edits_ended;
 	h->log = o->log;
 	h->as_caller = may_be_caller();
 	h->max_inode_fds = max / 2;

@@ -148,8 +148,8 @@ struct fs_file {
  * @path: descriptors, from FS_PATHS on; in front of these the rings of those that
  *	may be closed, the last used first
  * @path_free: one that is free, or 0
- * @last_watch: the highest number of one, @nr_watches: how many, of directories
- *	that the guest may know no more as well
+ * @last_watch: the highest number of one, @nr_watches: how many there were, of
+ *	directories that the guest may know no more as well
  * @watch_failed: it was said that one did
  * @nr_gone: of those that are gone, which are closed first only where there are many
  * @closing: descriptors that fs_unlock() closes: the last one of a file that has
@@ -161,6 +161,7 @@ struct fs_host {
 	int proc_fd;
 	bool watch_failed;
 	int edits_fd;
+	const unsigned int *edits_ended;
 	int last_watch;
 	unsigned int nr_watches;
 	const struct vm_log *log;

@@ -31,12 +31,14 @@ struct fs_host;
  * @max_fds: descriptors that may be used, 64 to 65536
  * @edits_fd: with @has_edits, of inotify: hears when a name comes or goes in a directory in
  *	which one was looked up; stays the caller's
+ * @edits_ended: with @has_edits, fs_edits_drain() counts there
  * @log: is told, once, if it does not; may be NULL; stays the caller's
  */
 struct fs_opts {
 	const char *path;
 	int fd;
 	int edits_fd;
+	const unsigned int *edits_ended;
 	const struct vm_log *log;
 	bool has_fd;
 	bool has_edits;
@@ -114,6 +116,12 @@ int fs_open(struct fs_host **out, const struct fs_opts *opts,
 	    struct report *r);
 /** fs_close() - nobody is inside any more; accepts NULL */
 void fs_close(struct fs_host *h);
+/**
+ * fs_edits_drain() - read all that the inotify of struct fs_opts has heard
+ * @ended: how many of its directories are gone, which make room for others
+ * Context: one thread at a time
+ */
+void fs_edits_drain(int fd, unsigned int *ended);
 /** fs_readonly() - whether nothing may be changed */
 bool fs_readonly(const struct fs_host *h);
 /**

@@ -46,6 +46,7 @@ struct console_ops {
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
  * @edits_fd: inotify, or -1, readable when names have changed below the root share
+ * @edits_ended: as fs_edits_drain() counts
  * @halted: kvm_halt() stopped vCPUs that were running
  * @arch: x86/ and its like own it
  * @unsealed: what the VM still does by a path: a socket goes with it
@@ -100,6 +101,7 @@ struct kvm {
 	int end_fd;
 	int release_fd;
 	int edits_fd;
+	unsigned int edits_ended;
 	enum vm_end end;
 	bool panicked;
 	u32 end_code;

@@ -948,9 +948,9 @@ static void count_lines(void *opaque, const char *line)
 
 TEST(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times)
 {
-	unsigned int lines = 0;
+	unsigned int lines = 0, ended = 0;
 	const struct vm_log log = { count_lines, &lines };
-	struct fs_opts o = { .max_fds = 256, .log = &log };
+	struct fs_opts o = { .max_fds = 256, .log = &log, .edits_ended = &ended };
 	struct report why = { "" };
 	char name[32];
 	struct rig r;
@@ -977,6 +977,13 @@ TEST(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times)
 	close(r.h->edits_fd);
 	r.h->edits_fd = o.edits_fd;
 	EXPECT(is_heard(&r, "c") && lines == 1);
+	/* One more than there may be, until one of the others is removed */
+	r.h->nr_watches = 32768;
+	EXPECT(!mkdir("e", 0755) && !is_heard(&r, "e"));
+	EXPECT(!rmdir("a") && !ended);
+	fs_edits_drain(o.edits_fd, &ended);
+	EXPECT(ended == 1 && is_heard(&r, "e"));
+	EXPECT(!mkdir("a", 0755) && !is_heard(&r, "a"));
 	close(o.edits_fd);
 	teardown(&r);
 }
