@@ -500,16 +500,49 @@ int fs_access(struct fs_host *h, u64 node, u32 mask)
 	return 0;
 }
 
-/* O_PATH has no file system to sync: this one is opened. */
-int fs_sync(struct fs_host *h)
+/* O_PATH has no file system to sync: this one is opened. Gone is what was mounted there. */
+static int sync_dir(struct fs_host *h, struct fs_inode *dir)
 {
-	int fd = fs_step(fs_path_fd(h, h->root), ".", O_RDONLY | O_DIRECTORY, 0), err;
+	int fd = fs_fd(h, dir), err;
 
+	if (fd == -ESTALE)
+		return 0;
+	if (fd >= 0)
+		fd = fs_step(fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd;
 	err = syncfs(fd) < 0 ? -errno : 0;
 	close(fd);
 	return err;
+}
+
+/* A directory on another file system than the one it is in; the lock is taken. */
+static bool is_mount(const struct fs_host *h, const struct fs_inode *in)
+{
+	const struct fs_inode *parent = fs_parent(h, in);
+
+	return parent && parent->dev != in->dev && S_ISDIR(fs_type(in)) && !in->closed;
+}
+
+int fs_sync(struct fs_host *h)
+{
+	int ret = sync_dir(h, h->root), err;
+	struct fs_inode *in;
+	u32 i = 1;
+
+	pthread_mutex_lock(&h->lock);
+	while ((in = fs_pool_next(&h->nodes, &i))) {
+		if (!is_mount(h, in))
+			continue;
+		fs_hold(h, in);
+		fs_unlock(h);
+		err = sync_dir(h, in);
+		pthread_mutex_lock(&h->lock);
+		fs_drop(h, in);
+		ret = ret ? ret : err;
+	}
+	fs_unlock(h);
+	return ret;
 }
 
 static int drop_sgid(int fd, const char *path)

@@ -181,7 +181,7 @@ int fs_link(struct fs_host *h, u64 node, u64 newdir, const char *newname,
 int fs_statfs(struct fs_host *h, u64 node, struct statfs *st);
 /** fs_access() - @mask: R_OK and so on. Modes are for the guest to check */
 int fs_access(struct fs_host *h, u64 node, u32 mask);
-/** fs_sync() - all of the share's own file system */
+/** fs_sync() - the share's file system, and those that are mounted below it and known */
 int fs_sync(struct fs_host *h);
 
 /** fs_setxattr() - @kill_sgid: the new ACL takes the set-group-ID bit away */

@@ -791,12 +791,16 @@ TEST(fs_number_that_is_used_again_is_restored)
  * says so, and not the number, which may be another's. A name there makes no sense.
  */
 static u64 stale;
+/* What has this number is another file system. */
+static u64 mounted;
 
 int statx(int dirfd, const char *path, int flags, unsigned int mask, struct statx *st)
 {
 	int ret = syscall(SYS_statx, dirfd, path, flags, mask, st);
 	struct stat of;
 
+	if (!ret && st->stx_ino == mounted)
+		st->stx_dev_minor ^= 1;
 	if (stale && !fstat(dirfd, &of) && (of.st_ino == stale || !strcmp(path, "odd"))) {
 		errno = ESTALE;
 		return -1;
@@ -985,6 +989,47 @@ TEST(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times)
 	EXPECT(ended == 1 && is_heard(&r, "e"));
 	EXPECT(!mkdir("a", 0755) && !is_heard(&r, "a"));
 	close(o.edits_fd);
+	teardown(&r);
+}
+
+static u64 synced[4], unsynced;
+static unsigned int nr_synced;
+
+int syncfs(int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st) && nr_synced < 4)
+		synced[nr_synced++] = st.st_ino;
+	errno = EIO;
+	return st.st_ino == unsynced ? -1 : 0;
+}
+
+TEST(fs_sync_is_of_what_is_mounted_below_too)
+{
+	struct stat root, dir;
+	struct rig r;
+
+	setup(&r);
+	EXPECT(!mkdir("d", 0755) && !mkdir("n", 0755));
+	EXPECT(!stat(".", &root) && !stat("d", &dir));
+	nr_synced = 0;
+	EXPECT(find(&r, FS_ROOT, "n") && !fs_sync(r.h));
+	EXPECT(nr_synced == 1 && synced[0] == root.st_ino);
+	mounted = dir.st_ino;
+	nr_synced = 0;
+	EXPECT(find(&r, FS_ROOT, "d") && !fs_sync(r.h));
+	EXPECT(nr_synced == 2 && synced[0] == root.st_ino && synced[1] == dir.st_ino);
+	unsynced = dir.st_ino;
+	EXPECT(fs_sync(r.h) == -EIO);
+	unsynced = 0;
+	/* Not known any more; known, and nothing is mounted there any more */
+	fs_forget_all(r.h);
+	nr_synced = 0;
+	EXPECT(!fs_sync(r.h) && nr_synced == 1);
+	EXPECT(find(&r, FS_ROOT, "d"));
+	mounted = 0;
+	EXPECT(!fs_sync(r.h) && nr_synced == 2);
 	teardown(&r);
 }
 
@@ -1427,6 +1472,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_number_that_a_server_gave_to_another_file_is_that_ones),
 	  T(fs_files_of_an_overlay_are_copied_up),
 	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
+	  T(fs_sync_is_of_what_is_mounted_below_too),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
