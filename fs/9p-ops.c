@@ -60,6 +60,7 @@ static void fid_dispose(struct p9_ctx *x, const struct p9_fid *f)
 	free(f->xattr);
 }
 
+/* Linux' client has no other way to remove one; an ACL it removes without a flag. */
 static int xattr_commit(struct p9_ctx *x, const struct p9_fid *f)
 {
 	const struct p9_xattr *a = f->xattr;
@@ -67,7 +68,7 @@ static int xattr_commit(struct p9_ctx *x, const struct p9_fid *f)
 
 	if (a->filled != a->len)
 		return -EINVAL;
-	if (!a->len && a->flags & XATTR_REPLACE)
+	if (!a->len && (a->flags & XATTR_REPLACE || !memcmp(a->name, "system.", 7)))
 		return fs_removexattr(x->host, f->node, a->name);
 	return fs_setxattr(x->host, f->node, a->name, &v, a->flags, false);
 }

@@ -28,8 +28,11 @@
 
 #define NEW_ROOT "/lkvm/root"
 #define LOWER "/lkvm/lower"
-/* Shared mappings can be written to; all else is the host's to see by close(). */
-#define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=512000,cache=mmap"
+/*
+ * Shared mappings can be written to; all else is the host's to see by close(). A kernel
+ * without 9P_FS_POSIX_ACL ignores the last one.
+ */
+#define P9_OPTIONS "trans=virtio,version=9p2000.L,msize=512000,cache=mmap,posixacl"
 #define UPPER "/lkvm/rw"
 /* The kernel's own 128 KiB are for disks: here a request costs more than its bytes. */
 #define READ_AHEAD_KB "1024"

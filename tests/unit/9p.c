@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <linux/virtio_9p.h>
 #include <linux/xattr.h>
 #include "kvm/9p.h"
@@ -602,6 +604,38 @@ TEST(p9_xattrs_are_set_at_the_end)
 	teardown(&r);
 }
 
+/* Linux before 6.2 takes an empty ACL for a bad one. */
+int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
+{
+	if (!size && !strncmp(name, "system.posix_acl_", 17)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return syscall(SYS_setxattr, path, name, value, size, flags);
+}
+
+TEST(p9_acl_is_removed)
+{
+	/* Version 2; tag, permissions and id of each entry */
+	static const u16 acl[] = { 2, 0, 1, 6, 0xffff, 0xffff, 2, 6, 4321, 0, 4, 4,
+				   0xffff, 0xffff, 16, 6, 0xffff, 0xffff, 32, 0,
+				   0xffff, 0xffff };
+	struct rig r;
+
+	start(t, &r, false);
+	file_put("f", "");
+	EXPECT(walk(&r, ROOT, 1, "f") > 0);
+	if (syscall(SYS_setxattr, "f", "system.posix_acl_access", acl, sizeof(acl), 0)) {
+		printf("# no ACLs in /tmp\n");
+		teardown(&r);
+		return;
+	}
+	EXPECT(xattr_get(&r, 1, "system.posix_acl_access") == sizeof(acl));
+	EXPECT(xattr_set(&r, 1, "system.posix_acl_access", "", 0, 0) == 0);
+	EXPECT(xattr_get(&r, 1, "system.posix_acl_access") == -ENODATA);
+	teardown(&r);
+}
+
 /* The first @count bytes of a value, which are zero, in one message */
 static int xattr_write(struct rig *r, u32 fid, u32 count)
 {
@@ -996,6 +1030,7 @@ TEST_MAIN(T(p9_session_is_negotiated),
 	  T(p9_data_may_lie_in_other_pages),
 	  T(p9_messages_do_what_they_say),
 	  T(p9_xattrs_are_set_at_the_end),
+	  T(p9_acl_is_removed),
 	  T(p9_xattr_is_written_at_once),
 	  T(p9_xattr_memory_is_bounded),
 	  T(p9_directories_are_listed_in_parts),

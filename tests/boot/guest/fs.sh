@@ -10,8 +10,8 @@ p9=$(arg 9p)
 
 mount_share() {
 	if [ -n "$p9" ]; then
-		mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$p9" \
-			"$tag" /mnt
+		mount -t 9p "$tag" /mnt -o \
+			"trans=virtio,version=9p2000.L,msize=512000,posixacl,$p9"
 	else
 		mount -t virtiofs "$tag" /mnt
 	fi
@@ -30,8 +30,9 @@ is() {
 	return 1
 }
 
-# Some of it, or what lkvm.names=A,B says
+# Some of it, or what lkvm.names=A,B says. With lkvm.acls=1 the host's directory has ACLs.
 suite() {
+	[ -z "$(arg acls)" ] || export ACLS=1
 	/bin/fs-suite /mnt $(arg names | tr , " ") || fail "fs-suite"
 	umount /mnt && mount_share || fail "not a second time"
 	[ -z "$(ls /mnt)" ] || fail "left: $(ls /mnt)"
