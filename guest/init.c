@@ -124,8 +124,9 @@ static void setup(struct port *p, const struct config *c, struct notes *n)
 
 	what = root_setup(c, n, &err);
 	if (!what)
-		what = root_shares(c, &err);
+		what = root_shares(c, n, &err);
 	if (what) {
+		send_notes(p, n, (struct frame_of){ GUEST_NOTE, 0, 0 });
 		root_settle(c);
 		init_fail(p, STATUS_ERROR, what, err);
 	}

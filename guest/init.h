@@ -112,7 +112,7 @@ void root_early(void);
  */
 const char *root_setup(const struct config *c, struct notes *n, int *err);
 /** root_shares() - mount --rw and --ro. Return: as root_setup() */
-const char *root_shares(const struct config *c, int *err);
+const char *root_shares(const struct config *c, struct notes *n, int *err);
 /** modules_load() - insmod in the order given */
 void modules_load(const struct config *c, struct notes *n);
 

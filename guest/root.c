@@ -290,7 +290,7 @@ static void make_path(const char *path)
 	}
 }
 
-const char *root_shares(const struct config *c, int *err)
+const char *root_shares(const struct config *c, struct notes *notes, int *err)
 {
 	char tag[64];
 
@@ -306,6 +306,9 @@ const char *root_shares(const struct config *c, int *err)
 		make_path(s + n + 1);
 		*err = mount_tag(tag, s + n + 1,
 				 c->share_ro[i] ? MS_RDONLY : 0);
+		if (*err == -ENODEV)
+			note(notes, "the kernel has no VIRTIO_FS, and no 9P_FS: no directories",
+			     NULL, NULL);
 		if (*err < 0)
 			return s + n + 1;
 		*err = 0;
