@@ -28,8 +28,9 @@
  * Control messages to the driver are kept as what is left to be told of each
  * port, not as a queue, and go out as it offers buffers.
  *
- * Threads: vCPUs, main, and one of ours from activation to deactivation if there
- * are streams. Locks: dev->lock > notify_lock > console->lock. The last guards
+ * Threads: vCPUs, main, and one of ours if there are streams: from activation to
+ * deactivation, and without a driver if the last one sent what they have not taken.
+ * Locks: dev->lock > notify_lock > console->lock. The last guards
  * the queues and all of a port but the stream, which is the thread's (and the
  * main thread's when that is not there), and is held while an output function
  * is called, which keeps bytes in order and must not call into the console. The
@@ -848,8 +849,33 @@ static void console_deactivate(struct virtio_device *dev)
 {
 	struct console *c = dev->priv;
 
+	if (!c)
+		return;
 	console_stop(c);
 	console_set_active(c, false);
+}
+
+/* Whether bytes are under way to a stream. */
+static bool console_busy(struct console *c)
+{
+	for (unsigned int i = 0; i < c->nr_ports; i++) {
+		struct port *p = &c->port[i];
+
+		if (p->opts.stream && p->host_open &&
+		    (p->out_len || p->tx_done || p->more))
+			return true;
+	}
+	return false;
+}
+
+static void console_linger(struct virtio_device *dev)
+{
+	struct console *c = dev->priv;
+
+	pthread_mutex_lock(&c->lock);
+	if (console_busy(c))
+		console_start(c);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* What was taken from the driver still goes to the host, and is kept. */
@@ -1025,20 +1051,7 @@ int virtio_console_begin(struct virtio_device *dev, struct report *r)
 	return 0;
 }
 
-/* Whether bytes are under way to a stream. */
-static bool console_busy(struct console *c)
-{
-	for (unsigned int i = 0; i < c->nr_ports; i++) {
-		struct port *p = &c->port[i];
-
-		if (p->opts.stream && p->host_open &&
-		    (p->out_len || p->tx_done || p->more))
-			return true;
-	}
-	return false;
-}
-
-/* A driver that has reset the device has stopped the thread, not the bytes. */
+/* For when there is no thread. */
 static void port_drain(struct console *c, struct port *p, u64 end, int patience_ms)
 {
 	struct pollfd poll_out[STREAM_POLL];
@@ -1105,6 +1118,7 @@ const struct virtio_class virtio_console_class = {
 	.activate = console_activate,
 	.leave = console_leave,
 	.deactivate = console_deactivate,
+	.linger = console_linger,
 	.queue_notify = console_queue_notify,
 	.reset = console_reset,
 	.save = console_save,

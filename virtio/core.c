@@ -19,7 +19,8 @@
  * and config_generation are atomics, and virtio_needs_reset() needs no lock.
  *
  * A paused device is active with its queues taken back from the class; their
- * indexes stay. A restored device is paused until it is resumed.
+ * indexes stay. A restored device is paused until it is resumed. A class may have
+ * a thread while there is no driver, for what the last one sent; not while paused.
  *
  * Not supported: legacy and transitional drivers, reset of one queue, setting
  * up queues after DRIVER_OK, VIRTIO_F_ACCESS_PLATFORM.
@@ -67,7 +68,7 @@ static bool features_ok(const struct virtio_device *dev)
 	       virtio_has(dev, VIRTIO_F_VERSION_1);
 }
 
-/* Both locks are held by the callers of these two. */
+/* Both locks are held by the callers of these three. */
 static int queues_lend(struct virtio_device *dev)
 {
 	int err = 0;
@@ -83,8 +84,17 @@ static int queues_lend(struct virtio_device *dev)
 
 static void queues_take_back(struct virtio_device *dev)
 {
-	if (dev->active && !dev->paused && dev->class->deactivate)
+	bool running = !dev->paused && (dev->active || dev->class->linger);
+
+	if (running && dev->class->deactivate)
 		dev->class->deactivate(dev);
+}
+
+/* Without a driver: what the last one sent still goes to the host. */
+static void device_linger(struct virtio_device *dev)
+{
+	if (!dev->active && !dev->paused && dev->class->linger)
+		dev->class->linger(dev);
 }
 
 static void needs_reset(struct virtio_device *dev, const char *what,
@@ -115,6 +125,7 @@ static void device_activate(struct virtio_device *dev)
 	int err;
 
 	pthread_mutex_lock(&dev->notify_lock);
+	queues_take_back(dev);
 	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		struct virtqueue *vq = &dev->queue[i];
 
@@ -307,6 +318,9 @@ void virtio_set_status(struct virtio_device *dev, u32 value)
 			dev->class->leave(dev);
 		pthread_mutex_unlock(&dev->notify_lock);
 		device_reset(dev);
+		pthread_mutex_lock(&dev->notify_lock);
+		device_linger(dev);
+		pthread_mutex_unlock(&dev->notify_lock);
 		goto out;
 	}
 	add = status_steps(dev, status_load(dev), value);
@@ -439,6 +453,7 @@ int virtio_device_resume(struct virtio_device *dev)
 		dev->paused = false;
 		if (dev->active)
 			err = queues_lend(dev);
+		device_linger(dev);
 	}
 	pthread_mutex_unlock(&dev->notify_lock);
 	pthread_mutex_unlock(&dev->lock);

@@ -10,9 +10,10 @@
  *
  * One thread a device serves its queues and all connections, by epoll. It is
  * made by activate and joined by deactivate; the core's locks are held meanwhile
- * and it takes none. Connections outlive a pause, not a reset. They cannot be
- * saved: a restored guest is told by VIRTIO_VSOCK_EVENT_TRANSPORT_RESET
- * (s5.10.6.7), and closes its own ends.
+ * and it takes none. Without a driver there is one while a connection is left.
+ * Connections outlive a pause, not a reset. They cannot be saved: a restored
+ * guest is told by VIRTIO_VSOCK_EVENT_TRANSPORT_RESET (s5.10.6.7), and closes its
+ * own ends.
  *
  * To the host: what the guest sends is written from guest memory into the UNIX
  * socket. What that does not take goes to a buffer of the connection, as large
@@ -1096,6 +1097,19 @@ static void *vsock_main(void *opaque)
 	return NULL;
 }
 
+/* No driver, no queues, no new connections: the host gets what is left. */
+static void *vsock_drain(void *opaque)
+{
+	struct vsock *v = opaque;
+	bool stop = false;
+
+	while (!stop && !LIST_EMPTY(&v->all)) {
+		wait_events(v, -1, &stop);
+		free_dead(v);
+	}
+	return NULL;
+}
+
 /* Class */
 
 static int vsock_activate(struct virtio_device *dev)
@@ -1115,6 +1129,16 @@ static void vsock_deactivate(struct virtio_device *dev)
 		return;
 	thread_stop(v->thread, v->control_fd);
 	v->running = false;
+}
+
+static void vsock_linger(struct virtio_device *dev)
+{
+	struct vsock *v = dev->priv;
+
+	if (LIST_EMPTY(&v->all))
+		return;
+	listener_watch(v, false);
+	v->running = !virtio_thread_start(dev, &v->thread, vsock_drain, v);
 }
 
 /* All, or all but those of which the host still gets the rest. */
@@ -1252,6 +1276,7 @@ const struct virtio_class virtio_vsock_class = {
 	.config_read = vsock_config_read,
 	.activate = vsock_activate,
 	.deactivate = vsock_deactivate,
+	.linger = vsock_linger,
 	.reset = vsock_reset,
 	.save = vsock_save,
 	.restore = vsock_restore,

@@ -42,7 +42,11 @@ struct virtio_device;
  *	that is still its own, before @deactivate. Not at a pause, a restore or the
  *	end. May be NULL
  * @deactivate: on return no thread of the device touches a queue. Requests
- *	that were popped are finished or given back by then
+ *	that were popped are finished or given back by then. With @linger also called
+ *	when neither of the two was, with a NULL dev->priv too
+ * @linger: no driver, but the device is not paused: what the last one sent may go on
+ *	to the host, by a thread that leaves the queues alone and that @deactivate ends,
+ *	before the next @activate too. May be NULL
  * @reset: the driver reset the device, or it is destroyed: what outlives a
  *	pause is to be forgotten. Queues are back by then. May be NULL; accepts
  *	a NULL dev->priv, and an instance that @create did not finish
@@ -74,6 +78,7 @@ struct virtio_class {
 	int (*activate)(struct virtio_device *dev);
 	void (*leave)(struct virtio_device *dev);
 	void (*deactivate)(struct virtio_device *dev);
+	void (*linger)(struct virtio_device *dev);
 	void (*reset)(struct virtio_device *dev);
 	void (*queue_notify)(struct virtio_device *dev, unsigned int queue);
 	void (*save)(struct virtio_device *dev, struct state_out *out);

@@ -942,6 +942,52 @@ TEST(stream_gets_what_a_driver_leaves_in_the_queue)
 	}
 }
 
+/* Return: the bytes that come until there are @want, or none for @ms. */
+static size_t take_bytes(int fd, size_t want, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	static u8 d[0x1000];
+	size_t got = 0;
+
+	while (got < want && poll(&p, 1, ms) > 0) {
+		ssize_t n = read(fd, d, MIN(sizeof(d), want - got));
+
+		if (n <= 0)
+			break;
+		got += n;
+	}
+	return got;
+}
+
+TEST(stream_gets_what_a_driver_left_without_another_driver)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	size_t all, got;
+	int fd[2], other[2];
+	struct fixture f;
+
+	EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
+	s.in_fd = other[0];
+	s.out_fd = fd[1];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	close(fd[1]);
+	fill_queue(&f, 0x7fff);
+	all = (size_t)f.avail[1] * 0x7fff;
+	virtio_set_status(&f.dev, 0);
+	EXPECT((got = take_bytes(fd[0], 0x30000, 10000)) == 0x30000);
+	/* A paused device keeps its hands off. */
+	EXPECT(!virtio_device_pause(&f.dev));
+	got += take_bytes(fd[0], all, 20);
+	EXPECT(got < all);
+	EXPECT(!virtio_device_resume(&f.dev));
+	got += take_bytes(fd[0], all - got, 10000);
+	EXPECT(got == all && virtio_console_flush(&f.dev, 10000, 10000));
+	teardown(&f);
+	close(fd[0]);
+	close(other[0]);
+	close(other[1]);
+}
+
 TEST(stream_without_a_reader_drops)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
@@ -1240,6 +1286,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(stream_with_a_slow_reader_loses_nothing),
 	  T(stream_gets_what_was_taken_before_a_reset),
 	  T(stream_gets_what_a_driver_leaves_in_the_queue),
+	  T(stream_gets_what_a_driver_left_without_another_driver),
 	  T(stream_without_a_reader_drops),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),

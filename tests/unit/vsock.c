@@ -636,6 +636,65 @@ TEST(vsock_bytes_sent_before_a_close_outlast_the_driver)
 	rig_teardown(r);
 }
 
+/* What is there by now and within 20 ms. Return: bytes; the pattern is not looked at. */
+static u32 host_takes(int fd)
+{
+	static u8 buf[0x8000];
+	u32 sum = 0;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n > 0) {
+			sum += n;
+			i = 0;
+		}
+		nap();
+	}
+	return sum;
+}
+
+TEST(vsock_bytes_sent_before_a_close_need_no_other_driver)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5);
+	int early;
+
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 2));
+	virtio_set_status(r->dev, 0);
+	/* Who comes now waits for a driver. */
+	early = host_dial(r->path);
+	EXPECT(early >= 0 && write(early, "CONNECT 9\n", 10) == 10);
+	EXPECT(host_reads_pattern(fd, sent) && host_sees_end(fd));
+	bring_up(r, VR_NUM);
+	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == 9);
+	close(early);
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_without_a_driver_is_still_when_paused)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5), got;
+
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 2));
+	virtio_set_status(r->dev, 0);
+	EXPECT(!virtio_device_pause(r->dev));
+	got = host_takes(fd);
+	EXPECT(got < sent);
+	EXPECT(!virtio_device_resume(r->dev));
+	EXPECT(got + host_takes(fd) == sent && host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
 struct pattern {
 	int fd;
 	u32 len;
@@ -1154,6 +1213,8 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_half_close_by_the_host),
 	  T(vsock_bytes_sent_before_a_close_are_not_lost),
 	  T(vsock_bytes_sent_before_a_close_outlast_the_driver),
+	  T(vsock_bytes_sent_before_a_close_need_no_other_driver),
+	  T(vsock_without_a_driver_is_still_when_paused),
 	  T(vsock_bytes_sent_before_a_close_outlast_the_vm),
 	  T(vsock_takes_what_is_in_the_ring_before_it_stops),
 	  T(vsock_host_that_closes_unread_bytes_resets),
