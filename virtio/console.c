@@ -936,7 +936,7 @@ static int port_restore(struct console *c, struct port *p, struct state_in *in)
 	if (max && !port_resize(p, max))
 		goto err_empty;
 	p->out_len = state_get_u32(in);
-	if (p->tell & ~TELL_ALL || p->out_len > max)
+	if (p->tell & ~TELL_ALL || (p->tell & TELL_NAME && !p->opts.name) || p->out_len > max)
 		goto err_empty;
 	if (p->out_len)
 		state_get(in, p->out, p->out_len);

@@ -640,6 +640,11 @@ TEST(console_restore_checks_what_it_reads)
 	si = (struct state_in){ .buf = so.buf, .len = so.len };
 	EXPECT(f.dev.class->restore(&f.dev, &si) == -EPROTO);
 	so.buf[8]--;
+	/* The name of the last port, which has none, is left to be told. */
+	so.buf[12 + 2 * 16] = 4;
+	si = (struct state_in){ .buf = so.buf, .len = so.len };
+	EXPECT(f.dev.class->restore(&f.dev, &si) == -EPROTO);
+	so.buf[12 + 2 * 16] = 0;
 	si = (struct state_in){ .buf = so.buf, .len = so.len };
 	EXPECT(!f.dev.class->restore(&f.dev, &si));
 	state_out_free(&so);
