@@ -10,7 +10,8 @@
  *
  * A device that does not exist is made, and goes away with the last file
  * descriptor; an existing one may be used without being root when it belongs
- * to the user. It is brought up, and a script may do the rest.
+ * to the user. It gets the MTU that was asked for and is brought up, and a script
+ * may do the rest.
  *
  * Each port has one thread; @gone and @attached are atomics because all
  * threads look at them. When the device is removed every call fails with
@@ -314,7 +315,24 @@ static int tap_configure(struct tap *t, struct report *r)
 	return 0;
 }
 
-static int tap_bring_up(struct tap *t, struct report *r)
+/* What is not ours to change is good enough when it is no less. */
+static int tap_set_mtu(struct tap *t, int sock, u32 mtu, struct report *r)
+{
+	struct ifreq ifr = { .ifr_mtu = (int)mtu };
+	int err;
+
+	memcpy(ifr.ifr_name, t->ifname, IFNAMSIZ);
+	if (!ioctl(sock, SIOCSIFMTU, &ifr))
+		return 0;
+	err = errno;
+	if (err == EPERM && !ioctl(sock, SIOCGIFMTU, &ifr) &&
+	    ifr.ifr_mtu >= (int)mtu)
+		return 0;
+	return report_error(r, err, "tap %s: its MTU cannot be set to %u",
+			    t->ifname, mtu);
+}
+
+static int tap_bring_up(struct tap *t, u32 mtu, struct report *r)
 {
 	struct ifreq ifr = { 0 };
 	int err = 0;
@@ -323,9 +341,11 @@ static int tap_bring_up(struct tap *t, struct report *r)
 	if (sock < 0)
 		return report_error(r, errno, "tap %s: socket", t->ifname);
 	memcpy(ifr.ifr_name, t->ifname, IFNAMSIZ);
-	if (ioctl(sock, SIOCGIFFLAGS, &ifr) < 0) {
+	if (mtu)
+		err = tap_set_mtu(t, sock, mtu, r);
+	if (!err && ioctl(sock, SIOCGIFFLAGS, &ifr) < 0) {
 		err = report_error(r, errno, "tap %s: SIOCGIFFLAGS", t->ifname);
-	} else if (!(ifr.ifr_flags & IFF_UP)) {
+	} else if (!err && !(ifr.ifr_flags & IFF_UP)) {
 		ifr.ifr_flags |= IFF_UP;
 		if (ioctl(sock, SIOCSIFFLAGS, &ifr) < 0)
 			err = report_error(r, errno,
@@ -433,7 +453,7 @@ int net_tap_open(struct net_backend **out, const struct net_opts *o,
 	if (!err && o->script)
 		err = tap_script(t, o->script, r);
 	if (!err)
-		err = tap_bring_up(t, r);
+		err = tap_bring_up(t, o->mtu, r);
 	if (!err)
 		err = tap_configure(t, r);
 	if (!err && tap_set_pairs(&t->b, 1))

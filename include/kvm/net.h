@@ -120,7 +120,8 @@ bool net_link(struct net_backend *b);
 /**
  * net_tap_open() - a tap device, made if there is none of that name, and brought up
  * @o: @ifname, vmtapN if it is NULL; @script is run before the device is up, and
- *	waited for; @pairs of queues, one of which is in use at first
+ *	waited for; @pairs of queues, one of which is in use at first; @mtu, if it is
+ *	not 0, is the device's, too
  *
  * Return: 0 with *@out, which net_close() frees; -errno with the reason in @r. The same
  * is true of those below.

@@ -915,6 +915,43 @@ static int tun_fd = -1;
 static unsigned long tun_flags;
 static bool no_buffers;
 
+/* A device made by net_tap_open(), when it is not 0, and whether it is another user's. */
+static int tun_mtu;
+static bool tun_foreign;
+
+static int socket_ioctl(unsigned long request, struct ifreq *ifr)
+{
+	int max = 65521;
+
+	if (request == SIOCSIFMTU && (tun_foreign || ifr->ifr_mtu > max)) {
+		errno = tun_foreign ? EPERM : EINVAL;
+		return -1;
+	}
+	if (request == SIOCSIFMTU)
+		tun_mtu = ifr->ifr_mtu;
+	else if (request == SIOCGIFMTU)
+		ifr->ifr_mtu = tun_mtu;
+	else
+		ifr->ifr_flags = IFF_UP;
+	return 0;
+}
+
+/* In the place of libc's, as below */
+int open(const char *path, int flags, ...)
+{
+	unsigned int mode = 0;
+	va_list ap;
+
+	va_start(ap, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(ap, unsigned int);
+	va_end(ap);
+	if (!tun_mtu || strcmp(path, "/dev/net/tun"))
+		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	tun_fd = eventfd(0, EFD_CLOEXEC);
+	return tun_fd;
+}
+
 /* In the place of libc's, for a tap device that is none. */
 int ioctl(int fd, unsigned long request, ...)
 {
@@ -924,7 +961,15 @@ int ioctl(int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, void *);
 	va_end(ap);
+	if (tun_mtu && (request == SIOCSIFMTU || request == SIOCGIFMTU ||
+			request == SIOCGIFFLAGS))
+		return socket_ioctl(request, arg);
 	switch (fd == tun_fd ? request : 0) {
+	case TUNGETFEATURES:
+		*(unsigned int *)arg = IFF_VNET_HDR;
+		return 0;
+	case TUNSETIFF:
+		return 0;
 	case TUNGETIFF:
 		((struct ifreq *)arg)->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 		return 0;
@@ -952,6 +997,38 @@ TEST(net_tap_takes_datagram_segments_of_both_families_or_none)
 	EXPECT(!b->ops->set_offloads(b, four) && tun_flags == TUN_F_CSUM);
 	EXPECT(!b->ops->set_offloads(b, both & ~four) && !tun_flags);
 	b->ops->close(b);
+	tun_fd = -1;
+}
+
+TEST(net_tap_has_the_mtu_that_was_asked_for)
+{
+	static const struct {
+		u32 mtu;
+		bool foreign;
+		int has;
+		int err;
+	} cases[] = {
+		{ 0, false, 1500, 0 }, { 9000, false, 9000, 0 }, { 1400, false, 1400, 0 },
+		{ 65522, false, 1500, -EINVAL }, { 9000, true, 1500, -EPERM },
+		{ 1500, true, 1500, 0 }, { 1400, true, 1500, 0 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct net_opts o = {
+			.kind = NET_TAP, .ifname = "t0", .mtu = cases[i].mtu,
+		};
+		struct net_backend *b = NULL;
+		struct report r = { "" };
+
+		tun_mtu = 1500;
+		tun_foreign = cases[i].foreign;
+		EXPECT(net_open(&b, &o, &r) == cases[i].err);
+		EXPECT(tun_mtu == cases[i].has);
+		EXPECT(!b || b->info.mtu == (o.mtu ? o.mtu : 1500));
+		EXPECT(b || strstr(r.msg, "t0: its MTU"));
+		net_close(b);
+	}
+	tun_mtu = 0;
 	tun_fd = -1;
 }
 
@@ -2079,6 +2156,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_receives_what_sending_brought),
 	  T(net_tap_watches_for_room_while_it_is_full),
 	  T(net_tap_takes_datagram_segments_of_both_families_or_none),
+	  T(net_tap_has_the_mtu_that_was_asked_for),
 	  T(net_packet_watches_for_room_while_it_is_full),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
 	  T(net_stream_without_memory_is_a_frame_that_is_lost),
