@@ -546,6 +546,48 @@ TEST(vsock_guest_gets_no_more_than_its_credit)
 	rig_teardown(r);
 }
 
+/* What the guest says of its buffer jumps: less than is in it, backwards, around. */
+TEST(vsock_credit_that_lies_gives_what_it_says_and_harms_nobody)
+{
+	/* @fwd: from what was sent on */
+	static const struct {
+		u32 alloc;
+		u32 fwd;
+		u32 credit;
+	} says[] = {
+		{ 0, 0, 0 }, { 10, 0, 10 }, { 10, -10U, 0 }, { 5, -10U, 0 }, { 11, -10U, 1 },
+		{ 0xffffffff, 1, 0 }, { 0xffffffff, 2, 1 }, { 0x1000, 0x80000000, 0 },
+		{ 0x7fffffff, 0x80000001, 0 }, { 0x80000002, 0x80000000, 2 }, { 0, -1U, 0 },
+		{ 0, 1, 0 },
+	};
+	struct rig *r = rig_setup(VR_NUM);
+	u8 block[100] = { 0 };
+	u32 hp = 0, sent = 0, got;
+	int fd;
+
+	r->alloc = 0;
+	fd = open_from_host(t, r, 9, &hp);
+	EXPECT(write(fd, block, sizeof(block)) == sizeof(block));
+	for (unsigned int i = 0; i < ARRAY_SIZE(says); i++) {
+		r->alloc = says[i].alloc;
+		r->received = sent + says[i].fwd;
+		EXPECT(send_op(r, UPDATE, 9, hp, 0));
+		for (got = 0; receive_in(r, 30); got += r->h.op == RW ? r->h.len : 0)
+			;
+		EXPECT(got == says[i].credit);
+		sent += got;
+		EXPECT(send_bytes(r, 9, hp, "there", 5) && host_reads(fd, "there", 5));
+		while (receive_in(r, 5))
+			sent += r->h.op == RW ? r->h.len : 0;
+	}
+	r->alloc = ALLOC;
+	r->received = sent;
+	EXPECT(send_op(r, UPDATE, 9, hp, 0));
+	EXPECT(receive_op(r, RW, 9, hp) && r->h.len == sizeof(block) - sent);
+	close(fd);
+	rig_teardown(r);
+}
+
 TEST(vsock_half_close_by_the_guest)
 {
 	struct rig *r = rig_setup(VR_NUM);
@@ -1209,6 +1251,7 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_host_that_never_reads_stops_only_its_own_connection),
 	  T(vsock_guest_beyond_its_credit_is_reset),
 	  T(vsock_guest_gets_no_more_than_its_credit),
+	  T(vsock_credit_that_lies_gives_what_it_says_and_harms_nobody),
 	  T(vsock_half_close_by_the_guest),
 	  T(vsock_half_close_by_the_host),
 	  T(vsock_bytes_sent_before_a_close_are_not_lost),
