@@ -208,6 +208,28 @@ static int create_net(struct rig *r)
 	return err;
 }
 
+/* By the host's kernel, between the guest and a tap device; only root makes one. */
+static int create_vhost_net(struct rig *r)
+{
+	struct net_opts n = { .kind = NET_TAP };
+	struct virtio_net_opts o = {
+		.mac = (const u8[6]) { 2, 0, 0, 0, 0, 1 }, .vhost = true,
+	};
+	struct report why = { 0 };
+	int err = net_open(&o.backend, &n, &why);
+
+	if (err) {
+		printf("# %s\n", why.msg);
+		r->absent = err == -EPERM || err == -ENOENT;
+		return err;
+	}
+	err = virtio_device_create(&r->dev, r->class, "dut", &o, &r->env,
+				   NULL);
+	if (err)
+		net_close(o.backend);
+	return err;
+}
+
 /* A page that is nobody's */
 static void request_balloon(struct vr_mem *m, unsigned int q)
 {
@@ -291,6 +313,7 @@ static const struct recipe recipes[] = {
 	{ "fs", 0, create_fs, request_fs, NULL, 0 },
 	{ "fs", 2, create_fs, request_fs, NULL, 0 },
 	{ "net", 1, create_net, request_out, NULL, 0 },
+	{ "net", 1, create_vhost_net, request_out, "/dev/vhost-net", 0 },
 	{ "rng", 0, create_plain, request_in, NULL, 0 },
 	{ "vsock", 1, create_vsock, request_vsock, NULL, 0 },
 	{ "vhost-vsock", 1, create_vsock, request_vsock, "/dev/vhost-vsock",
