@@ -193,7 +193,7 @@ int cmd_check(int argc, char **argv)
 		return fail(&r);
 	}
 	ok = check_path("/dev/kvm", R_OK | W_OK,
-			"nothing can be run; join group kvm, or load a kvm module");
+			"nothing can be run; join its group, or load a kvm module");
 	check_path("/dev/vhost-net", R_OK | W_OK, "no -n tap,vhost");
 	check_path("/dev/vhost-vsock", R_OK | W_OK, "no --vsock CID,vhost");
 	check_path("/dev/net/tun", R_OK | W_OK, "no -n tap");

@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kvm/abi.h"
@@ -96,14 +98,28 @@ void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 	pthread_mutex_unlock(&kvm->end_lock);
 }
 
+/* Whose group has access may join it. */
+static int kvm_no_access(struct report *r)
+{
+	const struct group *g;
+	char name[12];
+	struct stat st;
+
+	if (stat("/dev/kvm", &st) < 0 || (~st.st_mode & 060))
+		return report_error(r, EACCES, "/dev/kvm: no access");
+	g = getgrgid(st.st_gid);
+	snprintf(name, sizeof(name), "%u", st.st_gid);
+	return report_error(r, EACCES, "/dev/kvm: no access; join group %s (usermod -aG %s $USER)",
+			    g ? g->gr_name : name, g ? g->gr_name : name);
+}
+
 static int kvm_open_dev(struct kvm *kvm, struct report *r)
 {
 	int version;
 
 	kvm->dev_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm->dev_fd < 0 && errno == EACCES)
-		return report_error(r, EACCES,
-			"/dev/kvm: no access; join group kvm (usermod -aG kvm $USER)");
+		return kvm_no_access(r);
 	if (kvm->dev_fd < 0)
 		return report_error(r, errno, "/dev/kvm: cannot open%s",
 				    errno == ENOENT || errno == ENODEV || errno == ENXIO ?
