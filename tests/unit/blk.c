@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <linux/virtio_blk.h>
 #include "kvm/disk.h"
 #include "kvm/virtio.h"
 #include "driver.h"
+#include "flushes.h"
 #include "test.h"
 
 #define RAM_SIZE SZ_1M
@@ -202,20 +202,44 @@ static int range(struct fixture *f, u32 type, u64 sector, u32 nr, u32 flags)
 	return request(f, type, 0, sizeof(s));
 }
 
-static void check_rw(struct test *t, enum disk_engine e, u64 features)
+/* What is at the end of the image's fourth sector when it is flushed */
+static struct {
+	const char *path;
+	u8 byte;
+} flushed;
+
+static void look_at_image(void)
 {
+	int fd = open(flushed.path, O_RDONLY | O_CLOEXEC);
+
+	if (pread(fd, &flushed.byte, 1, 4 * 512 - 1) != 1)
+		flushed.byte = 0;
+	close(fd);
+}
+
+/* @each: flushes behind each write */
+static void check_rw(struct test *t, enum disk_engine e, u64 features, unsigned int each)
+{
+	unsigned int before = nr_flushes();
 	struct fixture f;
 	struct vm_log log;
 
 	if (!setup(t, &f, false, e, &log))
 		return;
-	driver_ok(&f, features);
+	driver_ok(&f, features | BIT_ULL(VIRTIO_BLK_F_WRITE_ZEROES));
 	EXPECT(virtio_get_status(f.dev) == 15);
+	flushed.path = f.path;
+	flushed.byte = 0;
+	before_flush = look_at_image;
 	memset(f.ram + DATA, 0x5a, 4096);
 	EXPECT(request(&f, VIRTIO_BLK_T_OUT, 3, 4096) == VIRTIO_BLK_S_OK);
 	EXPECT(f.used_len == 1);
+	EXPECT(nr_flushes() - before == each && flushed.byte == (each ? 0x5a : 0));
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 64, 8, 0) == VIRTIO_BLK_S_OK);
+	EXPECT(nr_flushes() - before == 2 * each);
 	memset(f.ram + DATA, 0, 8192);
 	EXPECT(request(&f, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK);
+	EXPECT(nr_flushes() - before == 2 * each + 1 && flushed.byte == 0x5a);
 	EXPECT(request(&f, VIRTIO_BLK_T_IN, 3, 4096) == VIRTIO_BLK_S_OK);
 	EXPECT(f.used_len == 4097);
 	EXPECT(f.ram[DATA] == 0x5a && f.ram[DATA + 4095] == 0x5a);
@@ -223,18 +247,20 @@ static void check_rw(struct test *t, enum disk_engine e, u64 features)
 	EXPECT(request(&f, VIRTIO_BLK_T_GET_ID, 0, 20) == VIRTIO_BLK_S_OK);
 	EXPECT(!memcmp(f.ram + DATA, "serial\0\0", 8) && f.used_len == 21);
 	teardown(&f);
+	before_flush = NULL;
+	EXPECT(nr_flushes() - before == 2 * each + 1);
 }
 
 TEST(blk_reads_back_what_was_written)
 {
-	check_rw(t, DISK_ENGINE_URING, FLUSH_BIT);
-	check_rw(t, DISK_ENGINE_THREADS, FLUSH_BIT);
+	check_rw(t, DISK_ENGINE_URING, FLUSH_BIT, 0);
+	check_rw(t, DISK_ENGINE_THREADS, FLUSH_BIT, 0);
 }
 
 TEST(blk_without_flush_writes_through)
 {
-	check_rw(t, DISK_ENGINE_URING, 0);
-	check_rw(t, DISK_ENGINE_THREADS, 0);
+	check_rw(t, DISK_ENGINE_URING, 0, 1);
+	check_rw(t, DISK_ENGINE_THREADS, 0, 1);
 }
 
 TEST(blk_with_event_idx_gets_every_kick)

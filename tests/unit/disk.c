@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Tests of disk/: opening, locking, and both engines. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdarg.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <linux/fs.h>
-#include <linux/io_uring.h>
 #include "kvm/disk.h"
+#include "flushes.h"
 #include "test.h"
 
 #define IMAGE_SIZE SZ_1M
@@ -22,6 +19,8 @@
 static bool are_devices;
 static int discard_errno;
 static u64 discarded[2];
+/* The descriptor of the image that was opened last */
+static int opened;
 /* How often fallocate() is interrupted yet */
 static unsigned int interrupts;
 
@@ -29,6 +28,7 @@ int fstat(int fd, struct stat *st)
 {
 	int ret = fstatat(fd, "", st, AT_EMPTY_PATH);
 
+	opened = fd;
 	if (are_devices)
 		st->st_mode = S_IFBLK | 0600;
 	return ret;
@@ -54,65 +54,25 @@ int ioctl(int fd, unsigned long request, ...)
 	return syscall(SYS_ioctl, fd, request, arg);
 }
 
-/* Whether all that the kernel says of requests is "try again" */
-static bool all_again;
-static struct io_uring_params ring;
-/* How many SQEs the kernel took */
-static unsigned int submitted;
-
-static u8 *find_ring(void)
-{
-	FILE *f = fopen("/proc/self/maps", "r");
-	unsigned long at, off;
-	char line[256];
-	u8 *p = NULL;
-
-	while (f && fgets(line, sizeof(line), f)) {
-		if (strstr(line, "[io_uring]") &&
-		    sscanf(line, "%lx-%*x %*s %lx", &at, &off) == 2 && !off)
-			p = (u8 *)at;
-	}
-	if (f)
-		fclose(f);
-	return p;
-}
-
 static void say_again(void)
 {
-	u8 *r = find_ring();
-	struct io_uring_cqe *cqes = (void *)(r + ring.cq_off.cqes);
+	struct io_uring_cqe *cqes = (void *)(ring_map + ring.cq_off.cqes);
 	u32 head, tail, mask;
 
-	if (!r)
+	if (!ring_map)
 		return;
-	head = *(u32 *)(r + ring.cq_off.head);
-	tail = __atomic_load_n((u32 *)(r + ring.cq_off.tail), __ATOMIC_ACQUIRE);
-	mask = *(u32 *)(r + ring.cq_off.ring_mask);
+	head = *(u32 *)(ring_map + ring.cq_off.head);
+	tail = __atomic_load_n((u32 *)(ring_map + ring.cq_off.tail), __ATOMIC_ACQUIRE);
+	mask = *(u32 *)(ring_map + ring.cq_off.ring_mask);
 	for (; head != tail; head++)
 		if (!(cqes[head & mask].user_data & 1))
 			cqes[head & mask].res = -EAGAIN;
 }
 
-long syscall(long nr, ...)
+/* Whether all that the kernel says of requests is "try again" */
+static void all_again(bool again)
 {
-	static long (*next)(long nr, ...);
-	long a[6], ret;
-	va_list ap;
-
-	if (!next)
-		next = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-	va_start(ap, nr);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
-	ret = next(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-	if (nr == SYS_io_uring_setup && ret >= 0)
-		ring = *(struct io_uring_params *)a[1];
-	if (nr == SYS_io_uring_enter && ret > 0)
-		submitted += ret;
-	if (nr == SYS_io_uring_enter && all_again)
-		say_again();
-	return ret;
+	behind_enter = again ? say_again : NULL;
 }
 
 int fallocate(int fd, int mode, off_t off, off_t len)
@@ -209,10 +169,12 @@ static void check_rw(struct test *t, enum disk_engine e, bool direct)
 
 	if (!setup(&f, e, direct))
 		return;
+	EXPECT(!(fcntl(opened, F_GETFL) & O_DIRECT) == !direct);
 	for (size_t i = 0; i < sizeof(raw); i++)
 		raw[i] = i * 7 + 1;
-	EXPECT(run(&f, &w) == 0);
-	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0);
+	disk_calls = (struct disk_calls){ 0 };
+	EXPECT(run(&f, &w) == 0 && !nr_flushes());
+	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0 && nr_flushes() == 1);
 	EXPECT(transfer(&f, DISK_READ, 512, back + 3, 1024) == 0);
 	EXPECT(!memcmp(back + 3, raw + 1, 1024));
 	EXPECT(transfer(&f, DISK_READ, IMAGE_SIZE - 512, back, 512) == 0);
@@ -221,6 +183,8 @@ static void check_rw(struct test *t, enum disk_engine e, bool direct)
 	       -EINVAL);
 	EXPECT(transfer(&f, DISK_READ, ~0ULL - 511, back, 1024) == -EINVAL);
 	EXPECT(transfer(&f, DISK_READ, 0, back, 0) == 0);
+	EXPECT(disk_calls.fsyncs == (e == DISK_ENGINE_URING) && nr_flushes() == 1);
+	EXPECT(!disk_calls.files == (e != DISK_ENGINE_URING) && !disk_calls.unregistered);
 	teardown(&f);
 }
 
@@ -631,14 +595,15 @@ TEST(uring_request_that_cannot_be_done_there_is_done_here)
 	if (!setup(&f, DISK_ENGINE_URING, false))
 		return;
 	memset(a, 0x5a, sizeof(a));
-	all_again = true;
+	all_again(true);
 	EXPECT(transfer(&f, DISK_WRITE, 512, a, sizeof(a)) == 0);
 	EXPECT(transfer(&f, DISK_READ, 512, b, sizeof(b)) == 0);
 	EXPECT(!memcmp(a, b, sizeof(a)));
-	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0);
+	disk_calls.fdatasyncs = 0;
+	EXPECT(transfer(&f, DISK_FLUSH, 0, NULL, 0) == 0 && disk_calls.fdatasyncs == 1);
 	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 8192, false) == 0);
 	EXPECT(transfer(&f, DISK_READ, 512, b, sizeof(b)) == 0 && !b[0]);
-	all_again = false;
+	all_again(false);
 	teardown(&f);
 }
 
@@ -654,7 +619,7 @@ struct batch {
 static unsigned int run_batch(struct fixture *f, struct batch *b, enum disk_op op,
 			      u8 *data, const u8 *order)
 {
-	unsigned int before = submitted, done = 0;
+	unsigned int before = disk_calls.submitted, done = 0;
 	struct disk_req *req;
 	u32 fired;
 
@@ -675,7 +640,7 @@ static unsigned int run_batch(struct fixture *f, struct batch *b, enum disk_op o
 		for (; req; req = req->next)
 			done++;
 	}
-	return submitted - before;
+	return disk_calls.submitted - before;
 }
 
 static unsigned int nr_results(const struct batch *b, int result)
@@ -710,10 +675,10 @@ TEST(uring_merges_what_is_one_behind_the_other)
 	memset(back, 0, sizeof(back));
 	EXPECT(run_batch(&f, &b, DISK_READ, back, order) == BATCH - 1);
 	EXPECT(nr_results(&b, 0) == BATCH && !memcmp(data, back, sizeof(data)));
-	all_again = true;
+	all_again(true);
 	memset(back, 0, sizeof(back));
 	run_batch(&f, &b, DISK_READ, back, NULL);
-	all_again = false;
+	all_again(false);
 	EXPECT(nr_results(&b, 0) == BATCH && !memcmp(data, back, sizeof(data)));
 	teardown(&f);
 }
