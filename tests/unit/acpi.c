@@ -171,6 +171,68 @@ TEST(acpi_madt_uses_x2apic_entries_above_254)
 	free(m.ram);
 }
 
+/* The MADT's override of ISA interrupt @irq: GSI and flags, or -1 */
+static s64 madt_override(const u8 *madt, u8 irq)
+{
+	for (u32 off = 44; off < get32(madt + 4); off += madt[off + 1])
+		if (madt[off] == 2 && !madt[off + 2] && madt[off + 3] == irq)
+			return get32(madt + off + 4) |
+			       (s64)(madt[off + 8] | madt[off + 9] << 8) << 32;
+	return -1;
+}
+
+TEST(acpi_madt_tells_of_8259s_and_what_is_no_edge)
+{
+	struct machine m;
+	const u8 *madt;
+
+	machine_init(&m, 1, true);
+	EXPECT(acpi_write_tables(&m.t, &m.r) == 0);
+	madt = find_table(&m, "APIC");
+	EXPECT(get32(madt + 36) == 0xfee00000);
+	EXPECT(get32(madt + 40) == 1);
+	/* The timer; the SCI is active high and level triggered. */
+	EXPECT(madt_override(madt, 0) == 2);
+	EXPECT(madt_override(madt, 9) == (9 | 0xdLL << 32));
+	EXPECT(madt_override(madt, 4) == -1);
+	free(m.ram);
+}
+
+/* _HID of @dev is the EISA id @id, its ports are at @port, its interrupt is @irq */
+static bool dsdt_has_isa(const u8 *dsdt, const char *dev, u16 id, u16 port, u8 nr, u8 irq)
+{
+	const u8 hid[] = {
+		8, '_', 'H', 'I', 'D', 0x0c, 0x41, 0xd0, id >> 8, id & 0xff,
+	};
+	const u8 crs[] = {
+		0x47, 1, port & 0xff, port >> 8, port & 0xff, port >> 8, 1, nr,
+		0x22, (u8)BIT(irq), BIT(irq) >> 8, 0x79, 0,
+	};
+	const u8 *p = dsdt ? memmem(dsdt, get32(dsdt + 4), dev, 4) : NULL;
+
+	/* Both within the device, which is short. */
+	return p && !memcmp(p + 4, hid, sizeof(hid)) &&
+	       memmem(p + 4 + sizeof(hid), 48, crs, sizeof(crs));
+}
+
+TEST(acpi_dsdt_has_serial_ports_and_a_clock)
+{
+	struct machine m;
+	const u8 *dsdt;
+
+	for (int pci = 0; pci < 2; pci++) {
+		machine_init(&m, 1, pci);
+		EXPECT(acpi_write_tables(&m.t, &m.r) == 0);
+		dsdt = find_dsdt(&m);
+		EXPECT(dsdt_has_isa(dsdt, "COM1", 0x0501, 0x3f8, 8, 4));
+		EXPECT(dsdt_has_isa(dsdt, "COM2", 0x0501, 0x2f8, 8, 3));
+		EXPECT(dsdt_has_isa(dsdt, "COM3", 0x0501, 0x3e8, 8, 4));
+		EXPECT(dsdt_has_isa(dsdt, "COM4", 0x0501, 0x2e8, 8, 3));
+		EXPECT(dsdt_has_isa(dsdt, "RTC_", 0x0b00, 0x70, 2, 8));
+		free(m.ram);
+	}
+}
+
 TEST(acpi_without_pci_has_no_bridge_but_mmio_devices)
 {
 	struct machine m;
@@ -390,6 +452,8 @@ TEST(aml_encodes_integers_and_ids)
 TEST_MAIN(T(acpi_rsdp_and_xsdt_have_right_checksums),
 	  T(acpi_fadt_describes_full_hardware),
 	  T(acpi_madt_uses_x2apic_entries_above_254),
+	  T(acpi_madt_tells_of_8259s_and_what_is_no_edge),
+	  T(acpi_dsdt_has_serial_ports_and_a_clock),
 	  T(acpi_without_pci_has_no_bridge_but_mmio_devices),
 	  T(acpi_dsdt_routes_the_pins_that_there_are),
 	  T(acpi_dsdt_has_hot_slots_and_their_event),
