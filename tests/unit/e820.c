@@ -51,6 +51,7 @@ TEST(e820_small_machine_has_low_and_high_part)
 	EXPECT(type_at(&map, 16 * SZ_1M - 1) == 1);
 	EXPECT(type_at(&map, 16 * SZ_1M) == 0);
 	EXPECT(type_at(&map, X86_ECAM_GPA) == 2);
+	EXPECT(type_at(&map, X86_IDENTITY_MAP_GPA) == 2);
 	EXPECT(type_at(&map, X86_TSS_GPA) == 2);
 }
 

@@ -201,6 +201,24 @@ TEST(rtc_interrupts_when_the_hosts_clock_is_set_back)
 	__atomic_store_n(&ahead, 0, __ATOMIC_RELAXED);
 }
 
+TEST(rtc_does_not_interrupt_while_paused)
+{
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(!f.dev->ops->start(f.dev));
+	put(&f, 11, 0x12);
+	EXPECT(interrupted(&f));
+	EXPECT(!f.dev->ops->pause(f.dev));
+	get(&f, 12);
+	EXPECT(!line_is_high(&f));
+	usleep(1100000);
+	EXPECT(!line_is_high(&f));
+	EXPECT(!f.dev->ops->resume(f.dev));
+	EXPECT(interrupted(&f));
+	teardown(&f);
+}
+
 TEST(rtc_state_survives_save_and_restore)
 {
 	struct state_out so = { 0 };
@@ -230,4 +248,5 @@ TEST_MAIN(T(rtc_shows_host_utc_in_bcd),
 	  T(rtc_bad_time_values_are_harmless),
 	  T(rtc_alarm_raises_irq_until_c_is_read),
 	  T(rtc_interrupts_when_the_hosts_clock_is_set_back),
+	  T(rtc_does_not_interrupt_while_paused),
 	  T(rtc_state_survives_save_and_restore))

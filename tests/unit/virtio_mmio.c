@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <linux/virtio_mmio.h>
+#include "kvm/eventfd.h"
 #include "kvm/virtio.h"
 #include "irqchip.h"
 #include "test.h"
@@ -377,7 +378,11 @@ TEST(virtio_mmio_reset_forgets_everything)
 	EXPECT(e->active == 1);
 	request(f, 1);
 	EXPECT(f->irqs.levels == BIT(GSI));
+	eventfd_signal(f->dev->queue[0].kick_fd);
+	eventfd_signal(f->dev->queue[1].kick_fd);
 	wr(f, VIRTIO_MMIO_STATUS, 0);
+	EXPECT(!eventfd_clear(f->dev->queue[0].kick_fd));
+	EXPECT(!eventfd_clear(f->dev->queue[1].kick_fd));
 	EXPECT(e->active == 0 && !f->irqs.levels && !f->dev->active);
 	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == 0);
 	EXPECT(rd(f, VIRTIO_MMIO_INTERRUPT_STATUS) == 0);
