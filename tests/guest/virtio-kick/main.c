@@ -2,8 +2,12 @@
 /*
  * A kick arrives whatever its width: through the ioeventfd, which takes one
  * width, or the register; also after the BAR has moved, and on a second device.
+ * Last come many of the ioeventfd's width, and then the guest waits: none of them
+ * is an exit.
  */
 #include "virtio.h"
+
+#define KICKS	1000
 
 static void request(struct vdev *v, struct vq *q, unsigned int width)
 {
@@ -54,5 +58,10 @@ int main(void)
 		move(&v[0]);
 		move(&v[1]);
 	}
+	for (unsigned int i = 0; i < KICKS; i++)
+		vdev_kick(&v[0], 0);
+	print("kicked\n");
+	while (option_is("then", "wait"))
+		asm volatile("hlt");
 	return 0;
 }
