@@ -17,6 +17,7 @@
 #define APIC_ICR_HIGH	0x310
 #define APIC_TIMER	0x320
 #define APIC_LINT0	0x350
+#define APIC_LINT1	0x360
 #define APIC_COUNT	0x380
 #define APIC_CURRENT	0x390
 #define APIC_DIVIDE	0x3e0
