@@ -4,9 +4,11 @@
  *
  * The input is a kernel file: it is written to a memfd and loaded by its
  * /proc path. One thread. RAM is small and fresh for each run, with a second
- * region from 4 GiB; what is loaded must be entered inside of it.
+ * region from 4 GiB; what is loaded must be entered inside of it. With MUST_LOAD in
+ * the environment it has to be a kernel that can be loaded.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "x86/x86.h"
@@ -39,6 +41,10 @@ static void load(u8 *low, const char *path)
 	err = x86_load_image(&l, &image, &r);
 	if (err ? !r.msg[0] : !gmem_ptr(&gmem, image.rip, 1))
 		__builtin_trap();
+	if (err && getenv("MUST_LOAD")) {
+		fprintf(stderr, "%s\n", r.msg);
+		__builtin_trap();
+	}
 }
 
 int fuzz_one(const u8 *data, size_t size)
