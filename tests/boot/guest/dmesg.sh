@@ -17,6 +17,7 @@ words='firmware (bug|warn|info)|unhandled|kernel BUG|BUG:|WARNING|Call Trace|Oop
 words="$words|not found|failed|error|unable to|cannot|invalid|missing"
 words="$words|timed? ?out|nobody cared|stuck|spurious|unknown symbol"
 words="$words|protection fault|corrupt|unchecked MSR|disabling IRQ"
+words="$words|mtrr:.*(inconsistent|BIOS)"
 
 {
 	grep -E '^<[0-3]>' /tmp/raw
@@ -26,3 +27,7 @@ if [ -s /tmp/bad ]; then
 	sed 's/^/BAD /' /tmp/bad
 	fail "$(wc -l </tmp/bad) bad lines, first: $(head -n 1 /tmp/bad)"
 fi
+# ACPI has told of them, else they are platform devices.
+for device in '00:[0-9a-f]+: ttyS0' 'rtc_cmos 00:'; do
+	grep -qE "$device" /tmp/raw || fail "no $device in the log"
+done
