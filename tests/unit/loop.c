@@ -133,7 +133,7 @@ TEST(names_that_change_all_the_time_are_told_of_now_and_then)
 	struct vm_control control = { .server = NULL };
 	const struct run_parts parts = {
 		.console = &c, .command = &f.g, .control = &control,
-		.timeout = 60,
+		.deadline = now_ns() + 60 * NSEC_PER_SEC,
 	};
 	struct report r = { "" };
 
