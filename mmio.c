@@ -104,6 +104,16 @@ int io_bus_unregister(struct io_bus *bus, u64 start)
 	return err;
 }
 
+/* With the lock held for reading: others count meanwhile. */
+static void io_range_copy(struct io_range *to, const struct io_range *r)
+{
+	to->start = r->start;
+	to->size = r->size;
+	to->ops = r->ops;
+	to->opaque = r->opaque;
+	to->hits = __atomic_load_n(&r->hits, __ATOMIC_RELAXED);
+}
+
 static bool io_bus_find(struct io_bus *bus, u64 addr, unsigned int len,
 			struct io_range *out)
 {
@@ -120,7 +130,7 @@ static bool io_bus_find(struct io_bus *bus, u64 addr, unsigned int len,
 		if (found) {
 			__atomic_fetch_add(&bus->range[i - 1].hits, 1,
 					   __ATOMIC_RELAXED);
-			*out = bus->range[i - 1];
+			io_range_copy(out, bus->range + i - 1);
 		}
 	}
 	pthread_rwlock_unlock(&bus->lock);
@@ -135,7 +145,7 @@ bool io_bus_get(struct io_bus *bus, u64 from, struct io_range *out)
 	while (i < bus->nr && bus->range[i].start < from)
 		i++;
 	if (i < bus->nr)
-		*out = bus->range[i];
+		io_range_copy(out, bus->range + i);
 	pthread_rwlock_unlock(&bus->lock);
 	return i < bus->nr;
 }

@@ -133,7 +133,7 @@ static void *churn_thread(void *opaque)
 
 	while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED)) {
 		if (!io_bus_read(&c->bus, 0x4000, &d, 1))
-			c->seen++;
+			__atomic_add_fetch(&c->seen, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -157,7 +157,49 @@ TEST(io_bus_lookups_survive_registration)
 	io_bus_destroy(&c.bus);
 }
 
+/* Two may enter; what they share is the bus. */
+static int idle_read(void *o, u64 off, void *d, unsigned int len)
+{
+	(void)o;
+	(void)off;
+	memset(d, 0, len);
+	return 0;
+}
+
+static int idle_write(void *o, u64 off, const void *d, unsigned int len)
+{
+	(void)o;
+	(void)off;
+	(void)d;
+	(void)len;
+	return 0;
+}
+
+static const struct io_ops idle_ops = { idle_read, idle_write };
+
+/* That nobody reads a count while it changes is for the thread sanitizer to see. */
+TEST(io_bus_counts_accesses_of_all_cpus)
+{
+	struct churn c = { .seen = 0 };
+	struct io_range r;
+	pthread_t thread;
+	u64 own = 0;
+
+	io_bus_init(&c.bus);
+	EXPECT(io_bus_register(&c.bus, 0x4000, 1, &idle_ops, NULL) == 0);
+	EXPECT(!pthread_create(&thread, NULL, churn_thread, &c));
+	while (own < 2000 || !__atomic_load_n(&c.seen, __ATOMIC_RELAXED)) {
+		io_bus_write(&c.bus, 0x4000, &(u8){ 0 }, 1);
+		EXPECT(io_bus_get(&c.bus, 0, &r) && r.hits >= ++own);
+	}
+	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT(io_bus_get(&c.bus, 0, &r) && r.hits == own + c.seen);
+	io_bus_destroy(&c.bus);
+}
+
 TEST_MAIN(T(io_bus_refuses_overlap_and_zero_length),
 	  T(io_bus_gives_an_access_to_who_holds_all_of_it),
 	  T(io_bus_handler_may_move_its_range),
-	  T(io_bus_lookups_survive_registration))
+	  T(io_bus_lookups_survive_registration),
+	  T(io_bus_counts_accesses_of_all_cpus))
