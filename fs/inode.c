@@ -653,7 +653,8 @@ static int open_one(struct fs_host *h, struct fs_inode *in)
 	if (fd >= 0 && S_ISDIR(fs_type(in)) && in->dev != parent->dev)
 		closed = fs_kind_of(fd) == FS_KIND_CLOSED;
 	pthread_mutex_lock(&h->lock);
-	if (closed)
+	/* Once: when another thread has got the descriptor it is read without the lock. */
+	if (closed && !in->closed)
 		in->closed = true;
 	if (fd >= 0)
 		fd = fd_install(h, in, fd);

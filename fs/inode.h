@@ -83,6 +83,8 @@ struct fs_inode {
 	u16 path;
 	u16 dev;
 	u8 type : 4, closed : 1, overlay : 1;
+	/* Who uses an inode reads those without the lock; these change under it. */
+	u8: 0;
 	u8 live : 1, hashed : 1, gone : 1, watched : 1, far : 1;
 	union {
 		char near[16];
