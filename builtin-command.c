@@ -276,7 +276,7 @@ void command_resize(struct guest_command *g)
 
 void command_end(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 {
-	if (kvm->end != VM_END_NONE)
+	if (kvm_ended(kvm))
 		command_cut(g, VM_END_USER, sig);
 	kvm_end(kvm, VM_END_USER, sig);
 }
@@ -288,7 +288,7 @@ void command_signal(struct guest_command *g, struct kvm *kvm, unsigned int sig)
 
 	g->last_signal = sig;
 	g->last_time = now;
-	if (twice || kvm->end != VM_END_NONE ||
+	if (twice || kvm_ended(kvm) ||
 	    g->port.main.state != SESSION_STARTED) {
 		command_end(g, kvm, sig);
 		return;

@@ -37,7 +37,7 @@ static const char *state_name(const struct kvm *kvm)
 		[KVM_STOPPED] = "stopped",
 	};
 
-	return kvm->end != VM_END_NONE ? "stopping" : names[kvm->state];
+	return kvm_ended(kvm) ? "stopping" : names[kvm->state];
 }
 
 /* Bytes of this process that are in memory, its guest's among them */
@@ -91,7 +91,7 @@ struct kvm *control_kvm(struct control_call *call)
 {
 	struct vm_control *v = call->vm;
 
-	if (v->kvm->end == VM_END_NONE)
+	if (!kvm_ended(v->kvm))
 		return v->kvm;
 	control_refuse(call, "state", NULL, "%s is stopping",
 		       v->config->machine.name);
@@ -367,7 +367,7 @@ void control_stopped(struct vm_control *v)
 	const struct klog *log = &v->console->log;
 	struct kvm *kvm = v->kvm;
 
-	switch (kvm->end) {
+	switch (kvm_ended(kvm)) {
 	case VM_END_PANIC:
 		tell_end(v, "panic", log->panicked ? log->panic : "");
 		break;

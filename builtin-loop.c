@@ -86,10 +86,12 @@ static void loop_signal(struct kvm *kvm, struct guest_command *g, int fd)
 /* The first reason of an end counts, so that a signal cannot replace it. */
 static bool loop_goes_on(const struct kvm *kvm, const struct guest_command *g)
 {
-	if (kvm->end == VM_END_NONE)
+	enum vm_end end = kvm_ended(kvm);
+
+	if (end == VM_END_NONE)
 		return true;
-	return g && !g->cut && kvm->end != VM_END_USER &&
-	       kvm->end != VM_END_TIMEOUT && session_pending(&g->port.main);
+	return g && !g->cut && end != VM_END_USER && end != VM_END_TIMEOUT &&
+	       session_pending(&g->port.main);
 }
 
 /*
@@ -131,14 +133,14 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 {
 	u64 now = now_ns(), passed, v;
 
-	if (!kvm->panicked || kvm->end != VM_END_NONE) {
+	if (!kvm_panicked(kvm) || kvm_ended(kvm)) {
 		w->begin = 0;
 		return 0;
 	}
 	pthread_mutex_lock(&c->lock);
 	passed = c->log.total;
 	pthread_mutex_unlock(&c->lock);
-	/* It is readable again when there is an end. */
+	/* It is readable again when there is an end, but of one that has just come. */
 	eventfd_clear(kvm->end_fd);
 	if (!w->begin)
 		w->begin = now;
@@ -148,7 +150,7 @@ static u64 loop_panic(struct kvm *kvm, struct console *c, struct last_words *w)
 	v = MIN(w->heard + PANIC_QUIET_NS, w->begin + PANIC_MAX_NS);
 	if (now >= v)
 		kvm_end(kvm, VM_END_RESET, 0);
-	return v;
+	return kvm_ended(kvm) ? now : v;
 }
 
 /* @keys: somebody wants those of our terminal */
@@ -203,7 +205,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 		return p[2].fd;
 	loop_resize(kvm);
 	while (loop_goes_on(kvm, g)) {
-		p[0].fd = kvm->end == VM_END_NONE ? kvm->end_fd : -1;
+		p[0].fd = kvm_ended(kvm) ? -1 : kvm->end_fd;
 		p[3].fd = console_wants_input(c) ? STDIN_FILENO : -1;
 		p[4].fd = blocked ? c->out_fd : -1;
 		if (g)
@@ -235,7 +237,7 @@ int run_loop(struct kvm *kvm, const struct run_parts *parts,
 			command_serve(g, kvm, p + 7);
 		if (!parts->deadline || now_ns() < parts->deadline)
 			continue;
-		if (kvm->end != VM_END_NONE && g)
+		if (kvm_ended(kvm) && g)
 			command_cut(g, VM_END_TIMEOUT, 0);
 		kvm_end(kvm, VM_END_TIMEOUT, 0);
 	}

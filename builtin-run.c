@@ -252,7 +252,8 @@ static int output_check(const struct run *run, unsigned int output, struct repor
  */
 static void finish_output(struct kvm *kvm, struct console *c)
 {
-	bool chosen = kvm->end != VM_END_USER && kvm->end != VM_END_TIMEOUT;
+	enum vm_end end = kvm_ended(kvm);
+	bool chosen = end != VM_END_USER && end != VM_END_TIMEOUT;
 	unsigned int total_ms = chosen ? FINISH_MS : CUT_MS;
 	unsigned int patience_ms = chosen ? 2000 : 100;
 
@@ -272,7 +273,7 @@ static void run_judge(struct outcome *out, const struct run *run,
 {
 	const struct guest_command *g = run->has_command ? &run->command : NULL;
 	struct outcome_facts facts = {
-		.end = kvm->end,
+		.end = kvm_ended(kvm),
 		.end_code = kvm->end_code,
 		.end_text = kvm->end_text,
 		.log = &run->console.log,

@@ -353,7 +353,7 @@ void guest_exec(struct control_call *call)
 			       "nothing of lkvm's is in the guest: it was started without a command and --shell");
 	else if (v->kvm->state == KVM_PAUSED)
 		control_refuse(call, "state", NULL, "the VM is paused");
-	else if (v->kvm->end != VM_END_NONE)
+	else if (kvm_ended(v->kvm))
 		control_refuse(call, "ended", NULL, "the VM has ended");
 	else if (!files_do_not_block(call))
 		control_refuse(call, "invalid", NULL,

@@ -65,8 +65,9 @@ void kvm_released(struct kvm *kvm)
 /* With @end_lock held. After a panic the reason stays VM_END_PANIC, whatever ends the VM. */
 static void end_set(struct kvm *kvm, enum vm_end end, u32 code)
 {
-	kvm->end = kvm->panicked ? VM_END_PANIC : end;
 	kvm->end_code = kvm->panicked ? 0 : code;
+	/* pairs with the acquire in kvm_ended() */
+	__atomic_store_n(&kvm->end, kvm->panicked ? VM_END_PANIC : end, __ATOMIC_RELEASE);
 	eventfd_signal(kvm->end_fd);
 }
 
@@ -76,7 +77,7 @@ void kvm_end(void *opaque, enum vm_end end, u32 code)
 
 	pthread_mutex_lock(&kvm->end_lock);
 	if (end == VM_END_PANIC && !kvm->panicked) {
-		kvm->panicked = true;
+		__atomic_store_n(&kvm->panicked, true, __ATOMIC_RELAXED);
 		eventfd_signal(kvm->end_fd);
 	} else if (end != VM_END_PANIC && kvm->end == VM_END_NONE) {
 		end_set(kvm, end, code);

@@ -58,7 +58,7 @@ int kvm_reset(struct kvm *kvm, struct report *r)
 	pthread_mutex_unlock(&kvm->lock);
 	/* A panic of the last guest's is none of the next one's. */
 	pthread_mutex_lock(&kvm->end_lock);
-	kvm->panicked = kvm->panicked && err;
+	__atomic_store_n(&kvm->panicked, kvm->panicked && err, __ATOMIC_RELAXED);
 	if (kvm->end == VM_END_NONE)
 		eventfd_clear(kvm->end_fd);
 	pthread_mutex_unlock(&kvm->end_lock);

@@ -38,11 +38,11 @@ struct console_ops {
  * struct kvm - one VM
  * @lock: guards @state, @devices; only around transitions
  * @end_fd: eventfd, readable once the VM wants to end
- * @end: why; set once, under @end_lock
- * @end_code: as vm_end_fn has it; set with @end
- * @end_text: of VM_END_ERROR, for the user; set with @end
+ * @end: why; set once, under @end_lock; without it, kvm_ended() reads it
+ * @end_code: as vm_end_fn has it; set before @end, and to be read once there is one
+ * @end_text: of VM_END_ERROR, for the user; as @end_code
  * @panicked: the guest reported a panic, which will be the reason; it runs on so that
- *	the report gets out. Under @end_lock
+ *	the report gets out. Set under @end_lock; without it, kvm_panicked() reads it
  * @cpu_lock: guards @cpu_wish and the counts of vCPU threads below it
  * @release_fd: eventfd, readable once the guest let go of a device
  * @edits_fd: inotify, or -1, readable when names have changed below the root share
@@ -209,6 +209,23 @@ void kvm_end(void *kvm, enum vm_end end, u32 code);
 /** kvm_end_error() - end with VM_END_ERROR and a text; the first wins */
 void kvm_end_error(struct kvm *kvm, const char *fmt, ...)
 	__printf(2, 3);
+/**
+ * kvm_ended() - why the VM ends, or VM_END_NONE
+ *
+ * Context: any thread. Of an end that is seen, @end_code and @end_text are, too.
+ */
+static inline enum vm_end kvm_ended(const struct kvm *kvm)
+{
+	/* pairs with the release in end_set() */
+	return __atomic_load_n(&kvm->end, __ATOMIC_ACQUIRE);
+}
+
+/** kvm_panicked() - whether the guest told of a panic. Context: any thread */
+static inline bool kvm_panicked(const struct kvm *kvm)
+{
+	return __atomic_load_n(&kvm->panicked, __ATOMIC_RELAXED);
+}
+
 /** kvm_new_vm() - one with nothing in it. Return: as ioctl() */
 int kvm_new_vm(const struct kvm *kvm);
 /** kvm_check_extension() - the VM's answer, 0 when unsupported */

@@ -4,15 +4,27 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 
+#include "kvm/eventfd.h"
+
+static bool clear_late(int fd);
+
+/* What the loop clears comes when it has looked already, if a test wants that. */
+#define eventfd_clear clear_late
 #include "../../builtin-loop.c"
+#undef eventfd_clear
 
 #include "tests/unit/dir.h"
 #include "tests/unit/test.h"
 
-/** struct fixture - @told: how often the guest was to forget names; @until: the end */
+/**
+ * struct fixture
+ * @told: how often the guest was to forget names; @until: the end
+ * @ends_late: the VM ends when the loop has looked for that
+ */
 static struct {
 	struct guest_command g;
 	struct kvm kvm;
@@ -20,7 +32,15 @@ static struct {
 	char name[48];
 	unsigned int told;
 	u64 until;
+	bool ends_late;
 } f;
+
+static bool clear_late(int fd)
+{
+	if (f.ends_late)
+		kvm_end(&f.kvm, VM_END_POWEROFF, 0);
+	return eventfd_clear(fd);
+}
 
 static void edit(void)
 {
@@ -167,5 +187,25 @@ TEST(terminal_that_is_not_ours_is_looked_at_again)
 	in_background = false;
 }
 
+TEST(end_right_behind_a_panic_is_not_waited_for)
+{
+	struct console c = { .eof = true, .wake_fd = -1 };
+	struct last_words words = { 0 };
+
+	pthread_mutex_init(&c.lock, NULL);
+	memset(&f, 0, sizeof(f));
+	pthread_mutex_init(&f.kvm.end_lock, NULL);
+	f.kvm.end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kvm_end(&f.kvm, VM_END_PANIC, 0);
+	EXPECT(loop_wait(loop_panic(&f.kvm, &c, &words), false) > 0);
+	f.ends_late = true;
+	EXPECT(!loop_wait(loop_panic(&f.kvm, &c, &words), false));
+	EXPECT(kvm_ended(&f.kvm) == VM_END_PANIC);
+	/* What the guest's command still has to say is none of this. */
+	EXPECT(!loop_panic(&f.kvm, &c, &words));
+	close(f.kvm.end_fd);
+}
+
 TEST_MAIN(T(terminal_that_is_not_ours_is_looked_at_again),
-	  T(names_that_change_all_the_time_are_told_of_now_and_then))
+	  T(names_that_change_all_the_time_are_told_of_now_and_then),
+	  T(end_right_behind_a_panic_is_not_waited_for))
