@@ -31,6 +31,8 @@
 #define WRITE VRING_DESC_F_WRITE
 #define INDIRECT VRING_DESC_F_INDIRECT
 #define IMAGE_SIZE 0x100000
+/* Where tables of indirect descriptors are */
+#define TABLES 0xc0000ULL
 
 struct rig {
 	const struct virtio_class *class;
@@ -487,6 +489,30 @@ CLASS_TEST(class_refuses_features_never_offered)
 	EXPECT(works(r));
 }
 
+/* As many requests as the ring takes. Each is in a table, with its own place for the answer. */
+static void request_often(struct rig *r, unsigned int q)
+{
+	struct vring_desc d[3];
+	unsigned int nr = 1;
+
+	r->recipe->request(&r->m, q);
+	gmem_read(&r->m.g, vr_desc(q), d, sizeof(d));
+	while (d[nr - 1].flags & VRING_DESC_F_NEXT)
+		nr++;
+	for (unsigned int n = 0; n < VR_NUM; n++) {
+		u64 table = TABLES + n * sizeof(d);
+
+		for (unsigned int i = 0; i < nr; i++) {
+			vr_put(&r->m, table, i, d + i);
+			if (d[i].flags & VRING_DESC_F_WRITE)
+				d[i].addr += 0x4000;
+		}
+		VR_PUT(&r->m, vr_desc(q), n, table, nr * sizeof(*d),
+		       VRING_DESC_F_INDIRECT, 0);
+		vr_publish(&r->m, q, n);
+	}
+}
+
 CLASS_TEST(class_can_be_reset_with_requests_in_flight)
 {
 	for (unsigned int i = 0; i < 60; i++) {
@@ -494,9 +520,7 @@ CLASS_TEST(class_can_be_reset_with_requests_in_flight)
 		u16 used;
 
 		bring_up(r, r->dev->offered);
-		r->recipe->request(&r->m, q);
-		for (unsigned int n = 0; n < VR_NUM; n++)
-			vr_publish(&r->m, q, 0);
+		request_often(r, q);
 		virtio_notify(r->dev, q);
 		for (unsigned int n = 0; n < i % 3; n++)
 			nap();
@@ -649,10 +673,10 @@ static void save_roundtrip(struct test *t, struct rig *r, bool in_flight)
 
 	bring_up(r, r->dev->offered);
 	EXPECT(works(r));
-	for (unsigned int i = 0; in_flight && i < VR_NUM; i++)
-		vr_publish(&r->m, q, 0);
-	if (in_flight)
+	if (in_flight) {
+		request_often(r, q);
 		virtio_notify(r->dev, q);
+	}
 	EXPECT(!virtio_device_pause(r->dev));
 	virtio_device_save(r->dev, &a);
 	rig_destroy(r);

@@ -60,7 +60,8 @@ static void wake(void *opaque)
 static void signal_queue(struct virtio_device *dev, struct virtqueue *vq)
 {
 	(void)vq;
-	container_of(dev, struct fixture, dev)->signals++;
+	__atomic_add_fetch(&container_of(dev, struct fixture, dev)->signals, 1,
+			   __ATOMIC_RELAXED);
 }
 
 static void signal_config(struct virtio_device *dev)
@@ -139,13 +140,14 @@ static void offer(struct fixture *f, unsigned int queue, u16 head, u32 off,
 	d->len = htole32(len);
 	d->flags = htole16(device_writes ? VRING_DESC_F_WRITE : 0);
 	avail[2 + f->avail[queue] % QUEUE_SIZE] = htole16(head);
-	avail[1] = htole16(++f->avail[queue]);
+	__atomic_store_n(avail + 1, htole16(++f->avail[queue]), __ATOMIC_RELEASE);
 }
 
 static u16 used_idx(struct fixture *f, unsigned int queue)
 {
-	return le16toh(((__le16 *)(f->mem + QUEUE_STRIDE * queue +
-				   0x2000))[1]);
+	__le16 *used = (__le16 *)(f->mem + QUEUE_STRIDE * queue + 0x2000);
+
+	return le16toh(__atomic_load_n(used + 1, __ATOMIC_ACQUIRE));
 }
 
 static u32 used_len(struct fixture *f, unsigned int queue, unsigned int i)

@@ -56,6 +56,11 @@ static inline void driver_count_config(struct virtio_device *dev)
 	__atomic_add_fetch(&c->configs, 1, __ATOMIC_RELAXED);
 }
 
+static inline unsigned int driver_configs(const struct driver_counts *c)
+{
+	return __atomic_load_n(&c->configs, __ATOMIC_RELAXED);
+}
+
 static const struct virtio_transport_ops driver_counting = {
 	.signal_queue = driver_count_queue,
 	.signal_config = driver_count_config,

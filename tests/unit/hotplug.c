@@ -290,11 +290,16 @@ static bool present(struct vm *v, unsigned int slot)
 	return in(&v->kvm.mmio, ecam(slot, 0), 4) != ~0U;
 }
 
+static bool sci(struct vm *v)
+{
+	return __atomic_load_n(&v->irqs.levels, __ATOMIC_SEQ_CST) & BIT(X86_GSI_SCI);
+}
+
 /* Return: slots to look at; the event is done with */
 static u32 take_event(struct vm *v, u32 *asked)
 {
 	out(&v->kvm.pio, GPE_EN, BIT(X86_GPE_HOTPLUG), 1);
-	if (!(v->irqs.levels & BIT(X86_GSI_SCI)))
+	if (!sci(v))
 		return 0;
 	out(&v->kvm.pio, GPE_STS, BIT(X86_GPE_HOTPLUG), 1);
 	*asked = in(&v->kvm.pio, ASKED, 4);
@@ -303,13 +308,43 @@ static u32 take_event(struct vm *v, u32 *asked)
 
 #define RINGS 0x10000U
 #define DATA 0x20000U
-#define QUEUE 16U
+#define QUEUE 32U
+#define CHAINS (QUEUE / 3)
 #define KICK 0x4000U
 
 static void reg(struct vm *v, u64 bar, unsigned int off, unsigned int len,
 		u32 value)
 {
 	out(&v->kvm.mmio, bar + off, value, len);
+}
+
+/* Another disk may still be at rings that are not its own any more. */
+static void clear_rings(void)
+{
+	u64 *p = (void *)(ram + RINGS);
+
+	for (unsigned int i = 0; i < 0x3000 / sizeof(*p); i++)
+		__atomic_store_n(p + i, 0, __ATOMIC_RELAXED);
+}
+
+/* Chains of three descriptors, each of which reads a sector */
+static void put_chains(void)
+{
+	struct vring_desc *desc = (void *)(ram + RINGS);
+
+	for (u16 i = 0; i < CHAINS; i++) {
+		u64 at = DATA + i * 0x1000;
+		u16 d = i * 3;
+
+		memset(ram + at, 0, 16);
+		desc[d] = (struct vring_desc){ at, 16, VRING_DESC_F_NEXT,
+					       d + 1 };
+		desc[d + 1] = (struct vring_desc){
+			at + 512, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
+			d + 2 };
+		desc[d + 2] = (struct vring_desc){ at + 16, 1,
+						   VRING_DESC_F_WRITE, 0 };
+	}
 }
 
 /* BARs at @bar and KICK, queue 0 at RINGS, every entry a read of a sector */
@@ -327,29 +362,17 @@ static void start_disk(struct vm *v, unsigned int slot, u64 bar)
 	reg(v, bar, VIRTIO_PCI_COMMON_Q_AVAILLO, 4, RINGS + 0x1000);
 	reg(v, bar, VIRTIO_PCI_COMMON_Q_USEDLO, 4, RINGS + 0x2000);
 	reg(v, bar, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
-	memset(ram + RINGS, 0, 0x3000);
+	clear_rings();
+	put_chains();
 	reg(v, bar, VIRTIO_PCI_COMMON_STATUS, 1, 15);
 }
 
 static void read_sectors(struct vm *v, unsigned int nr)
 {
-	struct vring_desc *desc = (void *)(ram + RINGS);
 	struct vring_avail *avail = (void *)(ram + RINGS + 0x1000);
 
-	for (u16 i = 0; i < nr && i < QUEUE / 3; i++) {
-		u64 at = DATA + i * 0x1000;
-		u16 d = i * 3;
-
-		memset(ram + at, 0, 16);
-		desc[d] = (struct vring_desc){ at, 16, VRING_DESC_F_NEXT,
-					       d + 1 };
-		desc[d + 1] = (struct vring_desc){
-			at + 512, 512, VRING_DESC_F_NEXT | VRING_DESC_F_WRITE,
-			d + 2 };
-		desc[d + 2] = (struct vring_desc){ at + 16, 1,
-						   VRING_DESC_F_WRITE, 0 };
-		avail->ring[(avail->idx + i) % QUEUE] = d;
-	}
+	for (u16 i = avail->idx; i < avail->idx + nr; i++)
+		avail->ring[i % QUEUE] = i % CHAINS * 3;
 	__atomic_store_n(&avail->idx, avail->idx + nr, __ATOMIC_RELEASE);
 	out(&v->kvm.pio, KICK, 0, 2);
 }
@@ -372,7 +395,7 @@ TEST(plug_is_announced_and_works)
 	EXPECT(!kvm_plug(&v.kvm, &make_disk(&v, "disk1")->dev, &v.r));
 	EXPECT(kvm_find_device(&v.kvm, "disk1"));
 	slots = take_event(&v, &asked);
-	EXPECT(slots == BIT(3) && !asked && !(v.irqs.levels & BIT(X86_GSI_SCI)));
+	EXPECT(slots == BIT(3) && !asked && !sci(&v));
 	EXPECT(present(&v, 3) && !in(&v.kvm.mmio, ecam(3, 0x10), 4));
 	start_disk(&v, 3, bar);
 	EXPECT(in(&v.kvm.mmio, bar + VIRTIO_PCI_COMMON_STATUS, 1) == 15);

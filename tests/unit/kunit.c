@@ -543,7 +543,7 @@ TEST(kernel_that_hangs_is_asked_and_ended)
 	forget();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	static const struct test_case list[] = {
 		T(suite_that_panics_before_its_header_is_a_crash),
@@ -566,8 +566,9 @@ int main(void)
 	};
 	int bad;
 
+	(void)argc;
 	dir_temp(dir, sizeof(dir));
-	bad = test_run(list, ARRAY_SIZE(list));
+	bad = test_run(list, ARRAY_SIZE(list), argv + 1);
 	rmdir(dir);
 	return bad;
 }

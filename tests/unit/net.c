@@ -745,7 +745,7 @@ TEST(net_link_follows_the_backend)
 	EXPECT(config_status(&f) == VIRTIO_NET_S_LINK_UP);
 	__atomic_store_n(&f.fake->link, false, __ATOMIC_RELEASE);
 	fake_event(f.fake);
-	EXPECT(WAIT(config_status(&f) == 0) && WAIT(f.counts.configs == 1));
+	EXPECT(WAIT(config_status(&f) == 0) && WAIT(driver_configs(&f.counts) == 1));
 	for (unsigned int i = 0; i < 20; i++) {
 		send_frame(&f, i, &plain, 60);
 		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)));
@@ -753,7 +753,7 @@ TEST(net_link_follows_the_backend)
 	EXPECT(!f.fake->nr_sent && virtio_get_status(f.dev) == 15);
 	__atomic_store_n(&f.fake->link, true, __ATOMIC_RELEASE);
 	fake_event(f.fake);
-	EXPECT(WAIT(config_status(&f) == 1) && WAIT(f.counts.configs == 2));
+	EXPECT(WAIT(config_status(&f) == 1) && WAIT(driver_configs(&f.counts) == 2));
 	send_frame(&f, 4, &plain, 60);
 	EXPECT(wait_used(&f, TXQ, 21) && f.fake->nr_sent == 1);
 	for (unsigned int i = 0; i < 50; i++) {
@@ -1640,7 +1640,7 @@ TEST(net_state_survives_and_reset_forgets_it)
 	virtio_config_read(f.dev, 0, mac, 6);
 	EXPECT(mac[1] == 7 && !(config_status(&f) & VIRTIO_NET_S_ANNOUNCE));
 	virtio_device_resume(f.dev);
-	EXPECT(WAIT(config_status(&f) == 3) && WAIT(f.counts.configs == 1));
+	EXPECT(WAIT(config_status(&f) == 3) && WAIT(driver_configs(&f.counts) == 1));
 	EXPECT(!command(&f, &(struct command){ .class = 3 }));
 	EXPECT(config_status(&f) == 1);
 	EXPECT(!comes_through(&f, (const u8[6]) { 2, 9 }, 0));

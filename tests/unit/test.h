@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "kvm/types.h"
 
@@ -32,29 +33,51 @@ static inline void test_expect(struct test *t, bool ok, const char *what,
 	printf("# %s:%d: expected: %s\n", file, line, what);
 }
 
-static inline int test_run(const struct test_case *list, unsigned int nr)
+/* The thread sanitizer makes programs several times as slow. */
+#if defined(__SANITIZE_THREAD__)
+#define TEST_SECONDS 170
+#elif defined(__has_feature)
+#define TEST_SECONDS (__has_feature(thread_sanitizer) ? 170 : 120)
+#else
+#define TEST_SECONDS 120
+#endif
+
+static inline bool test_named(const char *name, char *const *names)
 {
-	unsigned int bad = 0;
+	for (char *const *s = names; *s; s++)
+		if (!strcmp(*s, name))
+			return true;
+	return !*names;
+}
+
+/* @names: of those that are to run, all if it is empty; up to NULL */
+static inline int test_run(const struct test_case *list, unsigned int nr, char *const *names)
+{
+	unsigned int bad = 0, n = 0, nr_named = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	alarm(120);
-	printf("KTAP version 1\n1..%u\n", nr);
+	alarm(TEST_SECONDS);
+	for (unsigned int i = 0; i < nr; i++)
+		nr_named += test_named(list[i].name, names);
+	printf("KTAP version 1\n1..%u\n", nr_named);
 	for (unsigned int i = 0; i < nr; i++) {
 		struct test t = { 0 };
 
+		if (!test_named(list[i].name, names))
+			continue;
 		list[i].run(&t);
-		printf("%s %u %s\n", t.failures ? "not ok" : "ok", i + 1,
-		       list[i].name);
+		printf("%s %u %s\n", t.failures ? "not ok" : "ok", ++n, list[i].name);
 		bad += !!t.failures;
 	}
-	return bad ? 1 : 0;
+	return bad || !n ? 1 : 0;
 }
 
 #define TEST_MAIN(...) \
-	int main(void) \
+	int main(int argc, char **argv) \
 	{ \
 		static const struct test_case list[] = { __VA_ARGS__ }; \
-		exit(test_run(list, ARRAY_SIZE(list))); \
+		(void)argc; \
+		exit(test_run(list, ARRAY_SIZE(list), argv + 1)); \
 	}
 
 #endif

@@ -792,5 +792,5 @@ int main(int argc, char **argv)
 
 	if (argc > 8 && !strcmp(argv[1], "run"))
 		return machine_run(argc, argv);
-	exit(test_run(list, ARRAY_SIZE(list)));
+	exit(test_run(list, ARRAY_SIZE(list), argv + 1));
 }

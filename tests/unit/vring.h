@@ -64,11 +64,20 @@ static inline void vr_clear(struct vr_mem *m, unsigned int q)
 	memset(gmem_ptr(&m->g, vr_desc(q), 0x4000), 0, 0x4000);
 }
 
-/* @table is vr_desc() or vr_table() of a queue. */
+/*
+ * @table is vr_desc() or vr_table() of a queue. As much at once as a device reads, which
+ * may be at it.
+ */
 static inline void vr_put(struct vr_mem *m, u64 table, unsigned int i,
 			  const struct vring_desc *d)
 {
-	gmem_write(&m->g, table + 16 * i, d, sizeof(*d));
+	u64 *to = gmem_ptr(&m->g, table + 16 * i, sizeof(*d)), half[2];
+
+	if (!to)
+		return;
+	memcpy(half, d, sizeof(half));
+	__atomic_store_n(to, half[0], __ATOMIC_RELAXED);
+	__atomic_store_n(to + 1, half[1], __ATOMIC_RELAXED);
 }
 
 #define VR_PUT(m, table, i, a, l, f, n) \
