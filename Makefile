@@ -44,6 +44,8 @@ small := $(if $(filter y,$(have-oz)),-Oz,-Os)
 ifeq ($(have-smaller),y)
 small += -fno-caller-saves -fno-tree-dominator-opts -fno-move-loop-invariants
 endif
+# It knows no fences. Ours order accesses that are atomic already.
+TSANFLAGS := -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 # Linked in, as clang does, they do not mind what the kselftest runner preloads.
 ifneq ($(have-sanitize),n)
 SANFLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer \
@@ -68,10 +70,14 @@ lib-y += $(sort $(wildcard $(arch)/*.c))
 lib-y := $(filter-out $(if $(filter n,$(have-uring)),disk/uring.c,disk/uring-none.c),$(lib-y))
 cmd-y := main.c $(sort $(wildcard builtin-*.c))
 unit-y := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
+# Those that have threads, or what they test has
+thread-y := 9p blk conformance console disk fs fsthreads fuse hotplug io_bus net rtc stream
+thread-y += thread tree vsock
 
 lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
 san-o := $(lib-y:%.c=$(out)san/%.o)
+tsan-o := $(lib-y:%.c=$(out)tsan/%.o)
 # What each descriptor passes through. All else is small: its time goes into system calls
 # and exits, if it has any.
 hot-y := gmem.c virtio/queue.c virtio/iov.c
@@ -106,6 +112,9 @@ $(out)libkvm.a: $(lib-o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(out)san/libkvm.a: $(san-o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(out)tsan/libkvm.a: $(tsan-o)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 # Behind the flags come the tree's headers: features are tried with both.
@@ -160,23 +169,31 @@ guest-config := $(firstword $(wildcard guest/lkvm_guest.config \
 ifeq ($(guest-config),)
 $(error lkvm_guest.config is neither in guest/ nor in ../../kernel/configs)
 endif
-$(out)embedded.o $(out)san/embedded.o: CFLAGS_ALL += \
+embedded-o := $(addprefix $(out),embedded.o san/embedded.o tsan/embedded.o)
+$(embedded-o): CFLAGS_ALL += \
 	-DLKVM_INIT='"$(out)init/init.z"' -DLKVM_KCONFIG='"$(guest-config)"'
-$(out)embedded.o $(out)san/embedded.o: $(out)init/init.z $(guest-config)
+$(embedded-o): $(out)init/init.z $(guest-config)
 
 BUILD_FLAGS = -DLKVM_VERSION='"$(VERSION)"' \
 	-DLKVM_HEADERS='"$(if $(tree),this kernel tree,the system)"' \
 	-DLKVM_HAVE_URING=$(if $(filter n,$(have-uring)),0,1)
-$(out)builtin-help.o $(out)san/builtin-help.o: CFLAGS_ALL += $(BUILD_FLAGS)
-$(out)builtin-help.o $(out)san/builtin-help.o: $(out)version
+help-o := $(addprefix $(out),builtin-help.o san/builtin-help.o tsan/builtin-help.o)
+$(help-o): CFLAGS_ALL += $(BUILD_FLAGS)
+$(help-o): $(out)version
 
 # Under the sanitizers -O2 takes the compiler twice as long, and finds no more.
-$(san-o) $(cmd-y:%.c=$(out)san/%.o) $(unit-y:%=$(out)unit/%) $(out)fs-mount: \
+$(san-o) $(cmd-y:%.c=$(out)san/%.o) $(unit-y:%=$(out)unit/%) $(out)fs-mount \
+	$(tsan-o) $(cmd-y:%.c=$(out)tsan/%.o) $(thread-y:%=$(out)tsan/unit/%): \
 	private CFLAGS_ALL := $(CFLAGS_ALL:-O2=-O1)
 $(out)san/%.o: %.c $(out)flags $(uapi-ready)
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -c -o $@ $<
+
+$(out)tsan/%.o: %.c $(out)flags $(uapi-ready)
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(TSANFLAGS) -c -o $@ $<
 
 $(cold-o): CFLAGS_ALL := $(CFLAGS_ALL:-O2=$(small))
 $(out)%.o: %.c $(out)flags $(uapi-ready)
@@ -188,6 +205,11 @@ $(out)unit/%: tests/unit/%.c $(out)san/libkvm.a
 	@mkdir -p $(@D)
 	$(say) "  CC   $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(SANFLAGS) -o $@ $< $(out)san/libkvm.a $(LDFLAGS)
+
+$(out)tsan/unit/%: tests/unit/%.c $(out)tsan/libkvm.a
+	@mkdir -p $(@D)
+	$(say) "  CC   $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(TSANFLAGS) -o $@ $< $(out)tsan/libkvm.a $(LDFLAGS)
 
 # A process under the sanitizers is not sealed.
 $(out)unit/seal: tests/unit/seal.c $(out)libkvm.a
@@ -208,6 +230,14 @@ $(out)san/lkvm: $(cmd-y:%.c=$(out)san/%.o) $(out)san/libkvm.a
 	$(Q)$(CC) $(target-flags) $(CFLAGS) $(SANFLAGS) -pthread -o $@ $^ $(LDFLAGS)
 
 san: $(out)san/lkvm
+
+# Both with the thread sanitizer, which goes with no other; tests/tsan says it if the
+# compiler came without
+$(out)tsan/lkvm: $(cmd-y:%.c=$(out)tsan/%.o) $(out)tsan/libkvm.a
+	$(say) "  LINK $@"
+	$(Q)$(CC) $(target-flags) $(CFLAGS) $(TSANFLAGS) -pthread -o $@ $^ $(LDFLAGS)
+
+tsan: $(if $(filter y,$(have-tsan)),$(out)tsan/lkvm $(thread-y:%=$(out)tsan/unit/%))
 
 # Does the table of include/kvm/abi.def fit the headers of KDIR?
 abi-check:
@@ -236,7 +266,7 @@ $(guest-y:%=$(out)%): $(out)%: tests/%/main.c tests/guest/lib/guest.ld $(guest-l
 
 guests: $(guest-y:%=$(out)%)
 
-check: $(bin)lkvm unit guests san
+check: $(bin)lkvm unit guests san tsan
 	$(Q)tests/check $(out) $(or $(bin),./)lkvm
 
 # In a kernel tree: KSELFTEST="timers seccomp", and further options in TESTFLAGS.
@@ -284,6 +314,7 @@ help:
 	@echo '  make unit       build the unit tests'
 	@echo '  make guests     build the guests of tests/guest and tests/hostile'
 	@echo '  make san        build lkvm with sanitizers'
+	@echo '  make tsan       build it and what has threads with the thread sanitizer'
 	@echo '  make abi-check  what kernel headers have that lkvm does not know, KDIR=DIR'
 	@echo '  make demo       boot a real kernel and run a command in it'
 	@echo '  make bench      figures, each beside its peer'
@@ -306,5 +337,5 @@ endif
 
 -include $(wildcard $(patsubst %,$(out)%.d,* */* */*/*))
 
-.PHONY: all unit guests san abi-check check test bench demo install clean help into-tree patch
+.PHONY: all unit guests san tsan abi-check check test bench demo install clean help into-tree patch
 .DELETE_ON_ERROR:

@@ -22,7 +22,7 @@ result() {
 	else
 		tail -c 1000 "$work/out" | tr -d '\000' | sed 's/^/# out: /'
 		echo
-		tail -n 25 "$work/err" | sed 's/^/# err: /'
+		tail -n 60 "$work/err" | sed 's/^/# err: /'
 		echo "# $3"
 		echo "not ok - $1"
 	fi
@@ -33,7 +33,7 @@ verdict() {
 	local nr
 
 	nr=$(wc -l <"$work/err")
-	if grep -qE 'AddressSanitizer|LeakSanitizer|runtime error' "$work/err"; then
+	if grep -qE '(Address|Leak|Thread)Sanitizer|runtime error' "$work/err"; then
 		echo "a sanitizer complained"
 	elif [ "$2" != "$want" ]; then
 		echo "status $2, not $want"
@@ -100,7 +100,7 @@ resets() {
 			why="reset $i failed"
 	done
 	timeout 60 "$lkvm" stop --force r 2>>"$work/err" || why="${why:-no stop}"
-	! grep -qE 'AddressSanitizer|LeakSanitizer|runtime error' "$run/lkvm/r.log" ||
+	! grep -qE '(Address|Leak|Thread)Sanitizer|runtime error' "$run/lkvm/r.log" ||
 		why="a sanitizer complained"
 	cat "$run/lkvm/r.log" >>"$work/err"
 	unset XDG_RUNTIME_DIR
