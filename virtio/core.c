@@ -147,7 +147,8 @@ static void device_reset(struct virtio_device *dev)
 	pthread_mutex_lock(&dev->notify_lock);
 	queues_take_back(dev);
 	dev->active = false;
-	if (dev->class->reset)
+	/* What was not created has nothing to offer, and nothing to reset. */
+	if (dev->class->reset && dev->offered)
 		dev->class->reset(dev);
 	for (unsigned int i = 0; i < dev->nr_queues; i++) {
 		virtqueue_reset(&dev->queue[i]);
