@@ -47,6 +47,9 @@ int main(void)
 		vdev_negotiate(&v[i], F_VERSION_1);
 		vq_setup(&q[i], &v[i], 0, 16);
 		vdev_go(&v[i]);
+		/* A disk that could not start answers nothing (tests/inject). */
+		if (vdev_status(&v[i]) != 15)
+			return 1;
 	}
 	for (unsigned int round = 0; round < 2; round++) {
 		for (unsigned int width = 1; width <= 4; width *= 2) {
