@@ -44,13 +44,19 @@ static inline void test_expect(struct test *t, bool ok, const char *what,
 
 static inline bool test_named(const char *name, char *const *names)
 {
-	for (char *const *s = names; *s; s++)
-		if (!strcmp(*s, name))
-			return true;
-	return !*names;
+	bool others = true;
+
+	for (char *const *s = names; *s; s++) {
+		bool not = **s == '-';
+
+		if (!strcmp(*s + not, name))
+			return !not;
+		others = others && not;
+	}
+	return others;
 }
 
-/* @names: of those that are to run, all if it is empty; up to NULL */
+/* @names: up to NULL; of those that are to run, or, with "-" in front, that are not */
 static inline int test_run(const struct test_case *list, unsigned int nr, char *const *names)
 {
 	unsigned int bad = 0, n = 0, nr_named = 0;
