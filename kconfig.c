@@ -61,7 +61,7 @@ static const char costs[] =
 	" PACKET \0no DHCP\0"
 	" IP_PNP \0no ip=\0"
 	" PVPANIC PVPANIC_MMIO \0panics are known only by what the console says\0"
-	" PVPANIC_PCI \0nothing here\0"
+	" PVPANIC_PCI \0nothing: lkvm has no such device\0"
 	" MAGIC_SYSRQ \0the guest cannot be asked to show its state\0"
 	" PANIC_TIMEOUT \0it stays after a panic, with --nodefaults\0"
 	" KEXEC VMCORE_INFO CRASH_DUMP \0no kdump\0"
