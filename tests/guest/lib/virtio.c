@@ -396,3 +396,11 @@ void blk_works(struct vdev *v)
 		EXPECT_EQ(page[i], 0x5a);
 	vdev_reset(v);
 }
+
+void net_frame(u8 *to)
+{
+	memset(to, 0xff, 6);
+	to[6] = 2;
+	to[12] = 0x88;
+	to[13] = 0xb5;
+}

@@ -116,5 +116,7 @@ u32 vq_run(struct vq *q, const struct buf *b, unsigned int nr);
 u8 blk_request(struct vq *q, u32 type, u64 sector, void *data, u32 len);
 /** blk_works() - a device that was opened anew reads and writes; @v is reset */
 void blk_works(struct vdev *v);
+/** net_frame() - at @to, where there are zeroes, a frame to all, of a kind for experiments */
+void net_frame(u8 *to);
 
 #endif

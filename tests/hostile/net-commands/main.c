@@ -139,11 +139,7 @@ int main(void)
 
 	random_seed(1);
 	page = page_alloc(1);
-	/* To all, of a kind for experiments */
-	memset(page + HDR, 0xff, 6);
-	page[HDR + 6] = 2;
-	page[HDR + 12] = 0x88;
-	page[HDR + 13] = 0xb5;
+	net_frame(page + HDR);
 	EXPECT(vdev_find(&v, VIRTIO_ID_NET, 0));
 	for (unsigned int i = 0; i < ARRAY_SIZE(q); i++)
 		vq_alloc(&q[i], &v, i, 16);
