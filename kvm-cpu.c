@@ -178,18 +178,16 @@ int kvm_cpus_start(struct kvm *kvm, struct report *r)
 {
 	int err;
 
+	/* Before there is any: each counts itself out. */
 	kvm->cpu_wish = KVM_RUNNING;
+	kvm->cpus_alive = kvm->nr_cpus;
 	for (unsigned int i = 0; i < kvm->nr_cpus; i++) {
 		struct kvm_cpu *cpu = &kvm->cpus[i];
 		char name[THREAD_NAME_MAX];
 
-		pthread_mutex_lock(&kvm->cpu_lock);
-		kvm->cpus_alive++;
-		pthread_mutex_unlock(&kvm->cpu_lock);
 		snprintf(name, sizeof(name), "vcpu%u", cpu->id);
 		err = thread_start(&cpu->thread, kvm_cpu_thread, cpu, name);
 		if (err) {
-			kvm->cpus_alive--;
 			kvm_cpus_stop(kvm);
 			return report_error(r, -err, "vCPU %u: no thread", i);
 		}
