@@ -313,7 +313,7 @@ static void mmio_destroy(struct device *d)
 	while (m->nr_ioeventfds)
 		set_ioeventfd(dev, m, --m->nr_ioeventfds, false);
 	virtio_device_free(dev);
-	isr_update(m, ~0U, 0);
+	irq_line_free(&m->line);
 	pthread_mutex_destroy(&m->irq_lock);
 	free(m);
 }

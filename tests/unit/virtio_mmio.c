@@ -538,6 +538,11 @@ TEST(virtio_mmio_attach_fails_cleanly)
 	EXPECT(f->ioeventfds == 0 && f->bus.nr == 0);
 
 	f->ioeventfd_budget = 100;
+	for (unsigned int i = 0; i < 33; i++) {	/* a line has 32 places */
+		EXPECT(!virtio_device_create(&f->dev, &echo, "a", f, &f->env, NULL));
+		EXPECT(!virtio_mmio_attach(f->dev, &f->env, GPA, GSI));
+		f->dev->dev.ops->destroy(&f->dev->dev);
+	}
 	virtio_device_create(&f->dev, &echo, "a", f, &f->env, NULL);
 	EXPECT(!io_bus_register(&f->bus, GPA, 1, NULL, NULL));
 	EXPECT(virtio_mmio_attach(f->dev, &f->env, GPA, GSI) == -EEXIST);
