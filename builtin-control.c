@@ -93,8 +93,7 @@ struct kvm *control_kvm(struct control_call *call)
 
 	if (!kvm_ended(v->kvm))
 		return v->kvm;
-	control_refuse(call, "state", NULL, "%s is stopping",
-		       v->config->machine.name);
+	control_refuse(call, "state", NULL, "the VM is stopping");
 	return NULL;
 }
 
@@ -148,8 +147,7 @@ static void vm_pause(struct control_call *call)
 	if (!kvm)
 		return;
 	if (kvm_pause(kvm))
-		control_refuse(call, "state", NULL, "%s is %s",
-			       v->config->machine.name, state_name(kvm));
+		control_refuse(call, "state", NULL, "the VM is %s", state_name(kvm));
 	else
 		control_event(v->server, "paused", NULL);
 }
@@ -163,14 +161,13 @@ static void vm_resume(struct control_call *call)
 	if (!kvm)
 		return;
 	if (kvm->state != KVM_PAUSED) {
-		control_refuse(call, "state", NULL, "%s is %s",
-			       v->config->machine.name, state_name(kvm));
+		control_refuse(call, "state", NULL, "the VM is %s", state_name(kvm));
 		return;
 	}
 	err = resume(v);
 	if (err)
-		control_refuse(call, "failed", NULL, "%s goes on, without a device: %s",
-			       v->config->machine.name, strerror(-err));
+		control_refuse(call, "failed", NULL, "the VM goes on, without a device: %s",
+			       strerror(-err));
 }
 
 static void vm_reset(struct control_call *call)
@@ -184,8 +181,7 @@ static void vm_reset(struct control_call *call)
 		return;
 	if (v->command) {
 		control_refuse(call, "unsupported", NULL,
-			       "%s runs a command, which would be lost",
-			       v->config->machine.name);
+			       "the VM runs a command, which would be lost");
 		return;
 	}
 	running = !kvm_pause(kvm);
@@ -234,14 +230,12 @@ static void vm_balloon(struct control_call *call)
 	const struct control_value *size = &call->arg[0];
 	struct kvm *kvm = control_kvm(call);
 	struct virtio_device *dev = kvm ? find_balloon(kvm) : NULL;
-	struct vm_control *v = call->vm;
 
 	if (!kvm)
 		return;
 	if (!dev) {
 		control_refuse(call, "unsupported", NULL,
-			       "%s has no balloon (lkvm run --balloon)",
-			       v->config->machine.name);
+			       "the VM has no balloon (lkvm run --balloon)");
 		return;
 	}
 	if (size->given && virtio_balloon_set_target(dev, size->number)) {

@@ -68,7 +68,7 @@ static int check_value(const struct control_arg *a, const struct json_value *v,
 		if (v->type != JSON_STRING)
 			return refuse(e, "invalid", path, "not a string");
 		if (strlen(v->string) > a->max)
-			return refuse(e, "invalid", path, "longer than %llu bytes",
+			return refuse(e, "invalid", path, "length is more than %llu",
 				      (unsigned long long)a->max);
 		out->string = v->string;
 		return 0;
