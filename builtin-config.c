@@ -17,6 +17,7 @@
 
 #include "builtin.h"
 #include "kvm/control-path.h"
+#include "kvm/unix.h"
 #include "kvm/virtio.h"
 
 #define MEM_MIN (16 * SZ_1M)
@@ -288,13 +289,13 @@ static int resolve_name(struct run_config *c, const struct run_options *o,
 	return 0;
 }
 
-/* The directory that @path is in, as far as @c has room for it. */
+/* The directory that @path is in; @c has room for that of any socket. */
 static int vsock_dirname(struct run_config *c, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	size_t len = slash ? (size_t)(slash - path) + (slash == path) : 0;
 
-	if (len >= sizeof(c->vsock_dir))
+	if (strlen(path) >= UNIX_PATH)
 		return -ENAMETOOLONG;
 	snprintf(c->vsock_dir, sizeof(c->vsock_dir), "%.*s", len ? (int)len : 1,
 		 len ? path : ".");
@@ -333,6 +334,10 @@ static int resolve_ports(struct machine *m, const struct run_options *o,
 		if (strlen(name) >= VIRTIO_CONSOLE_NAME_MAX)
 			return report_error(r, 0, "port %s: longer than %d characters",
 					    name, VIRTIO_CONSOLE_NAME_MAX - 1);
+		if (m->port[i].stream.kind == STREAM_UNIX &&
+		    strlen(m->port[i].stream.arg) >= UNIX_PATH)
+			return report_error(r, ENAMETOOLONG, "port %s: %s", name,
+					    m->port[i].stream.arg);
 		for (unsigned int n = 0; n < i; n++)
 			if (!strcmp(name, o->port[n].name))
 				return report_error(r, 0, "port %s: given twice",

@@ -80,7 +80,7 @@ static int wait_for(int fd, short events, int timeout_ms)
 
 int lkvm_names(int (*each)(void *opaque, const char *name), void *opaque)
 {
-	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char dir[UNIX_PATH];
 	struct dirent *e;
 	int err = control_dir(dir, sizeof(dir));
 	DIR *d;

@@ -22,6 +22,7 @@
 #include <linux/if_tun.h>
 
 #include "kvm/net.h"
+#include "kvm/unix.h"
 
 static int fd_prepare(int fd, struct report *r)
 {
@@ -103,6 +104,8 @@ int net_check(const struct net_opts *o, struct report *r)
 	if (o->ifname && (strlen(o->ifname) >= IFNAMSIZ || strchr(o->ifname, '/')))
 		return report_error(r, 0, "network: ifname=%s is no name of an interface",
 				    o->ifname);
+	if (o->path && strlen(o->path) >= UNIX_PATH)
+		return report_error(r, ENAMETOOLONG, "network socket %s", o->path);
 	for (unsigned int i = 0; i < o->nr_forwards && !err; i++)
 		err = check_forward(o->forward[i], r);
 	return err;

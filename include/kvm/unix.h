@@ -10,6 +10,9 @@
  * made does not block, and is closed by exec.
  */
 
+/** UNIX_PATH - room for the path of a socket, with its end */
+#define UNIX_PATH sizeof(((struct sockaddr_un *)NULL)->sun_path)
+
 /** unix_address() - Return: 0, or -ENAMETOOLONG */
 int unix_address(struct sockaddr_un *a, const char *path);
 /** unix_connect() - Return: a descriptor, which the caller closes; -errno */
