@@ -237,19 +237,20 @@ static void print_list(const struct test_run *run)
 /* Return: 1 when there is nothing to report */
 static int run_tests(struct test_run *run, struct report *r)
 {
-	int err;
+	int err = 0;
 
-	/* Those of an earlier run may be what --times is of. */
-	if (!run->o.times)
-		reports_remove(run);
-	err = test_find(run, r);
+	/* It may be of the very files that are removed. */
+	if (run->o.times)
+		err = test_read(&run->times, run->o.times, r);
+	reports_remove(run);
+	if (!err)
+		err = test_find(run, r);
 	if (!err && run->o.kunit)
 		return test_kunit(run, r);
 	if (!err && !run->o.install && !run->o.no_build)
 		err = test_build(run, r);
 	if (!err)
 		err = test_load(run, r);
-	reports_remove(run);
 	if (err)
 		return err;
 	if (run->o.list)
@@ -308,5 +309,6 @@ int cmd_test(int argc, char **argv)
 		remove(run.logs);
 	test_items_free(&run);
 	result_empty(&run.root);
+	result_empty(&run.times);
 	return status;
 }

@@ -68,6 +68,7 @@ struct test_item {
 /**
  * struct test_run - one lkvm test
  * @tree, @build, @install, @logs: directories, as absolute paths
+ * @times: results of an earlier run, to go by its times
  * @lines: where a line per test goes
  * @vms: how many there have been; @broken: in a row that took no test
  * @status: why no more are started, 0 else; @signals: what signals_open() has, or -1
@@ -82,6 +83,7 @@ struct test_run {
 	struct test_item *item;
 	unsigned int nr_items;
 	struct result root;
+	struct result times;
 	FILE *lines;
 	unsigned int vms;
 	unsigned int broken;

@@ -280,23 +280,15 @@ static int read_list(struct test_run *run, bool *used, struct report *r)
 }
 
 /* How long they took in an earlier run, if we know of one */
-static int read_times(struct test_run *run, struct report *r)
+static void take_times(struct test_run *run)
 {
-	struct result root = { .kind = RESULT_PASS };
-	int err;
-
-	if (!run->o.times)
-		return 0;
-	err = test_read(&root, run->o.times, r);
-	for (unsigned int i = 0; i < run->nr_items && !err; i++) {
+	for (unsigned int i = 0; i < run->nr_items; i++) {
 		struct test_item *t = &run->item[i];
-		struct result *c = result_find(&root, t->collection);
+		struct result *c = result_find(&run->times, t->collection);
 
 		c = c ? result_find(c, t->name) : NULL;
 		t->ms = c ? c->ms : 0;
 	}
-	result_empty(&root);
-	return err;
 }
 
 static int take_share(struct test_run *run, struct report *r)
@@ -343,11 +335,10 @@ int test_load(struct test_run *run, struct report *r)
 					   run->install, run->o.pick[i]);
 	if (!err && !run->nr_items)
 		err = report_error(r, 0, "test: %s has no tests", run->install);
-	if (!err)
-		err = read_times(run, r);
-	if (!err && run->o.shards)
-		err = take_share(run, r);
-	return err;
+	if (err || !run->o.shards)
+		return err;
+	take_times(run);
+	return take_share(run, r);
 }
 
 /* What a collection wants, or all that are in the list: each once */

@@ -151,12 +151,18 @@ int files_check(const struct test_run *run, struct report *r)
 void reports_remove(const struct test_run *run)
 {
 	char path[TEST_PATH];
+	struct stat st;
 
 	if (run->o.list || run->o.config)
 		return;
 	for (unsigned int i = 0; i < NR_REPORTS; i++) {
+		const char *copy = run->o.report[i];
+
 		snprintf(path, sizeof(path), "%s/%s", run->logs, report[i].file);
 		unlink(path);
+		/* No device, and no link to one */
+		if (copy && !lstat(copy, &st) && S_ISREG(st.st_mode))
+			unlink(copy);
 	}
 }
 
