@@ -23,15 +23,15 @@ wanted() {
 	return 1
 }
 
-# test_it FUNCTION: what it prints is the log; in an emulated host once more, for what
-# why_again FUNCTION says, if it does. The function before, if there is one, runs first.
-test_it() {
+# one_test NAME: what test_NAME prints is the log; in an emulated host once more, for what
+# why_again NAME says, if it does. The function before, if there is one, runs first.
+one_test() {
 	local try why
 
 	wanted "$1" || return
 	for try in first last; do
 		rm -f "$work"/{out,err,status}
-		if { before && "$1"; } >"$work/log" 2>&1; then
+		if { before && "test_$1"; } >"$work/log" 2>&1; then
 			result "$1" 0
 			return
 		fi

@@ -90,6 +90,16 @@ refused_command() {
 	result "$name" $?
 }
 
+# run_tests FILE: what one_test makes of each function test_NAME in it. All others are
+# helpers.
+run_tests() {
+	local t
+
+	for t in $(sed -n 's/^test_\([a-z0-9_]*\)() {$/\1/p' "$1"); do
+		one_test "$t"
+	done
+}
+
 # wait_for SECONDS PATTERN: until it is in the log; fails when lkvm ends first
 wait_for() {
 	local i
