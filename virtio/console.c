@@ -29,7 +29,8 @@
  * port, not as a queue, and go out as it offers buffers.
  *
  * Threads: vCPUs, main, and one of ours if there are streams: from activation to
- * deactivation, and without a driver if the last one sent what they have not taken.
+ * deactivation, and without a driver if the last one sent what they have not taken,
+ * or one that is still to come had an emergency.
  * Locks: dev->lock > notify_lock > console->lock. The last guards
  * the queues and all of a port but the stream, which is the thread's (and the
  * main thread's when that is not there), and is held while an output function
@@ -796,6 +797,8 @@ static void console_config_write(struct virtio_device *dev, u32 off,
 		return;
 	pthread_mutex_lock(&c->lock);
 	port_put(c, c->port, d, 1);
+	if (c->port->opts.stream && !c->running)
+		console_start(c);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -995,6 +995,27 @@ TEST(stream_gets_what_a_driver_left_without_another_driver)
 	close(other[1]);
 }
 
+TEST(stream_gets_an_emergency_before_there_is_a_driver)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	int fd[2], other[2];
+	struct fixture f;
+
+	EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
+	s.in_fd = other[0];
+	s.out_fd = fd[1];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	virtio_set_status(&f.dev, 0);
+	f.dev.class->config_write(&f.dev, 8, "a\0\0", 4);
+	f.dev.class->config_write(&f.dev, 8, "b\0\0", 4);
+	EXPECT(reads(fd[0], "ab"));
+	teardown(&f);
+	for (unsigned int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(other[i]);
+	}
+}
+
 TEST(stream_without_a_reader_drops)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
@@ -1294,6 +1315,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(stream_gets_what_was_taken_before_a_reset),
 	  T(stream_gets_what_a_driver_leaves_in_the_queue),
 	  T(stream_gets_what_a_driver_left_without_another_driver),
+	  T(stream_gets_an_emergency_before_there_is_a_driver),
 	  T(stream_without_a_reader_drops),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),
