@@ -322,6 +322,43 @@ TEST(balloon_answers_huge_chains_in_bounded_time)
 	teardown(&f);
 }
 
+/*
+ * One kick for two chains: @nr times many page numbers, @len bytes of them the last time,
+ * and 256, of which the last is in RAM. Return: whether that was given back
+ */
+static bool last_goes_back(struct fixture *f, u32 even, u32 odd, unsigned int nr, u32 len)
+{
+	u32 *many = (u32 *)(f->low + 0x20000), *few = (u32 *)(f->low + 0x90000);
+
+	memset(f->low + 0xf0000, 0xaa, PAGE);
+	for (unsigned int i = 0; i < 0x18000; i++)
+		many[i] = i % 2 ? odd : even;
+	for (unsigned int i = 0; i < 256; i++)
+		few[i] = i < 255 ? 0x500 : 0xf0;
+	for (unsigned int i = 0; i < nr; i++)
+		VR_PUT(&f->m, vr_desc(0), i, 0x20000, i < nr - 1 ? 0x60000 : len,
+		       i < nr - 1 ? NEXT : 0, i + 1);
+	VR_PUT(&f->m, vr_desc(0), nr, 0x90000, 1024, 0, 0);
+	vr_publish(&f->m, 0, 0);
+	vr_publish(&f->m, 0, nr);
+	virtio_notify(f->dev, 0);
+	return is(f->low + 0xf0000, 0);
+}
+
+TEST(balloon_gives_back_so_much_at_each_kick)
+{
+	struct fixture f;
+
+	setup(&f);
+	/* 0x100000 pages are looked at, 0x10000 stretches given back. */
+	EXPECT(last_goes_back(&f, 0x500, 0x500, 11, 0x3fc00));
+	EXPECT(!last_goes_back(&f, 0x500, 0x500, 11, 0x3fe00));
+	EXPECT(!last_goes_back(&f, 0x500, 0x500, 11, 0x60000));
+	EXPECT(!last_goes_back(&f, 0xe0, 0xe2, 1, 0x60000));
+	EXPECT(vr_used_idx(&f.m, 0) == 8 && virtio_get_status(f.dev) == 15);
+	teardown(&f);
+}
+
 TEST(balloon_reported_memory_goes_back_to_the_host)
 {
 	struct fixture f;
@@ -503,9 +540,67 @@ TEST(balloon_statistics_are_asked_for_and_given)
 	EXPECT(virtio_balloon_request_stats(f.dev) == -ENOTCONN);
 	EXPECT(!virtio_device_resume(f.dev));
 	EXPECT(!virtio_balloon_request_stats(f.dev));
+	virtio_balloon_get_stats(f.dev, &got);
+	EXPECT(got.seq == 50);
 	bring_up(&f, 0, 0x1f);
+	virtio_balloon_get_stats(f.dev, &got);
+	EXPECT(got.seq == 50 && !got.valid);
 	virtio_set_status(f.dev, 15);
 	EXPECT(virtio_balloon_request_stats(f.dev) == -ENOTCONN);
+	teardown(&f);
+}
+
+TEST(balloon_statistics_are_those_of_the_last_buffer)
+{
+	struct virtio_balloon_stat s[] = {
+		{ htole16(VIRTIO_BALLOON_S_MEMFREE), htole64(1) },
+		{ htole16(VIRTIO_BALLOON_S_MEMTOT), htole64(2) },
+	};
+	struct virtio_balloon_stats got;
+	struct fixture f;
+
+	setup(&f);
+	put_stats(&f, s, sizeof(s));
+	VR_PUT(&f.m, vr_desc(2), 1, VR_DATA, sizeof(s[0]), 0, 0);
+	vr_publish(&f.m, 2, 1);
+	virtio_notify(f.dev, 2);
+	virtio_balloon_get_stats(f.dev, &got);
+	EXPECT(got.seq == 1 && got.valid == (BIT(VIRTIO_BALLOON_S_MEMFREE) |
+					     BIT(VIRTIO_BALLOON_S_MEMTOT)));
+	/* The next is there already, and needs no kick. */
+	EXPECT(!virtio_balloon_request_stats(f.dev));
+	virtio_balloon_get_stats(f.dev, &got);
+	EXPECT(got.seq == 2 && got.valid == BIT(VIRTIO_BALLOON_S_MEMFREE));
+	/* The first of another driver is not taken for one that was seen. */
+	bring_up(&f, f.dev->offered, 0x1f);
+	virtio_set_status(f.dev, 15);
+	put_stats(&f, s, sizeof(s));
+	virtio_notify(f.dev, 2);
+	virtio_balloon_get_stats(f.dev, &got);
+	EXPECT(got.seq == 3 && got.value[VIRTIO_BALLOON_S_MEMTOT] == 2);
+	/* One that has no such queue is nobody to be asked. */
+	bring_up(&f, f.dev->offered, 0x1b);
+	virtio_set_status(f.dev, 15);
+	EXPECT(virtio_balloon_request_stats(f.dev) == -ENOTCONN);
+	teardown(&f);
+}
+
+TEST(balloon_target_outlives_a_guest_that_starts_over)
+{
+	struct state_out so = { 0 };
+	struct fixture f;
+
+	setup(&f);
+	EXPECT(!virtio_balloon_set_target(f.dev, 3 * PAGE));
+	virtio_device_save(f.dev, &so);
+	for (unsigned int fresh = 0; fresh < 2; fresh++) {
+		struct state_in in = { .buf = so.buf, .len = so.len, .fresh = fresh };
+
+		EXPECT(!virtio_balloon_set_target(f.dev, 5 * PAGE));
+		EXPECT(!virtio_device_restore(f.dev, &in));
+		EXPECT(virtio_balloon_target(f.dev) == (fresh ? 5 : 3) * PAGE);
+	}
+	state_out_free(&so);
 	teardown(&f);
 }
 
@@ -520,6 +615,8 @@ TEST(balloon_statistics_survive_garbage)
 	for (u32 len = 0; len < sizeof(junk); len += 37) {
 		junk[10 * (len % 3)] = len;
 		junk[10 * (len % 3) + 1] = 0;
+		junk[30] = VIRTIO_BALLOON_STATS;
+		junk[31] = 0;
 		put_stats(&f, junk, len);
 		virtio_notify(f.dev, 2);
 		virtio_balloon_get_stats(f.dev, &got);
@@ -550,9 +647,12 @@ TEST_MAIN(T(gmem_discard_takes_whole_pages_of_ram_only),
 	  T(balloon_ignores_pages_outside_of_memory_and_says_so_once),
 	  T(balloon_takes_pages_twice_and_torn_lists),
 	  T(balloon_answers_huge_chains_in_bounded_time),
+	  T(balloon_gives_back_so_much_at_each_kick),
 	  T(balloon_reported_memory_goes_back_to_the_host),
 	  T(balloon_finds_the_reporting_queue_without_gaps_too),
 	  T(balloon_keeps_the_host_from_making_huge_pages),
 	  T(balloon_target_is_checked_and_told),
 	  T(balloon_statistics_are_asked_for_and_given),
+	  T(balloon_statistics_are_those_of_the_last_buffer),
+	  T(balloon_target_outlives_a_guest_that_starts_over),
 	  T(balloon_statistics_survive_garbage))

@@ -118,6 +118,17 @@ TEST(virtqueue_map_checks_the_last_byte)
 	EXPECT(virtqueue_map(f->vq) == -EINVAL);
 	f->vq->desc_gpa = ~15ULL;
 	EXPECT(virtqueue_map(f->vq) == -EINVAL);
+	f->vq->desc_gpa = vr_desc(0);
+	/* Behind the entries are the events: 6 + 2 * 16 and 6 + 8 * 16 bytes. */
+	f->vq->avail_gpa = 2 * VR_HALF - 38;
+	EXPECT(virtqueue_map(f->vq) == 0);
+	f->vq->avail_gpa += 2;
+	EXPECT(virtqueue_map(f->vq) == -EINVAL);
+	f->vq->avail_gpa = vr_avail(0);
+	f->vq->used_gpa = 2 * VR_HALF - 136;
+	EXPECT(virtqueue_map(f->vq) == 0);
+	f->vq->used_gpa += 4;
+	EXPECT(virtqueue_map(f->vq) == -EINVAL);
 	teardown(f);
 }
 
