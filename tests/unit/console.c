@@ -412,7 +412,54 @@ TEST(console_introduces_its_ports)
 	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
 	control(&f, 2, VIRTIO_CONSOLE_PORT_READY, 0);
 	offer(&f, 2, 1, CONTROL - DATA, 64, true);
+	f.dev.class->queue_notify(&f.dev, 2);
 	EXPECT(told_nothing(&f));
+	teardown(&f);
+}
+
+TEST(console_introduces_its_ports_once_more)
+{
+	struct fixture f;
+
+	setup_ports(&f);
+	for (unsigned int again = 0; again < 2; again++) {
+		control(&f, VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+		for (u32 i = 0; i < 3; i++)
+			EXPECT(told(&f, i, VIRTIO_CONSOLE_PORT_ADD, 0, NULL));
+		EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 0);
+		control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+		EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_NAME, 0, "org.lkvm.test"));
+		EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+		control(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+		for (u16 i = 0; i < 2; i++)
+			offer(&f, 4, i, 0, 64, true);
+		EXPECT(virtio_console_input(&f.dev, 1, "abc", 3) == 3);
+	}
+	/* So does a port that comes back without the device. */
+	control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_NAME, 0, "org.lkvm.test"));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
+	teardown(&f);
+}
+
+TEST(console_has_as_many_ports_as_fit)
+{
+	struct virtio_console_port port[VIRTIO_CONSOLE_MAX_PORTS] = {
+		{ .console = true }, { .console = true },
+	};
+	struct virtio_console_opts opts = { port, VIRTIO_CONSOLE_MAX_PORTS };
+	struct fixture f;
+
+	setup_with(&f, &virtio_console_class, &opts);
+	virtio_console_resize(&f.dev, 80, 25);
+	control(&f, VIRTIO_CONSOLE_MAX_PORTS, VIRTIO_CONSOLE_PORT_READY, 1);
+	control(&f, VIRTIO_CONSOLE_MAX_PORTS, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	EXPECT(!virtio_console_input(&f.dev, VIRTIO_CONSOLE_MAX_PORTS, "a", 1));
+	virtio_console_resume(&f.dev, VIRTIO_CONSOLE_MAX_PORTS);
+	/* The size is that of the first alone. */
+	control(&f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_CONSOLE_PORT, 1, NULL));
+	EXPECT(told(&f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL));
 	teardown(&f);
 }
 
@@ -773,6 +820,27 @@ TEST(stream_socket_carries_both_ways)
 	teardown(&f);
 }
 
+TEST(stream_gives_input_that_is_more_than_it_holds)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	char text[0x6001];
+	struct fixture f;
+	int fd[2];
+
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		text[i] = 'a' + i / 64 % 26;
+	text[sizeof(text) - 1] = 0;
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	s.in_fd = fd[0];
+	s.out_fd = fd[0];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(write(fd[1], text, sizeof(text) - 1) == sizeof(text) - 1);
+	EXPECT(hears(&f, text));
+	teardown(&f);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST(stream_with_a_slow_reader_loses_nothing)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
@@ -883,31 +951,37 @@ struct pattern {
 	size_t bad;
 };
 
+static bool check_piece(struct pattern *w)
+{
+	static u8 d[0x1000];
+	ssize_t n = read(w->fd, d, sizeof(d));
+
+	for (ssize_t i = 0; i < n; i++, w->got++) {
+		u32 at = w->got % w->len;
+
+		w->bad += d[i] != (u8)(at * 7 + at / 251);
+	}
+	return n > 0;
+}
+
 static void *check_bytes(void *arg)
 {
-	struct pattern *w = arg;
-	static u8 d[0x1000];
-	ssize_t n;
-
-	while ((n = read(w->fd, d, sizeof(d))) > 0) {
-		for (ssize_t i = 0; i < n; i++, w->got++) {
-			u32 at = w->got % w->len;
-
-			w->bad += d[i] != (u8)(at * 7 + at / 251);
-		}
-	}
+	while (check_piece(arg))
+		;
 	return NULL;
 }
 
 /* A driver that resets has been told that all is sent, and stands by that. */
 TEST(stream_gets_what_a_driver_leaves_in_the_queue)
 {
+	/* @wraps: some of it has been read, and what is in the ring goes on at its begin */
 	static const struct {
 		u32 chain;
 		bool again;
 		bool fits;
-	} cases[] = { { 0x7fff, false, true }, { 0x7fff, true, true },
-		      { 0x10000, false, false } };
+		bool wraps;
+	} cases[] = { { 0x7fff, false, true, false }, { 0x7fff, true, true, true },
+		      { 0x7fff, false, true, true }, { 0x10000, false, false, false } };
 	const char *name;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -926,6 +1000,10 @@ TEST(stream_gets_what_a_driver_leaves_in_the_queue)
 		EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
 		close(fd[1]);
 		fill_queue(&f, w.len);
+		for (unsigned int n = 0; cases[i].wraps && n < 3; n++) {
+			EXPECT(check_piece(&w));
+			nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+		}
 		f.dev.class->leave(&f.dev);
 		EXPECT((used_idx(&f, 1) == f.avail[1]) == cases[i].fits);
 		f.dev.class->deactivate(&f.dev);
@@ -1020,6 +1098,7 @@ TEST(stream_without_a_reader_drops)
 {
 	struct stream_opts s = { .kind = STREAM_FD };
 	int fd[2], other[2];
+	const char *name;
 	struct fixture f;
 
 	EXPECT(!pipe2(fd, O_CLOEXEC) && !pipe2(other, O_CLOEXEC));
@@ -1035,10 +1114,50 @@ TEST(stream_without_a_reader_drops)
 		EXPECT(wait_used(&f, 1, f.avail[1]));
 	}
 	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
+	EXPECT(!virtio_console_lost(&f.dev, &name));
 	EXPECT(write(other[1], "still", 5) == 5 && hears(&f, "still"));
 	close(other[1]);
 	EXPECT(told_open(&f, 0));
 	teardown(&f);
+}
+
+TEST(stream_that_ends_drops_what_waits_for_room)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	struct fixture f;
+	int fd[2];
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	s.in_fd = fd[0];
+	s.out_fd = fd[0];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	fill_queue(&f, 0x7fff);
+	EXPECT(used_idx(&f, 1) != f.avail[1]);
+	close(fd[1]);
+	EXPECT(wait_used(&f, 1, f.avail[1]) && told_open(&f, 0));
+	teardown(&f);
+	close(fd[0]);
+}
+
+TEST(stream_tells_its_end_behind_what_it_said)
+{
+	struct stream_opts s = { .kind = STREAM_FD };
+	struct fixture f;
+	int fd[2];
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	s.in_fd = fd[0];
+	s.out_fd = fd[0];
+	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(write(fd[1], "last words", 10) == 10);
+	close(fd[1]);
+	offer(&f, 2, 0, CONTROL - DATA, 64, true);
+	f.dev.class->queue_notify(&f.dev, 2);
+	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	EXPECT(told_nothing(&f) && hears(&f, "last words"));
+	EXPECT(wait_used(&f, 2, f.seen[2] + 1));
+	teardown(&f);
+	close(fd[0]);
 }
 
 TEST(stream_command_carries_both_ways)
@@ -1302,6 +1421,8 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_size_survives_a_fresh_start),
 	  T(console_wakes_who_waits_for_receive_buffers),
 	  T(console_introduces_its_ports),
+	  T(console_introduces_its_ports_once_more),
+	  T(console_has_as_many_ports_as_fit),
 	  T(console_keeps_what_it_could_not_tell),
 	  T(console_survives_bad_control_messages),
 	  T(console_tells_the_size_by_message),
@@ -1311,12 +1432,15 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(console_forgets_the_driver_at_a_reset),
 	  T(console_restore_checks_what_it_reads),
 	  T(stream_socket_carries_both_ways),
+	  T(stream_gives_input_that_is_more_than_it_holds),
 	  T(stream_with_a_slow_reader_loses_nothing),
 	  T(stream_gets_what_was_taken_before_a_reset),
 	  T(stream_gets_what_a_driver_leaves_in_the_queue),
 	  T(stream_gets_what_a_driver_left_without_another_driver),
 	  T(stream_gets_an_emergency_before_there_is_a_driver),
 	  T(stream_without_a_reader_drops),
+	  T(stream_that_ends_drops_what_waits_for_room),
+	  T(stream_tells_its_end_behind_what_it_said),
 	  T(stream_command_carries_both_ways),
 	  T(stream_files_are_written_and_read),
 	  T(stream_unix_takes_one_client_after_another),

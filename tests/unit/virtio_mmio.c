@@ -348,6 +348,10 @@ TEST(virtio_mmio_status_cannot_skip_steps)
 	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == 15);
 	wr(f, VIRTIO_MMIO_STATUS, 1);
 	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == 15);
+	/* Who gives up in the same breath is not there. */
+	negotiate(f, BIT_ULL(VIRTIO_F_VERSION_1));
+	wr(f, VIRTIO_MMIO_STATUS, 15 | 0x80);
+	EXPECT(rd(f, VIRTIO_MMIO_STATUS) == (11 | 0x80) && !f->dev->active);
 	teardown(f);
 }
 
@@ -366,6 +370,40 @@ TEST(virtio_mmio_answers_a_request)
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 2);
 	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0xffffffff);
 	EXPECT(!f->irqs.levels);
+	teardown(f);
+}
+
+TEST(virtio_kicks_are_wanted_from_the_beginning)
+{
+	struct fixture *f = setup(&echo);
+
+	for (unsigned int again = 0; again < 2; again++) {
+		*vr_u16(&f->m, vr_used(1)) = VRING_USED_F_NO_NOTIFY;
+		if (!again)
+			bring_up(f);
+		else
+			EXPECT(!virtio_device_pause(f->dev) && !virtio_device_resume(f->dev));
+		EXPECT(!*vr_u16(&f->m, vr_used(1)));
+	}
+	teardown(f);
+}
+
+TEST(virtio_kicks_of_a_device_that_rests_do_nothing)
+{
+	struct fixture *f = setup(&echo);
+
+	bring_up(f);
+	EXPECT(!virtio_device_pause(f->dev));
+	request(f, 0);
+	EXPECT(!vr_used_idx(&f->m, 0));
+	EXPECT(!virtio_device_resume(f->dev));
+	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	EXPECT(vr_used_idx(&f->m, 0) == 1);
+	/* What is wrong with one queue is the end of all. */
+	vr_publish(&f->m, 0, VR_NUM);
+	wr(f, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	request(f, 1);
+	EXPECT(!vr_used_idx(&f->m, 1));
 	teardown(f);
 }
 
@@ -623,6 +661,18 @@ TEST(virtio_mmio_restore_refuses_what_a_driver_cannot_reach)
 		EXPECT(f->dev->status == 0);
 		virtio_device_resume(f->dev);
 	}
+	/* Queues that are set up before there is a driver; a device that runs without one */
+	for (unsigned int i = 0; i < 2; i++) {
+		bring_up(f);
+		virtio_device_pause(f->dev);
+		f->dev->status = i ? 11 : 0;
+		f->dev->active = i;
+		a.len = 0;
+		virtio_device_save(f->dev, &a);
+		in = (struct state_in){ .buf = a.buf, .len = a.len };
+		EXPECT(virtio_device_restore(f->dev, &in) == -EPROTO);
+		virtio_device_resume(f->dev);
+	}
 	bring_up(f);
 	virtio_device_pause(f->dev);
 	f->dev->driver_features |= BIT(FEATURE + 1);
@@ -640,6 +690,8 @@ TEST_MAIN(T(virtio_mmio_identifies_itself),
 	  T(virtio_mmio_features_need_version_1_and_an_offer),
 	  T(virtio_mmio_status_cannot_skip_steps),
 	  T(virtio_mmio_answers_a_request),
+	  T(virtio_kicks_are_wanted_from_the_beginning),
+	  T(virtio_kicks_of_a_device_that_rests_do_nothing),
 	  T(virtio_mmio_reset_forgets_everything),
 	  T(virtio_leave_is_the_drivers_reset_of_an_active_device_only),
 	  T(virtio_mmio_bad_ring_needs_reset),

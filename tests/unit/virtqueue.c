@@ -95,6 +95,11 @@ TEST(virtqueue_map_checks_size_and_alignment)
 	}
 	f->vq->size = 1;
 	EXPECT(virtqueue_map(f->vq) == 0);
+	f->vq->size = VR_NUM;
+	f->vq->size_max = VR_NUM / 2;
+	EXPECT(virtqueue_map(f->vq) == -EINVAL);
+	f->vq->size_max = VR_NUM;
+	EXPECT(virtqueue_map(f->vq) == 0);
 	f->vq->desc_gpa += 8;
 	EXPECT(virtqueue_map(f->vq) == -EINVAL);
 	f->vq->desc_gpa -= 8;
@@ -541,6 +546,49 @@ TEST(virtqueue_unpop_gives_the_same_chain_again)
 	teardown(f);
 }
 
+TEST(virtqueue_counts_what_was_done)
+{
+	struct vq_used used[] = { { .head = 3, .written = 7 }, { .head = 4, .written = 9 } };
+	struct fixture *f = setup(false);
+
+	VR_PUT(&f->m, vr_desc(0), 3, VR_DATA, 4, VRING_DESC_F_NEXT, 4);
+	VR_PUT(&f->m, vr_desc(0), 4, VR_DATA, 5, VRING_DESC_F_WRITE, 0);
+	vr_publish(&f->m, 0, 3);
+	EXPECT(pop(f) == 1 && f->vq->count.out == 4);
+	virtqueue_unpop(f->vq);
+	EXPECT(!f->vq->count.out);
+	EXPECT(pop(f) == 1 && f->vq->count.out == 4 && !f->vq->count.chains);
+	/* No more can have been written than there was room for. */
+	virtqueue_push(f->vq, &f->chain, 6);
+	EXPECT(*(u32 *)gmem_ptr(&f->m.g, vr_used(0) + 8, 4) == 5);
+	EXPECT(f->vq->count.chains == 1 && f->vq->count.in == 5);
+	virtqueue_push_many(f->vq, used, 2);
+	EXPECT(f->vq->count.chains == 3 && f->vq->count.in == 21);
+	EXPECT(vr_used_idx(&f->m, 0) == 3);
+	virtqueue_signal(f->vq);
+	EXPECT(f->vq->count.signals == 1);
+	teardown(f);
+}
+
+TEST(virtqueue_that_is_broken_stays_so)
+{
+	struct fixture *f = setup(false);
+	struct state_out out = { 0 };
+	struct state_in in;
+
+	vr_publish(&f->m, 0, VR_NUM);
+	EXPECT(pop(f) == -EPROTO && !virtqueue_set_notify(f->vq, true));
+	virtqueue_unpop(f->vq);
+	EXPECT(!f->vq->last_avail);
+	virtqueue_save(f->vq, &out);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!virtqueue_restore(f->vq, &in) && f->vq->ready);
+	*vr_u16(&f->m, vr_avail(0) + 4) = 0;
+	EXPECT(pop(f) == -EPROTO);
+	state_out_free(&out);
+	teardown(f);
+}
+
 TEST(virtqueue_resume_at_continues_where_another_stopped)
 {
 	struct fixture *f = setup(false);
@@ -587,5 +635,7 @@ TEST_MAIN(T(virtqueue_map_checks_size_and_alignment),
 	  T(virtqueue_restore_gives_the_same_bytes),
 	  T(virtqueue_restore_checks_rings),
 	  T(virtqueue_unpop_gives_the_same_chain_again),
+	  T(virtqueue_counts_what_was_done),
+	  T(virtqueue_that_is_broken_stays_so),
 	  T(virtqueue_resume_at_continues_where_another_stopped),
 	  T(iov_copies_stop_at_the_end))
