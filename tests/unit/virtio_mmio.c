@@ -512,6 +512,14 @@ TEST(virtio_mmio_queue_is_fixed_once_ready)
 	wr(f, VIRTIO_MMIO_QUEUE_READY, 0);
 	EXPECT(rd(f, VIRTIO_MMIO_QUEUE_READY) == 0);
 	wr(f, VIRTIO_MMIO_QUEUE_READY, 1);
+	/* Each half of an address by itself, as often as the driver likes */
+	wr(f, VIRTIO_MMIO_QUEUE_SEL, 1);
+	for (u32 i = 2; i; i--) {
+		wr(f, VIRTIO_MMIO_QUEUE_USED_HIGH, i);
+		wr(f, VIRTIO_MMIO_QUEUE_USED_LOW, 16 * i);
+		EXPECT(f->dev->queue[1].used_gpa == ((u64)i << 32 | 16 * i));
+	}
+	wr(f, VIRTIO_MMIO_QUEUE_SEL, 0);
 	wr(f, VIRTIO_MMIO_STATUS, 15);
 	wr(f, VIRTIO_MMIO_QUEUE_READY, 0);
 	EXPECT(rd(f, VIRTIO_MMIO_QUEUE_READY) == 1);
@@ -628,6 +636,10 @@ TEST(virtio_mmio_restore_continues)
 		EXPECT(ops->restore(&f->dev->dev, &in) == -EPROTO);
 		EXPECT(!f->irqs.levels && !f->dev->active);
 	}
+	a.buf[4] |= 4;	/* an interrupt that there is not */
+	in = (struct state_in){ .buf = a.buf, .len = a.len };
+	EXPECT(ops->restore(&f->dev->dev, &in) == -EPROTO);
+	a.buf[4] &= ~4;
 	in = (struct state_in){ .buf = a.buf, .len = a.len };
 	EXPECT(!ops->restore(&f->dev->dev, &in));
 	EXPECT(in.pos == a.len && f->irqs.levels == BIT(GSI));

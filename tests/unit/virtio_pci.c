@@ -204,6 +204,11 @@ TEST(virtio_pci_interrupts_by_line_and_by_message)
 	EXPECT(w.irqs.levels == BIT(17));
 	EXPECT(rd(&w, WINDOW + 0x1000, 1) == 3);
 	EXPECT(!w.irqs.levels && rd(&w, WINDOW + 0x1000, 1) == 0);
+	/* What is beside it is not it; a reset takes it away. */
+	w.dev->transport->signal_queue(w.dev, vq);
+	EXPECT(!rd(&w, WINDOW + 0x1001, 1) && w.irqs.levels == BIT(17));
+	wr(&w, WINDOW + 20, 1, 0);
+	EXPECT(!w.irqs.levels && rd(&w, WINDOW + 0x1000, 1) == 0);
 	wr(&w, find_cap(&w, 0) + 2, 2, 0x8000);
 	wr(&w, WINDOW + 22, 2, 1);
 	wr(&w, WINDOW + 26, 2, 1);
@@ -213,6 +218,37 @@ TEST(virtio_pci_interrupts_by_line_and_by_message)
 	EXPECT(!w.irqs.levels);
 	EXPECT(read(pci_bus_function(w.bus, 8)->msix[1].msi.fd, &v, 8) == 8);
 	EXPECT(v == 1);
+	world_end(&w);
+}
+
+TEST(virtio_pci_queue_is_enabled_by_one_alone)
+{
+	struct world w;
+
+	world_make(&w);
+	wr(&w, WINDOW + 8, 4, 2);
+	EXPECT(rd(&w, WINDOW + 12, 4) == 0);
+	wr(&w, WINDOW + 20, 1, 1);
+	wr(&w, WINDOW + 32, 8, 0x1000);
+	wr(&w, WINDOW + 40, 8, 0x2000);
+	wr(&w, WINDOW + 48, 8, 0x3000);
+	wr(&w, WINDOW + 28, 2, 0);
+	wr(&w, WINDOW + 28, 2, 2);
+	EXPECT(rd(&w, WINDOW + 28, 2) == 0 && rd(&w, WINDOW + 20, 1) == 1);
+	/* The size is left as it was offered. */
+	wr(&w, WINDOW + 28, 2, 1);
+	EXPECT(rd(&w, WINDOW + 28, 2) == 1 && w.dev->queue[0].num == 64);
+	wr(&w, WINDOW + 28, 2, 0);
+	wr(&w, WINDOW + 24, 2, 32);
+	EXPECT(rd(&w, WINDOW + 28, 2) == 1 && rd(&w, WINDOW + 24, 2) == 64);
+	/* More than was offered is none. */
+	wr(&w, WINDOW + 22, 2, 1);
+	wr(&w, WINDOW + 24, 2, 128);
+	wr(&w, WINDOW + 32, 8, 0x4000);
+	wr(&w, WINDOW + 40, 8, 0x5000);
+	wr(&w, WINDOW + 48, 8, 0x6000);
+	wr(&w, WINDOW + 28, 2, 1);
+	EXPECT(rd(&w, WINDOW + 28, 2) == 0 && rd(&w, WINDOW + 20, 1) == 0x41);
 	world_end(&w);
 }
 
@@ -284,6 +320,10 @@ TEST(virtio_pci_notifications_by_port_and_by_window)
 	wr(&w, cap + 8, 4, 2);
 	wr(&w, cap + 12, 4, 4);
 	wr(&w, cap + 16, 4, 1);
+	wr(&w, cap + 4, 1, 2);
+	wr(&w, cap + 8, 4, 0);
+	wr(&w, cap + 12, 4, 2);
+	wr(&w, cap + 16, 4, 1);
 	EXPECT(!kicks(&w, 0) && !kicks(&w, 1));
 	w.dev->active = false;
 	world_end(&w);
@@ -316,6 +356,18 @@ TEST(virtio_pci_window_is_bounds_checked)
 	wr(&w, cap + 4, 1, 2);
 	wr(&w, cap + 16, 4, 0);
 	EXPECT(rd(&w, WINDOW + 22, 2) == 1);
+	/* Off its own width, and by less than that */
+	wr(&w, cap + 4, 1, 0);
+	wr(&w, cap + 8, 4, 1);
+	wr(&w, cap + 12, 4, 2);
+	wr(&w, cap + 16, 4, 0xffff);
+	wr(&w, cap + 8, 4, 0);
+	wr(&w, cap + 16, 1, 0xff);
+	EXPECT(rd(&w, WINDOW, 4) == 0);
+	w.dev->transport->signal_config(w.dev);
+	wr(&w, cap + 8, 4, 0x1000);
+	rd(&w, cap + 16, 1);
+	EXPECT(rd(&w, WINDOW + 0x1000, 1) == 2);
 	world_end(&w);
 }
 
@@ -336,6 +388,9 @@ TEST(virtio_pci_state_survives)
 	EXPECT(rd(&w, WINDOW + 26, 2) == 2);
 	in = (struct state_in){ .buf = out.buf, .len = out.len - 1 };
 	EXPECT(w.dev->dev.ops->restore(&w.dev->dev, &in) == -EPROTO);
+	out.buf[4] = 4;	/* an interrupt that there is not */
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(w.dev->dev.ops->restore(&w.dev->dev, &in) == -EPROTO);
 	state_out_free(&out);
 	world_end(&w);
 }
@@ -344,6 +399,7 @@ TEST_MAIN(T(virtio_pci_identifies_itself),
 	  T(virtio_pci_common_fields_at_any_inner_width),
 	  T(virtio_pci_vector_out_of_range_reads_none),
 	  T(virtio_pci_interrupts_by_line_and_by_message),
+	  T(virtio_pci_queue_is_enabled_by_one_alone),
 	  T(virtio_pci_ioeventfds_follow_the_bar),
 	  T(virtio_pci_notifications_by_port_and_by_window),
 	  T(virtio_pci_window_is_bounds_checked),
