@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <linux/virtio_blk.h>
 #include "kvm/disk.h"
 #include "kvm/virtio.h"
@@ -328,6 +329,47 @@ TEST(blk_completes_unknown_types_and_flags_as_unsupported)
 	teardown(&f);
 }
 
+TEST(blk_ranges_have_a_longest)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup_size(t, &f, 3LL << 30, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, f.dev->offered & ~BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 0x10001, 0) == 1);
+	if (virtio_has(f.dev, VIRTIO_BLK_F_DISCARD)) {
+		EXPECT(range(&f, VIRTIO_BLK_T_DISCARD, 0, 0x400000, 0) == 0);
+		EXPECT(range(&f, VIRTIO_BLK_T_DISCARD, 0, 0x400001, 0) == 1);
+	}
+	teardown(&f);
+}
+
+static blkcnt_t blocks(const struct fixture *f)
+{
+	struct stat st;
+
+	return stat(f->path, &st) ? -1 : st.st_blocks;
+}
+
+TEST(blk_zeroes_give_space_back_if_they_may)
+{
+	struct fixture f;
+	struct vm_log log;
+
+	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
+		return;
+	driver_ok(&f, f.dev->offered & ~BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	memset(f.ram + DATA, 0x5a, 0x4000);
+	if (virtio_has(f.dev, VIRTIO_BLK_F_DISCARD)) {
+		EXPECT(request(&f, VIRTIO_BLK_T_OUT, 0, 0x4000) == 0);
+		EXPECT(request(&f, VIRTIO_BLK_T_FLUSH, 0, 0) == 0 && blocks(&f) > 0);
+		EXPECT(range(&f, VIRTIO_BLK_T_WRITE_ZEROES, 0, 32, 1) == 0);
+		EXPECT(blocks(&f) == 0);
+	}
+	teardown(&f);
+}
+
 TEST(blk_readonly_refuses_writes)
 {
 	struct fixture f;
@@ -370,16 +412,25 @@ TEST(blk_chain_without_header_or_status_needs_reset)
 		{ { HDR, 15, false }, { STATUS, 1, true } },
 		{ { HDR, 16, false }, { DATA, 512, false } },
 	};
+	const struct piece good[] = { { HDR, 16, false }, { STATUS, 1, true } };
+	const struct virtio_blk_outhdr h = { .type = VIRTIO_BLK_T_FLUSH };
 	struct fixture f;
 	struct vm_log log;
 
 	if (!setup(t, &f, false, DISK_ENGINE_AUTO, &log))
 		return;
+	put(&f, HDR, &h, sizeof(h));
 	for (int i = 0; i < 2; i++) {
 		driver_ok(&f, FLUSH_BIT);
+		f.ram[STATUS] = 0xff;
 		offer(&f, 0, 0, bad[i], 2);
+		offer(&f, 0, 4, good, 2);
 		virtio_notify(f.dev, 0);
 		EXPECT(driver_needs_reset(f.dev));
+		/* It is given back, and what is behind it is left alone. */
+		EXPECT(!virtio_device_pause(f.dev));
+		EXPECT(used_idx(&f, 0) == 1 && f.ram[STATUS] == 0xff);
+		EXPECT(!virtio_device_resume(f.dev));
 	}
 	driver_ok(&f, FLUSH_BIT);
 	EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 0);
@@ -729,6 +780,8 @@ TEST_MAIN(T(blk_reads_back_what_was_written),
 	  T(blk_with_event_idx_gets_every_kick),
 	  T(blk_refuses_sectors_out_of_range),
 	  T(blk_completes_unknown_types_and_flags_as_unsupported),
+	  T(blk_ranges_have_a_longest),
+	  T(blk_zeroes_give_space_back_if_they_may),
 	  T(blk_readonly_refuses_writes),
 	  T(blk_takes_header_and_status_in_any_pieces),
 	  T(blk_chain_without_header_or_status_needs_reset),

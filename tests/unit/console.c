@@ -17,6 +17,7 @@
 #include <termios.h>
 #include <time.h>
 #include <linux/virtio_console.h>
+#include "kvm/clock.h"
 #include "kvm/stream.h"
 #include "kvm/virtio.h"
 #include "fds.h"
@@ -213,6 +214,8 @@ TEST(console_size_and_emergency_write)
 
 	setup(&f, &virtio_console_class);
 	virtio_console_resize(&f.dev, 132, 43);
+	virtio_console_resize(&f.dev, 132, 43);
+	EXPECT(f.dev.config_generation == 1);
 	f.dev.class->config_read(&f.dev, 0, config, sizeof(config));
 	EXPECT(config[0] == 132 && config[2] == 43);
 	f.dev.class->save(&f.dev, &so);
@@ -224,6 +227,8 @@ TEST(console_size_and_emergency_write)
 	EXPECT(config[0] == 132);
 	f.dev.class->config_write(&f.dev, 8, "!\0\0", 4);
 	f.dev.class->config_write(&f.dev, 0, "?\0\0", 4);
+	f.dev.class->config_write(&f.dev, 9, "?\0\0", 3);
+	f.dev.class->config_write(&f.dev, 8, "?", 0);
 	EXPECT(f.nr_out == 1 && f.out[0] == '!');
 	state_out_free(&so);
 	teardown(&f);
@@ -585,7 +590,7 @@ TEST(console_gives_input_to_open_ports_only)
 TEST(console_refuses_bad_options)
 {
 	static const char long_name[] =
-		"a name with more letters than there is room for in a message, it is";
+		"a name with one letter more than there is room for in a message.";
 	static const struct virtio_console_port port[17] = {
 		{ .name = long_name },
 	};
@@ -1027,6 +1032,52 @@ TEST(stream_gets_what_a_driver_leaves_in_the_queue)
 	}
 }
 
+/* Two ports to pipes that are full, and what was sent to both behind that */
+TEST(stream_flush_is_of_all_ports_and_not_for_ever)
+{
+	struct virtio_console_port port[2] = { { .name = "a" }, { .name = "b" } };
+	struct virtio_console_opts opts = { port, 2 };
+	int fd[2][2], other[2];
+	static u8 full[0x10000];
+	struct fixture f;
+	u64 begin;
+
+	EXPECT(!pipe2(other, O_CLOEXEC));
+	for (unsigned int i = 0; i < 2; i++) {
+		struct stream_opts s = { .kind = STREAM_FD, .in_fd = other[0] };
+
+		EXPECT(!pipe2(fd[i], O_CLOEXEC));
+		EXPECT(write(fd[i][1], full, sizeof(full)) == sizeof(full));
+		s.out_fd = fd[i][1];
+		EXPECT(!stream_open(&port[i].stream, port[i].name, &s, NULL));
+	}
+	setup_with(&f, &virtio_console_class, &opts);
+	memcpy(f.mem + DATA, "behind", 6);
+	for (unsigned int q = 1; q < 6; q += 4) {
+		offer(&f, q, 0, 0, 6, false);
+		f.dev.class->queue_notify(&f.dev, q);
+	}
+	/* With the thread, and without; nobody reads. */
+	for (unsigned int i = 0; i < 2; i++) {
+		begin = now_ns();
+		EXPECT(!virtio_console_flush(&f.dev, 20, 20000));
+		EXPECT(now_ns() - begin < 10000 * NSEC_PER_MSEC);
+		if (!i)
+			f.dev.class->deactivate(&f.dev);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		EXPECT(read(fd[i][0], full, sizeof(full)) == sizeof(full));
+	EXPECT(virtio_console_flush(&f.dev, 10000, 10000));
+	for (unsigned int i = 0; i < 2; i++)
+		EXPECT(reads(fd[i][0], "behind"));
+	teardown(&f);
+	for (unsigned int i = 0; i < 2; i++) {
+		close(fd[i][0]);
+		close(fd[i][1]);
+		close(other[i]);
+	}
+}
+
 /* Return: the bytes that come until there are @want, or none for @ms. */
 static size_t take_bytes(int fd, size_t want, int ms)
 {
@@ -1436,6 +1487,7 @@ TEST_MAIN(T(console_transmits_in_order_and_signals),
 	  T(stream_with_a_slow_reader_loses_nothing),
 	  T(stream_gets_what_was_taken_before_a_reset),
 	  T(stream_gets_what_a_driver_leaves_in_the_queue),
+	  T(stream_flush_is_of_all_ports_and_not_for_ever),
 	  T(stream_gets_what_a_driver_left_without_another_driver),
 	  T(stream_gets_an_emergency_before_there_is_a_driver),
 	  T(stream_without_a_reader_drops),
