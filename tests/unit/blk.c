@@ -747,6 +747,12 @@ TEST(blk_disk_error_is_said_once)
 	for (int i = 0; i < 5; i++)
 		EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 1);
 	EXPECT(f.nr_logged == 1 && f.used_len == 1);
+	/* Once more for each driver, but not for ever */
+	for (unsigned int i = 2; i < 12; i++) {
+		driver_ok(&f, FLUSH_BIT);
+		EXPECT(request(&f, VIRTIO_BLK_T_IN, 0, 512) == 1);
+		EXPECT(f.nr_logged == MIN(i, 8U));
+	}
 	teardown(&f);
 }
 
@@ -771,6 +777,9 @@ TEST(blk_config_and_state_describe_the_disk)
 		EXPECT(!virtio_blk_class.restore(f.dev, &in) ==
 		       (len == out.len));
 	}
+	out.buf[5] ^= 2;	/* of another disk, which is 512 bytes longer */
+	EXPECT(virtio_blk_class.restore(f.dev, &(struct state_in){
+		.buf = out.buf, .len = out.len }) == -EPROTO);
 	state_out_free(&out);
 	teardown(&f);
 }

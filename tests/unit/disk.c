@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <linux/fs.h>
 #include "kvm/disk.h"
@@ -21,8 +22,10 @@ static int discard_errno;
 static u64 discarded[2];
 /* The descriptor of the image that was opened last */
 static int opened;
-/* How often fallocate() is interrupted yet */
+/* How often what threads call is interrupted yet */
 static unsigned int interrupts;
+/* The most that is moved at once; 0 for all, of a ring for "try again" */
+static size_t most;
 
 int fstat(int fd, struct stat *st)
 {
@@ -66,7 +69,8 @@ static void say_again(void)
 	mask = *(u32 *)(ring_map + ring.cq_off.ring_mask);
 	for (; head != tail; head++)
 		if (!(cqes[head & mask].user_data & 1))
-			cqes[head & mask].res = -EAGAIN;
+			cqes[head & mask].res =
+				most ? MIN(cqes[head & mask].res, (int)most) : -EAGAIN;
 }
 
 /* Whether all that the kernel says of requests is "try again" */
@@ -75,13 +79,31 @@ static void all_again(bool again)
 	behind_enter = again ? say_again : NULL;
 }
 
+static bool is_interrupted(void)
+{
+	errno = EINTR;
+	return interrupts && interrupts--;
+}
+
 int fallocate(int fd, int mode, off_t off, off_t len)
 {
-	if (!interrupts)
-		return syscall(SYS_fallocate, fd, mode, off, len);
-	interrupts--;
-	errno = EINTR;
-	return -1;
+	return is_interrupted() ? -1 : syscall(SYS_fallocate, fd, mode, off, len);
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int nr, off_t off)
+{
+	if (is_interrupted())
+		return -1;
+	return most ? pread(fd, iov->iov_base, MIN(iov->iov_len, most), off) :
+		      syscall(SYS_preadv, fd, iov, nr, off, 0);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int nr, off_t off)
+{
+	if (is_interrupted())
+		return -1;
+	return most ? pwrite(fd, iov->iov_base, MIN(iov->iov_len, most), off) :
+		      syscall(SYS_pwritev, fd, iov, nr, off, 0);
 }
 
 struct fixture {
@@ -562,6 +584,10 @@ TEST(disk_open_takes_a_descriptor_that_is_what_it_is_said_to_be)
 	o.fd = open(f.path, O_PATH);
 	EXPECT(disk_open(&f.d, &o, NULL) < 0);
 	close(o.fd);
+	*r.msg = 0;
+	o.fd = memfd_create("empty", MFD_CLOEXEC);
+	EXPECT(disk_open(&f.d, &o, &r) < 0 && strstr(r.msg, "is empty"));
+	EXPECT(!close(o.fd));
 	unlink(f.path);
 }
 
@@ -580,6 +606,18 @@ TEST(disk_open_asks_a_block_device_whether_it_can_discard)
 		EXPECT(disk_info(f.d)->discard == (i == 1));
 		/* By something that no device can do. */
 		EXPECT(discarded[0] % 512 && discarded[1] == 512);
+		disk_close(f.d);
+	}
+	/* So it is asked to discard something, by either engine. */
+	o.readonly = false;
+	for (int i = 0; i < 2; i++) {
+		o.engine = i ? DISK_ENGINE_THREADS : DISK_ENGINE_AUTO;
+		EXPECT(!disk_open(&f.d, &o, NULL));
+		EXPECT(!disk_queue_create(f.d, 4, &f.q));
+		memset(discarded, 0, sizeof(discarded));
+		EXPECT(range(&f, DISK_DISCARD, 4096, 8192, false) == -EINVAL);
+		EXPECT(discarded[0] == 4096 && discarded[1] == 8192);
+		disk_queue_destroy(f.q);
 		disk_close(f.d);
 	}
 	are_devices = false;
@@ -703,6 +741,7 @@ TEST(uring_merged_requests_have_errors_of_their_own)
 
 TEST(disk_is_not_interrupted_for_ever)
 {
+	static u8 d[4096];
 	struct fixture f;
 
 	if (!setup(&f, DISK_ENGINE_THREADS, false))
@@ -712,8 +751,49 @@ TEST(disk_is_not_interrupted_for_ever)
 	EXPECT(!interrupts);
 	interrupts = ~0U;
 	EXPECT(range(&f, DISK_WRITE_ZEROES, 0, 4096, true) == -EINTR);
+	interrupts = 2;
+	EXPECT(transfer(&f, DISK_READ, 0, d, sizeof(d)) == 0 && !interrupts);
+	interrupts = ~0U;
+	EXPECT(transfer(&f, DISK_WRITE, 0, d, sizeof(d)) == -EINTR);
 	interrupts = 0;
 	teardown(&f);
+}
+
+/* At the end of a piece and in its middle */
+static void check_short(struct test *t, enum disk_engine e)
+{
+	static const size_t at_most[] = { 1000, 700, 1024, 3000 };
+	static u8 a[4096], b[4096];
+	struct fixture f;
+
+	if (!setup(&f, e, false))
+		return;
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(at_most); i++) {
+		u8 *p = i % 2 ? b : a;
+		struct iovec iov[] = { { p, 1000 }, { p + 1000, 24 }, { p + 1024, 3072 } };
+		struct disk_req req = {
+			.op = i % 2 ? DISK_READ : DISK_WRITE, .off = 512, .len = 4096,
+			.iov = iov, .nr_iov = 3,
+		};
+
+		for (unsigned int n = 0; n < sizeof(a) && !(i % 2); n++)
+			a[n] = (u8)(n * 7 + n / 256 + i);
+		memset(b, 0, sizeof(b));
+		most = at_most[i / 2];
+		all_again(true);
+		EXPECT(run(&f, &req) == 0);
+		all_again(false);
+		most = 0;
+		EXPECT(transfer(&f, DISK_READ, 512, b, i % 2 ? 0 : 4096) == 0);
+		EXPECT(!memcmp(a, b, sizeof(a)));
+	}
+	teardown(&f);
+}
+
+TEST(disk_goes_on_where_it_stopped)
+{
+	check_short(t, DISK_ENGINE_URING);
+	check_short(t, DISK_ENGINE_THREADS);
 }
 
 TEST_MAIN(T(disk_open_refuses_what_is_no_image),
@@ -744,4 +824,5 @@ TEST_MAIN(T(disk_open_refuses_what_is_no_image),
 	  T(uring_request_that_cannot_be_done_there_is_done_here),
 	  T(uring_merges_what_is_one_behind_the_other),
 	  T(uring_merged_requests_have_errors_of_their_own),
-	  T(disk_is_not_interrupted_for_ever))
+	  T(disk_is_not_interrupted_for_ever),
+	  T(disk_goes_on_where_it_stopped))
