@@ -190,6 +190,27 @@ TEST(descriptors_of_two_kinds_carry_both_ways)
 }
 
 /* One that passes on what it reads has much to say when its input ends. */
+/* By a descriptor of its own it would begin at 0, and not append. */
+TEST(descriptor_of_a_file_goes_on_where_it_is)
+{
+	char path[] = "/tmp/lkvm-stream-XXXXXX", d[16] = "";
+	struct stream_opts opts = { .kind = STREAM_FD };
+	struct stream *s = NULL;
+	int fd = mkstemp(path);
+
+	EXPECT(write(fd, "xhead", 5) == 5 && lseek(fd, 1, SEEK_SET) == 1);
+	opts.in_fd = fd;
+	opts.out_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	EXPECT(!stream_open(&s, "t", &opts, NULL));
+	EXPECT(stream_read(s, d, 4) == 4 && !memcmp(d, "head", 4));
+	EXPECT(stream_write(s, "tail", 4) == 4);
+	EXPECT(pread(fd, d, sizeof(d), 0) == 9 && !memcmp(d, "xheadtail", 9));
+	stream_close(s);
+	close(opts.out_fd);
+	close(fd);
+	unlink(path);
+}
+
 TEST(command_that_writes_at_its_end_lives_to_its_end)
 {
 	char dir[] = "/tmp/lkvm-stream-XXXXXX", path[64], command[256];
@@ -234,5 +255,6 @@ TEST_MAIN(T(terminal_that_closes_waits_for_a_slow_reader),
 	  T(terminal_that_closes_does_not_wait_for_a_reader_that_stands),
 	  T(terminal_is_raw_for_who_finds_it_first),
 	  T(descriptors_of_two_kinds_carry_both_ways),
+	  T(descriptor_of_a_file_goes_on_where_it_is),
 	  T(command_that_writes_at_its_end_lives_to_its_end),
 	  T(socket_that_was_replaced_stays));
