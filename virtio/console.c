@@ -628,8 +628,10 @@ static void *console_main(void *arg)
 
 static int console_start(struct console *c)
 {
-	int err = thread_start(&c->thread, console_main, c, "lkvm-console");
+	int err = 0;
 
+	if (!c->running)
+		err = thread_start(&c->thread, console_main, c, "lkvm-console");
 	c->running = !err;
 	return err;
 }
@@ -797,7 +799,7 @@ static void console_config_write(struct virtio_device *dev, u32 off,
 		return;
 	pthread_mutex_lock(&c->lock);
 	port_put(c, c->port, d, 1);
-	if (c->port->opts.stream && !c->running)
+	if (c->port->opts.stream)
 		console_start(c);
 	pthread_mutex_unlock(&c->lock);
 }
