@@ -147,8 +147,10 @@ int shares_resolve(struct machine *m, const struct run_options *o,
 			return report_error(r, 0,
 					    "share %s: tag is not 1 to %d bytes",
 					    s->path, VIRTIO_SHARE_TAG_MAX);
-		for (unsigned int n = 0; n < i; n++)
-			if (!strcmp(s->tag, o->share[n].tag))
+		/* The root's is behind those that were asked for. */
+		for (unsigned int n = 0; n < m->nr_shares; n++)
+			if ((n < i || n >= o->nr_shares) &&
+			    !strcmp(s->tag, m->share[n].tag))
 				return report_error(r, 0,
 						    "share %s: tag %s is taken",
 						    s->path, s->tag);
