@@ -355,10 +355,6 @@ ssize_t fs_read(struct fs_host *h, u64 file, struct iovec *iov, int nr,
 
 	if (fd < 0)
 		return fd;
-	if (off > INT64_MAX) {
-		file_done(h, f);
-		return -EINVAL;
-	}
 	advance(&iov, &nr, 0);
 	while (nr) {
 		n = preadv(fd, iov, nr, off + done);
@@ -438,6 +434,8 @@ int fs_fsync(struct fs_host *h, u64 file, bool data_only)
 	if (f->fd >= 0)
 		err = (data_only ? fdatasync(f->fd) : fsync(f->fd)) < 0 ?
 		      -errno : 0;
+	else if (!f->node->closed)
+		err = -ESTALE;
 	file_done(h, f);
 	return err;
 }
@@ -468,7 +466,7 @@ s64 fs_lseek(struct fs_host *h, u64 file, u64 off, u32 whence)
 
 	if (fd < 0)
 		return fd;
-	if (off <= INT64_MAX && (whence == SEEK_DATA || whence == SEEK_HOLE)) {
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
 		ret = lseek(fd, off, whence);
 		if (ret < 0)
 			ret = -errno;
