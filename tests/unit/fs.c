@@ -700,6 +700,11 @@ TEST(fs_inodes_are_small_and_many)
 	/* What begins a chunk is nobody's. */
 	for (u64 i = 0; i < 5000; i += 4096)
 		EXPECT(fs_again(r.h, i) == -ESTALE);
+	/* As if there were all that there may be */
+	r.h->nodes.nr = 0x400000;
+	st.stx_ino = file + 5000;
+	EXPECT(fs_enter(r.h, r.h->root, "f", &st, &e) == -ENFILE);
+	r.h->nodes.nr = most;
 	fs_forget_all(r.h);
 	EXPECT(r.h->nodes.used == 1);
 	teardown(&r);
@@ -860,7 +865,8 @@ TEST(fs_number_that_a_server_gave_to_another_file_is_that_ones)
 	teardown(&r);
 }
 
-/* Whatever this is set to is what all file systems are. */
+/* Whatever this is set to is what all file systems are; of NO_ANSWER they do not say. */
+#define NO_ANSWER ~0U
 static unsigned int magic;
 
 int fstatfs(int fd, struct statfs *st)
@@ -869,7 +875,8 @@ int fstatfs(int fd, struct statfs *st)
 
 	if (magic)
 		st->f_type = magic;
-	return ret;
+	errno = EIO;
+	return magic == NO_ANSWER ? -1 : ret;
 }
 
 /* Enter @name as if it had been copied up, or made, at another time. */
@@ -1063,7 +1070,15 @@ static bool count_entry(void *opaque, const struct fs_dirent *d)
 
 TEST(fs_kernels_own_file_systems_are_not_shared)
 {
+	static const u32 own[] = {
+		PROC_SUPER_MAGIC, SYSFS_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,
+		SECURITYFS_MAGIC, CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+		BPF_FS_MAGIC, PSTOREFS_MAGIC, EFIVARFS_MAGIC, SELINUX_MAGIC,
+		SMACK_MAGIC, DEVPTS_SUPER_MAGIC, BINFMTFS_MAGIC, NSFS_MAGIC,
+		0x62656570, 0x19800202, NO_ANSWER,
+	};
 	struct fs_opts o = { .path = "/proc", .max_fds = 64 };
+	unsigned int before = open_files();
 	struct report why = { "" };
 	struct fs_host *h = NULL;
 	struct fs_entry e;
@@ -1073,6 +1088,12 @@ TEST(fs_kernels_own_file_systems_are_not_shared)
 	EXPECT(fs_open(&h, &o, &why) == -EINVAL && !h);
 	EXPECT(strstr(why.msg, "share /proc: "));
 	o.path = "/";
+	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++) {
+		magic = own[i];
+		EXPECT(fs_open(&h, &o, &why) == -EINVAL && !h);
+	}
+	magic = 0;
+	EXPECT(open_files() == before);
 	o.readonly = true;
 	EXPECT(!fs_open(&h, &o, &why));
 	EXPECT(!fs_lookup(h, FS_ROOT, "proc", &e));
@@ -1122,6 +1143,52 @@ TEST(fs_state_does_not_open_the_kernels_own)
 	EXPECT(!fs_restore(h, &in));
 	EXPECT(fs_lookup(h, sys.node, "kernel", &e) == -ENOENT);
 	EXPECT(!fs_open_file(h, sys.node, O_RDONLY, &file, NULL));
+	state_out_free(&out);
+	fs_close(h);
+}
+
+/* State that has somebody in such a directory: etc is dev of /sys, says @saved */
+static void move_to_sys(u8 *saved, u64 sys, const struct statx *st)
+{
+	struct state_out out = { .buf = saved, .capacity = 49, .fixed = true, .len = 16 };
+
+	state_put_u64(&out, sys);
+	state_put_u64(&out, (u64)st->stx_dev_major << 32 | st->stx_dev_minor);
+	state_put_u64(&out, st->stx_ino);
+	state_put_u64(&out, st->stx_mask & STATX_BTIME ?
+		      st->stx_btime.tv_sec * 1000000000ULL + st->stx_btime.tv_nsec : 0);
+	memcpy(saved + 52, "dev", 3);
+}
+
+TEST(fs_state_does_not_lead_into_the_kernels_own)
+{
+	struct fs_opts o = { .path = "/", .max_fds = 64, .readonly = true };
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct report why = { "" };
+	struct fs_host *h = NULL;
+	struct fs_entry sys, e;
+	struct statfs fs;
+	struct statx st;
+	u8 *saved;
+	u64 etc;
+
+	EXPECT(!fs_open(&h, &o, &why) && !fs_lookup(h, FS_ROOT, "sys", &sys));
+	EXPECT(!fs_lookup(h, FS_ROOT, "etc", &e) && !fs_stat_step(AT_FDCWD, "/sys/dev", &st));
+	etc = e.node;
+	fs_save(h, &out);
+	saved = saved_inode(&out, etc);
+	EXPECT(saved);
+	if (saved)
+		move_to_sys(saved, sys.node, &st);
+	in.buf = out.buf;
+	in.len = out.len;
+	fs_close(h);
+	h = NULL;
+	EXPECT(!fs_open(&h, &o, &why) && !fs_restore(h, &in));
+	EXPECT(!fs_getattr(h, sys.node, &e));
+	EXPECT(fs_getattr(h, etc, &e) == -ESTALE);
+	EXPECT(fs_statfs(h, etc, &fs) == -ESTALE);
 	state_out_free(&out);
 	fs_close(h);
 }
@@ -1288,10 +1355,11 @@ TEST(fs_restores_numbers_and_open_files)
 	struct fs_entry e;
 	struct rig r;
 	char buf[8];
-	u64 d, f, gone, file, lost;
+	u64 d, f, gone, file, lost, lost_dir;
+	unsigned int n = 0;
 
 	setup(&r);
-	EXPECT(!mkdir("d", 0755));
+	EXPECT(!mkdir("d", 0755) && !mkdir("gone", 0755));
 	file_put("d/f", "text");
 	file_put("d/gone", "text");
 	d = find(&r, FS_ROOT, "d");
@@ -1299,7 +1367,8 @@ TEST(fs_restores_numbers_and_open_files)
 	gone = find(&r, d, "gone");
 	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
 	EXPECT(!fs_open_file(r.h, gone, O_RDONLY, &lost, NULL));
-	EXPECT(!fs_unlink(r.h, d, "gone", 0));
+	EXPECT(!fs_open_file(r.h, find(&r, FS_ROOT, "gone"), O_RDONLY, &lost_dir, NULL));
+	EXPECT(!fs_unlink(r.h, d, "gone", 0) && !rmdir("gone"));
 	fs_forget(r.h, d, 1);
 	fs_save(r.h, &out);
 	for (size_t len = 0; len <= out.len; len++) {
@@ -1314,6 +1383,7 @@ TEST(fs_restores_numbers_and_open_files)
 	EXPECT(fs_getattr(r.h, gone, &e) == -ESTALE);
 	EXPECT(get(&r, lost, buf, 8) == -ESTALE && fs_fsync(r.h, lost, false) == -ESTALE);
 	EXPECT(!fs_release(r.h, lost));
+	EXPECT(fs_readdir(r.h, lost_dir, 0, count_entry, &n) == -ESTALE && !n);
 	EXPECT(find(&r, find(&r, FS_ROOT, "d"), "f") == f);
 	EXPECT(!fs_release(r.h, file));
 	/* Bytes that are not what was saved are refused, or mean something. */
@@ -1328,6 +1398,34 @@ TEST(fs_restores_numbers_and_open_files)
 		fs_forget_all(r.h);
 	}
 	state_out_free(&again);
+	state_out_free(&out);
+	teardown(&r);
+}
+
+/* How a file is open is no more than what a guest could have asked for. */
+TEST(fs_state_does_not_say_how_a_file_is_opened)
+{
+	static const u32 bad[] = { 3, O_TRUNC, O_APPEND, O_CREAT | O_WRONLY, O_DIRECTORY };
+	struct state_out out = { 0 };
+	struct state_in in = { 0 };
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	file_put("f", "text");
+	EXPECT(!fs_open_file(r.h, find(&r, FS_ROOT, "f"), O_RDWR, &file, NULL));
+	fs_save(r.h, &out);
+	fs_close(r.h);
+	rig_open(&r, true, 256);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(fs_restore(r.h, &in) == -EPROTO);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		__le32 flags = htole32(bad[i]);
+
+		memcpy(out.buf + out.len - 4, &flags, 4);
+		EXPECT(rig_restore(&r, &out) == -EPROTO);
+	}
+	EXPECT(file_has("f", "text"));
 	state_out_free(&out);
 	teardown(&r);
 }
@@ -1477,6 +1575,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
+	  T(fs_state_does_not_lead_into_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
 	  T(fs_file_that_is_append_only_is_appended_to),
 	  T(fs_changes_take_privileges_off),
@@ -1484,5 +1583,6 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_files_belong_to_the_caller),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),
+	  T(fs_state_does_not_say_how_a_file_is_opened),
 	  T(fs_many_threads_are_inside),
 	  T(fs_handle_is_released_while_others_read_it))
