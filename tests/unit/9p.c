@@ -15,6 +15,7 @@
 #include "kvm/9p-proto.h"
 #include "kvm/fs.h"
 #include "kvm/virtio.h"
+#include "fs/inode.h"
 #include "dir.h"
 #include "driver.h"
 #include "share.h"
@@ -34,11 +35,15 @@ static void bring_up(struct rig *r)
 	rig_up(r, BIT(VIRTIO_9P_MOUNT_TAG));
 }
 
+/* Of the device that was set up last */
+static struct fs_host *shared;
+
 static void setup_device(struct rig *r, bool readonly)
 {
 	struct virtio_9p_opts o = { .tag = "the-tag" };
 
 	rig_device(r, &virtio_9p_class, &o, &o.host, readonly);
+	shared = o.host;
 }
 
 static void setup(struct rig *r, bool readonly)
@@ -204,6 +209,13 @@ static int do_read(struct rig *r, u32 fid, u64 off, u32 count)
 	if (n < 0)
 		return n;
 	return n >= 4 && state_get_u32(&in) == (u32)n - 4 ? n - 4 : -99995;
+}
+
+/* No number is given out for what no fid has; ROOT is the only one. */
+static bool nothing_left(void)
+{
+	return shared->nodes.used == 1 && !shared->files.used &&
+	       shared->nr_inode_fds == 1;
 }
 
 TEST(p9_session_is_negotiated)
@@ -523,6 +535,70 @@ TEST(p9_messages_do_what_they_say)
 	teardown(&r);
 }
 
+/* Whatever comes of a message, and in whichever way a fid goes */
+TEST(p9_numbers_are_given_back)
+{
+	struct rig r;
+
+	start(t, &r, false);
+	EXPECT(!mkdir("d", 0755));
+	file_put("d/f", "text");
+	EXPECT(CALL(&r, P9_TWALK, W(ROOT), W(1), H(2), S("d"), S("f")) > 0);
+	EXPECT(!clunk(&r, 1) && nothing_left());
+	EXPECT(CALL(&r, P9_TWALK, W(ROOT), W(1), H(3), S("d"), S("f"), S("x")) > 0);
+	EXPECT(CALL(&r, P9_TWALK, W(ROOT), W(1), H(2), S("d"), S("..")) > 0);
+	EXPECT(walk(&r, ROOT, ROOT, "none") == -ENOENT && nothing_left());
+	EXPECT(walk(&r, ROOT, 1, NULL) > 0 && walk(&r, 1, 1, "d") > 0);
+	/* The number is taken, and so the walk is for nothing. */
+	EXPECT(walk(&r, 1, ROOT, "f") == -EINVAL);
+	EXPECT(walk(&r, 1, 1, "f") > 0 && CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY)) > 0);
+	EXPECT(CALL(&r, P9_TXATTRWALK, W(1), W(ROOT), S("")) < 0);
+	EXPECT(!clunk(&r, 1) && nothing_left());
+	EXPECT(walk(&r, ROOT, 1, "d") > 0);
+	EXPECT(CALL(&r, P9_TLCREATE, W(1), S("g"), W(O_RDWR), W(0644), W(getgid())) > 0);
+	EXPECT(!clunk(&r, 1) && nothing_left());
+	EXPECT(CALL(&r, P9_TMKDIR, W(ROOT), S("e"), W(0755), W(getgid())) > 0);
+	EXPECT(CALL(&r, P9_TSYMLINK, W(ROOT), S("s"), S("x"), W(getgid())) > 0);
+	EXPECT(CALL(&r, P9_TMKNOD, W(ROOT), S("p"), W(S_IFIFO), W(0), W(0), W(getgid())) > 0);
+	EXPECT(nothing_left());
+	EXPECT(walk(&r, ROOT, 1, "p") > 0 && CALL(&r, P9_TLINK, W(ROOT), W(1), S("q")) == 0);
+	EXPECT(CALL(&r, P9_TREMOVE, W(1)) == -EOPNOTSUPP && nothing_left());
+	EXPECT(walk(&r, ROOT, 1, "e") > 0 && walk(&r, ROOT, 2, "s") > 0);
+	EXPECT(CALL(&r, P9_TRENAME, W(2), W(1), S("s2")) == 0 && !clunk(&r, 1));
+	EXPECT(CALL(&r, P9_TREMOVE, W(2)) == 0 && nothing_left());
+	EXPECT(walk(&r, ROOT, 1, "q") > 0);
+	if (CALL(&r, P9_TXATTRWALK, W(1), W(2), S("")) > 0)
+		EXPECT(!clunk(&r, 2));
+	EXPECT(!clunk(&r, 1) && nothing_left());
+	teardown(&r);
+}
+
+/* It is somebody else's, who has the name by now. */
+TEST(p9_what_the_host_put_there_is_not_removed)
+{
+	struct stat st;
+	struct rig r;
+
+	start(t, &r, false);
+	file_put("f", "ours");
+	file_put("g", "theirs");
+	for (int i = 0; i < 2; i++) {
+		EXPECT(walk(&r, ROOT, 1, "f") > 0);
+		/* The second one is kept open, and is what it was. */
+		if (i)
+			EXPECT(CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY)) > 0);
+		EXPECT(!link("g", "new") && !rename("new", "f"));
+		EXPECT(CALL(&r, P9_TRENAME, W(1), W(ROOT), S("moved")) == -ENOENT);
+		EXPECT(CALL(&r, P9_TREMOVE, W(1)) == -ENOENT);
+		EXPECT(!unlink("g") && file_has("f", "theirs") && stat("moved", &st));
+		file_put("g", "theirs");
+	}
+	/* A directory that is gone is found nowhere, and nothing is made in it. */
+	EXPECT(!mkdir("d", 0755) && walk(&r, ROOT, 1, "d") > 0 && !rmdir("d"));
+	EXPECT(CALL(&r, P9_TLCREATE, W(1), S("x"), W(O_RDWR), W(0644), W(0)) == -ENOENT);
+	teardown(&r);
+}
+
 static int xattr_set(struct rig *r, u32 fid, const char *name,
 		     const char *value, u64 len, u32 flags)
 {
@@ -676,7 +752,7 @@ TEST(p9_xattr_memory_is_bounded)
 
 	start(t, &r, false);
 	file_put("f", "");
-	while (!err && n < 1000) {
+	while (!err && n < 900) {
 		EXPECT(walk(&r, ROOT, ++n, "f") > 0);
 		err = CALL(&r, P9_TXATTRCREATE, W(n), S("user.a"), Q(65536),
 			   W(0));
@@ -685,6 +761,16 @@ TEST(p9_xattr_memory_is_bounded)
 	EXPECT(clunk(&r, 1) == -EINVAL);
 	EXPECT(CALL(&r, P9_TXATTRCREATE, W(n), S("user.a"), Q(65536), W(0)) ==
 	       0);
+	/* So is what was read; a new session begins with nothing. */
+	EXPECT(walk(&r, ROOT, NOWHERE, "f") > 0);
+	for (n = 0, err = 8; err == 8 && n < 1000; n++)
+		err = CALL(&r, P9_TXATTRWALK, W(NOWHERE), W(2000 + n), S(""));
+	EXPECT(err == -ENOMEM || err == -EOPNOTSUPP);
+	EXPECT(version(&r) > 0 && attach(&r, ROOT, 0) > 0);
+	for (n = 1; n < 4; n++) {
+		EXPECT(walk(&r, ROOT, n, "f") > 0);
+		EXPECT(CALL(&r, P9_TXATTRCREATE, W(n), S("user.a"), Q(65536), W(0)) == 0);
+	}
 	teardown(&r);
 }
 
@@ -857,7 +943,59 @@ TEST(p9_files_belong_to_who_attached)
 	EXPECT(CALL(&r, P9_TMKNOD, W(ROOT), S("null"), W(S_IFCHR | 0600), W(1),
 		    W(300), W(0)) > 0);
 	EXPECT(!stat("null", &st) && st.st_rdev == makedev(1, 300));
+	EXPECT(CALL(&r, P9_TSYMLINK, W(1), S("s"), S("x"), W(567)) > 0);
+	EXPECT(!lstat("s", &st) && st.st_uid == 1234 && st.st_gid == 567);
+	/* Cut by a user; the fid is open for writing, or not at all. */
+	for (u32 fid = 2; fid < 4; fid++) {
+		EXPECT(fid == 2 || walk(&r, 1, fid, "f") > 0);
+		EXPECT(!chmod("f", 04755));
+		EXPECT(CALL(&r, P9_TSETATTR, W(fid), W(P9_SETATTR_SIZE), W(0), W(0), W(0), Q(0),
+			    Q(0), Q(0), Q(0), Q(0)) == 0);
+		EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0755);
+	}
+	/* Who gives no number is who lkvm is. */
+	EXPECT(attach(&r, 4, P9_NONUNAME) == P9_QID);
+	EXPECT(CALL(&r, P9_TMKDIR, W(4), S("e"), W(0755), W(0)) > 0);
+	EXPECT(!stat("e", &st) && st.st_uid == 0);
 	teardown(&r);
+}
+
+/* @at in what was saved is @v instead: it is no state. */
+static void bad_state(struct test *t, struct rig *r, const struct state_out *out, size_t at,
+		      u32 v)
+{
+	struct state_in in = { .buf = out->buf, .len = out->len };
+	__le32 le = htole32(v), was;
+
+	memcpy(&was, out->buf + at, sizeof(was));
+	memcpy(out->buf + at, &le, sizeof(le));
+	EXPECT(virtio_device_restore(r->dev, &in) == -EPROTO);
+	memcpy(out->buf + at, &was, sizeof(was));
+}
+
+/* The value of four bytes of "user.a", half of it there, is at the end or not */
+static void check_bad_state(struct test *t, struct rig *r, const struct state_out *out)
+{
+	const u8 *name = memmem(out->buf, out->len, "user.a", 7);
+	size_t at = name ? name - out->buf : 0, msize = out->len;
+
+	for (size_t i = 0; i < out->len - 4 && msize == out->len; i++) {
+		if (!memcmp(out->buf + i, (const u8[]){ 0, 0x40, 0, 0 }, 4))
+			msize = i;
+	}
+	EXPECT(at > 12 && msize < at);
+	if (at <= 12 || msize >= at)
+		return;
+	/* Flags, what is filled, the length; the kind in front of it */
+	bad_state(t, r, out, at - 8, 5);
+	bad_state(t, r, out, at - 12, 65537);
+	bad_state(t, r, out, at - 16, 3);
+	bad_state(t, r, out, msize, 4095);
+	bad_state(t, r, out, msize, 0x10000000);
+	/* A name without an end */
+	memset(out->buf + at + 6, 'x', 250);
+	bad_state(t, r, out, msize, 16384);
+	memset(out->buf + at + 6, 0, 250);
 }
 
 TEST(p9_session_is_saved_and_restored)
@@ -888,8 +1026,9 @@ TEST(p9_session_is_saved_and_restored)
 	bring_up(&r);
 	EXPECT(walk(&r, ROOT, 2, NULL) == -EIO);
 	EXPECT(version(&r) > 0 && walk(&r, ROOT, 2, NULL) == -EBADF);
-	/* Any part of it is no state. */
 	EXPECT(!virtio_device_pause(r.dev));
+	check_bad_state(t, &r, &out);
+	/* Any part of it is no state. */
 	for (size_t len = 0; len < out.len; len++) {
 		in = (struct state_in){ .buf = out.buf, .len = len };
 		EXPECT(virtio_device_restore(r.dev, &in));
@@ -1029,6 +1168,8 @@ TEST_MAIN(T(p9_session_is_negotiated),
 	  T(p9_data_comes_back),
 	  T(p9_data_may_lie_in_other_pages),
 	  T(p9_messages_do_what_they_say),
+	  T(p9_numbers_are_given_back),
+	  T(p9_what_the_host_put_there_is_not_removed),
 	  T(p9_xattrs_are_set_at_the_end),
 	  T(p9_acl_is_removed),
 	  T(p9_xattr_is_written_at_once),

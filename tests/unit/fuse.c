@@ -27,6 +27,8 @@
 #define OUT_MAX 0x8000
 #define HDR sizeof(struct fuse_in_header)
 #define REPLY sizeof(struct fuse_out_header)
+/* Whatever the host changes is seen after that. */
+#define KEPT_NS 500000000U
 
 static void bring_up(struct rig *r)
 {
@@ -67,12 +69,16 @@ static struct arg arg_text(const char *s)
 	return (struct arg){ s, strlen(s) + 1 };
 }
 
+/* Whose process in the guest asks; of the group that has the same number */
+static u32 asking;
+
 /* Return: bytes of the answer at OUT + REPLY, or the error in it */
 static int call_on(struct rig *r, u32 op, u64 node, const struct arg *a,
 		   u32 room)
 {
 	struct fuse_in_header h = {
 		.opcode = op, .unique = ++r->unique, .nodeid = node,
+		.uid = asking, .gid = asking,
 	};
 	struct fuse_out_header o = { 0 };
 	u32 len = HDR;
@@ -178,6 +184,10 @@ TEST(fuse_direct_appends_go_where_the_guest_says)
 	w.flags = O_WRONLY | O_APPEND;
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "end", 3 }) > 0);
 	EXPECT(file_has("f", "onetwoend"));
+	/* So do pages. */
+	w.write_flags = FUSE_WRITE_CACHE;
+	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "ONE", 3 }) > 0);
+	EXPECT(file_has("f", "ONEtwoend"));
 	teardown(&r);
 }
 
@@ -273,6 +283,11 @@ static void check_names(struct test *t, struct rig *r)
 	EXPECT(CALL(r, FUSE_LOOKUP, 1, S("none")) == sizeof(e));
 	answer(r, 0, &e, sizeof(e));
 	EXPECT(!e.nodeid && e.entry_valid_nsec && !e.entry_valid);
+	EXPECT(e.entry_valid_nsec <= KEPT_NS);
+	EXPECT(CALL(r, FUSE_LOOKUP, 1, S("d")) == sizeof(e));
+	answer(r, 0, &e, sizeof(e));
+	EXPECT(e.nodeid && !e.entry_valid && !e.attr_valid);
+	EXPECT(e.entry_valid_nsec <= KEPT_NS && e.attr_valid_nsec <= KEPT_NS);
 }
 
 static void check_data(struct test *t, struct rig *r, u64 fh, u64 fh2)
@@ -323,6 +338,7 @@ static void check_attrs(struct test *t, struct rig *r, u64 node)
 	answer(r, 0, &ao, sizeof(ao));
 	EXPECT(ao.attr.size == 5000 && (ao.attr.mode & 07777) == 0600);
 	EXPECT(ao.attr.mtime == 77 && ao.attr.atime > 1000000);
+	EXPECT(!ao.attr_valid && ao.attr_valid_nsec <= KEPT_NS);
 	EXPECT(CALL(r, FUSE_GETATTR, node, { NULL, 0 }) == sizeof(ao));
 	EXPECT(CALL(r, FUSE_GETATTR, 12345, { NULL, 0 }) == -ESTALE);
 	EXPECT(CALL(r, FUSE_STATFS, node, { NULL, 0 }) == sizeof(so));
@@ -352,6 +368,9 @@ static void check_xattrs(struct test *t, struct rig *r, u64 node)
 	EXPECT(CALL(r, FUSE_GETXATTR, node, A(gx), S("user.a")) == 5);
 	gx.size = 4;
 	EXPECT(CALL(r, FUSE_GETXATTR, node, A(gx), S("user.a")) == -ERANGE);
+	/* An argument that ends in front of the name, which an earlier one had there */
+	EXPECT(call_on(r, FUSE_SETXATTR, node, (const struct arg[4]) { { &sx, 12 } }, 0) ==
+	       -EINVAL);
 	EXPECT(CALL(r, FUSE_REMOVEXATTR, node, S("user.a")) == 0);
 	EXPECT(CALL(r, FUSE_REMOVEXATTR, node, S("user.a")) == -ENODATA);
 }
@@ -390,6 +409,120 @@ TEST(fuse_operations_do_what_they_say)
 	EXPECT(CALL(&r, FUSE_FLUSH, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
 	EXPECT(CALL(&r, 9999, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
 	EXPECT(CALL(&r, 0, a, { NULL, 0 }) == -FUSE_ERRNO_UNKNOWN);
+	teardown(&r);
+}
+
+static bool is_of(const char *name, u32 owner, u32 mode)
+{
+	struct stat st;
+
+	return !lstat(name, &st) && st.st_uid == owner && st.st_gid == owner &&
+	       st.st_mode == mode;
+}
+
+/* Made for somebody, whose umask counts */
+TEST(fuse_files_belong_to_who_asks)
+{
+	struct fuse_create_in c = { .flags = O_RDWR, .mode = S_IFREG | 0666, .umask = 027 };
+	struct fuse_mkdir_in mk = { .mode = 0777, .umask = 027 };
+	struct fuse_mknod_in nod = { .mode = S_IFIFO | 0666, .umask = 027 };
+	struct fuse_entry_out e = { 0 };
+	struct fuse_link_in ln;
+	struct rig r;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0 && !chmod(".", 0777));
+	if (getuid()) {
+		printf("# not root\n");
+		teardown(&r);
+		return;
+	}
+	asking = 1234;
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(c), S("f")) > 0);
+	EXPECT(CALL(&r, FUSE_MKDIR, 1, A(mk), S("d")) > 0);
+	EXPECT(CALL(&r, FUSE_MKNOD, 1, A(nod), S("p")) > 0);
+	EXPECT(CALL(&r, FUSE_SYMLINK, 1, S("s"), S("target")) > 0);
+	if (CALL(&r, FUSE_TMPFILE, 1, A(c), S("/")) > 0) {
+		answer(&r, 0, &e, sizeof(e));
+		ln.oldnodeid = e.nodeid;
+		EXPECT(CALL(&r, FUSE_LINK, 1, A(ln), S("t")) > 0);
+		EXPECT(is_of("t", 1234, S_IFREG | 0640));
+	}
+	asking = 0;
+	EXPECT(is_of("f", 1234, S_IFREG | 0640) && is_of("d", 1234, S_IFDIR | 0750));
+	EXPECT(is_of("p", 1234, S_IFIFO | 0640) && is_of("s", 1234, S_IFLNK | 0777));
+	nod = (struct fuse_mknod_in){ .mode = S_IFCHR | 0600, .rdev = 1 << 8 | 0x2c | 1 << 20 };
+	EXPECT(CALL(&r, FUSE_MKNOD, 1, A(nod), S("c")) == sizeof(e));
+	answer(&r, 0, &e, sizeof(e));
+	EXPECT(e.attr.rdev == nod.rdev && is_of("c", 0, nod.mode));
+	teardown(&r);
+}
+
+/* Whether set-ID bits of "f" went; they are there again. */
+static bool took_off(void)
+{
+	struct stat st;
+
+	return !stat("f", &st) && !(st.st_mode & 06000) && !chmod("f", 06755);
+}
+
+TEST(fuse_changes_take_privileges_off_if_asked_to)
+{
+	struct fuse_setattr_in sa = { .valid = FATTR_SIZE, .size = 5 };
+	struct fuse_fallocate_in fa = { .length = 8 };
+	struct fuse_copy_file_range_in cp = { .len = 2, .off_out = 9 };
+	struct fuse_setxattr_in sx = { .size = 1 };
+	struct fuse_write_in w = { .size = 1 };
+	struct rig r;
+	u64 node;
+
+	node = setup_file(t, &r, &w);
+	fa.fh = w.fh;
+	cp.fh_in = w.fh;
+	cp.fh_out = w.fh;
+	EXPECT(!chmod("f", 06755));
+	/* The host takes them off by itself if lkvm is not root. */
+	for (u32 user = !!geteuid(); user < 2; user++) {
+		asking = user;
+		if (user) {
+			w.write_flags = FUSE_WRITE_KILL_SUIDGID;
+			sa.valid |= FATTR_KILL_SUIDGID;
+			sx.setxattr_flags = FUSE_SETXATTR_ACL_KILL_SGID;
+		}
+		EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "x", 1 }) > 0);
+		EXPECT(took_off() == user);
+		EXPECT(CALL(&r, FUSE_FALLOCATE, node, A(fa)) == 0);
+		EXPECT(took_off() == user);
+		EXPECT(CALL(&r, FUSE_COPY_FILE_RANGE, node, A(cp)) > 0);
+		EXPECT(took_off() == user);
+		EXPECT(CALL(&r, FUSE_SETATTR, node, A(sa)) > 0);
+		EXPECT(took_off() == user);
+		EXPECT(!chmod("f", 02755));
+		if (!CALL(&r, FUSE_SETXATTR, node, A(sx), S("user.a"), { "v", 1 }))
+			EXPECT(took_off() == user);
+		EXPECT(!chmod("f", 06755));
+	}
+	asking = 0;
+	cp.flags = 1;
+	EXPECT(CALL(&r, FUSE_COPY_FILE_RANGE, node, A(cp)) == -EINVAL);
+	teardown(&r);
+}
+
+TEST(fuse_tag_has_a_length)
+{
+	char tag[VIRTIO_SHARE_TAG_MAX + 2];
+	struct virtio_device *dev = NULL;
+	struct virtio_fs_opts o = { .tag = tag };
+	struct report why = { "" };
+	struct rig r;
+
+	setup(&r, true);
+	memset(tag, 'x', sizeof(tag));
+	tag[sizeof(tag) - 1] = 0;
+	EXPECT(virtio_device_create(&dev, &virtio_fs_class, "fs", &o, &r.env, &why));
+	EXPECT(strstr(why.msg, "tag is not 1 to"));
+	tag[0] = 0;
+	EXPECT(virtio_device_create(&dev, &virtio_fs_class, "fs", &o, &r.env, &why));
 	teardown(&r);
 }
 
@@ -432,6 +565,7 @@ TEST(fuse_directories_are_listed_in_parts)
 		seen = 0;
 		while ((n = CALL(&r, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1,
 				 A(rd))) > 0) {
+			EXPECT(n <= 1000);
 			n = entries(&r, n, plus, &rd.offset);
 			EXPECT(n > 0 && seen < 600);
 			seen += n;
@@ -712,6 +846,9 @@ TEST_MAIN(T(fuse_session_is_negotiated),
 	  T(fuse_direct_appends_go_where_the_guest_says),
 	  T(fuse_pages_are_written_whole_or_fail),
 	  T(fuse_operations_do_what_they_say),
+	  T(fuse_files_belong_to_who_asks),
+	  T(fuse_changes_take_privileges_off_if_asked_to),
+	  T(fuse_tag_has_a_length),
 	  T(fuse_directories_are_listed_in_parts),
 	  T(fuse_lists_are_kept_as_long_as_attributes),
 	  T(fuse_listing_all_files_does_not_remember_all),
