@@ -871,6 +871,10 @@ TEST(p9_lengths_are_checked)
 		gmem_read(&r.m.g, OUT, r.answer, 11);
 		EXPECT(r.answer[4] == P9_RLERROR && r.answer[7] == EINVAL);
 	}
+	/* More than any message has */
+	begin(&r, P9_TCLUNK);
+	state_put_u32(&r.msg, ROOT);
+	EXPECT(send_at(&r, VR_HALF, FS_IN_MAX, ROOM) == -EINVAL);
 	memset(deep, 'x', sizeof(deep) - 1);
 	deep[sizeof(deep) - 1] = 0;
 	EXPECT(walk(&r, ROOT, 1, deep) == -ENAMETOOLONG);
@@ -969,7 +973,7 @@ static void bad_state(struct test *t, struct rig *r, const struct state_out *out
 
 	memcpy(&was, out->buf + at, sizeof(was));
 	memcpy(out->buf + at, &le, sizeof(le));
-	EXPECT(virtio_device_restore(r->dev, &in) == -EPROTO);
+	EXPECT(virtio_device_restore(r->dev, &in) == -EPROTO && nothing_left());
 	memcpy(out->buf + at, &was, sizeof(was));
 }
 
@@ -1024,7 +1028,7 @@ TEST(p9_session_is_saved_and_restored)
 	EXPECT(walk(&r, ROOT, 2, NULL) == -EINVAL);
 	EXPECT(clunk(&r, 2) != -EINVAL && clunk(&r, 1) == 0);
 	bring_up(&r);
-	EXPECT(walk(&r, ROOT, 2, NULL) == -EIO);
+	EXPECT(nothing_left() && walk(&r, ROOT, 2, NULL) == -EIO);
 	EXPECT(version(&r) > 0 && walk(&r, ROOT, 2, NULL) == -EBADF);
 	EXPECT(!virtio_device_pause(r.dev));
 	check_bad_state(t, &r, &out);

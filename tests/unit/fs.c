@@ -87,6 +87,15 @@ static ssize_t get(struct rig *r, u64 file, char *buf, size_t len)
 	return fs_read(r->h, file, &v, 1, 0);
 }
 
+static bool count_entry(void *opaque, const struct fs_dirent *d)
+{
+	unsigned int *n = opaque;
+
+	(void)d;
+	(*n)++;
+	return true;
+}
+
 TEST(fs_name_is_one_component)
 {
 	static const char *const bad[] = { "", ".", "..", "/", "a/b", "/etc",
@@ -261,7 +270,7 @@ TEST(fs_numbers_are_checked)
 	struct fs_entry e;
 	struct rig r;
 	char buf[8];
-	u64 node, file;
+	u64 node, file, other;
 
 	setup(&r);
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -291,8 +300,11 @@ TEST(fs_numbers_are_checked)
 	EXPECT(fs_getattr(r.h, node, &e) == -ESTALE);
 	fs_forget(r.h, FS_ROOT, ~0ULL);
 	EXPECT(!fs_getattr(r.h, FS_ROOT, &e));
-	/* A file is no directory, nor the other way round. */
+	/* Nor is an open file. */
 	node = find(&r, FS_ROOT, "b");
+	EXPECT(!fs_open_file(r.h, node, O_RDONLY, &other, NULL) && other != file);
+	EXPECT(fs_release(r.h, file) == -EBADF && !fs_release(r.h, other));
+	/* A file is no directory, nor the other way round. */
 	EXPECT(fs_lookup(r.h, node, "x", &e) == -ENOTDIR);
 	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDWR, &file, NULL));
 	EXPECT(fs_read(r.h, file, &v, 1, 0) == -EISDIR);
@@ -302,9 +314,11 @@ TEST(fs_numbers_are_checked)
 
 TEST(fs_identity_is_that_of_the_file)
 {
+	char at[FS_NAME_MAX + 1];
 	struct fs_entry e;
 	struct rig r;
 	u64 f, d, file;
+	int err;
 
 	setup(&r);
 	file_put("f", "text");
@@ -327,6 +341,22 @@ TEST(fs_identity_is_that_of_the_file)
 	file_put("new", "other");
 	EXPECT(!rename("new", "link") && find(&r, FS_ROOT, "link") != f);
 	EXPECT(fs_rename(r.h, FS_ROOT, "link", FS_ROOT, "x", 8) == -EINVAL);
+	/* As an overlay in the guest does; not every file system can. */
+	err = fs_rename(r.h, FS_ROOT, "link", FS_ROOT, "x", RENAME_WHITEOUT);
+	if (err)
+		printf("# no whiteouts in /tmp: %d\n", err);
+	else
+		EXPECT(!fs_getattr(r.h, find(&r, FS_ROOT, "link"), &e) &&
+		       S_ISCHR(e.st.stx_mode));
+	/* Each has the other's name. */
+	file_put("one", "1");
+	file_put("two", "2");
+	f = find(&r, FS_ROOT, "one");
+	d = find(&r, FS_ROOT, "two");
+	EXPECT(!fs_rename(r.h, FS_ROOT, "one", FS_ROOT, "two", RENAME_EXCHANGE));
+	EXPECT(!fs_whereis(r.h, f, &file, at) && !strcmp(at, "two"));
+	EXPECT(!fs_whereis(r.h, d, &file, at) && !strcmp(at, "one"));
+	EXPECT(!r.h->nr_gone && !fs_getattr(r.h, f, &e) && !fs_getattr(r.h, d, &e));
 	teardown(&r);
 }
 
@@ -485,6 +515,68 @@ TEST(fs_files_that_lost_another_name_are_found_by_their_own)
 		       e.st.stx_nlink == 1);
 	EXPECT(!fs_unlink(r.h, FS_ROOT, "f0", 0) && r.h->nr_gone == 1);
 	teardown(&r);
+}
+
+/* Return: whether descriptors that were not there before are closed by execve() */
+static bool close_on_exec(const bool had[256])
+{
+	for (int fd = 0; fd < 256; fd++) {
+		if (!had[fd] && !(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			return false;
+	}
+	return true;
+}
+
+static void use_names(struct test *t, struct rig *r, u64 d)
+{
+	struct fs_entry e;
+	struct statfs st;
+	u64 f;
+
+	for (int i = 0; i < 4; i++) {
+		/* One that nobody knows, one that is known, one that has a descriptor, too */
+		file_put("d/f", "text");
+		file_put("d/over", "text");
+		f = i ? find(r, d, "f") : 0;
+		EXPECT(i < 2 || (f && !fs_statfs(r->h, f, &st)));
+		EXPECT(i < 2 || find(r, d, "over"));
+		EXPECT(i & 1 || !fs_unlink(r->h, d, "f", 0));
+		EXPECT(!(i & 1) || !fs_rename(r->h, d, "f", d, "over", 0));
+		EXPECT(fs_rename(r->h, d, "none", FS_ROOT, "x", 0) == -ENOENT);
+		EXPECT(fs_rename(r->h, d, "over", 99, "x", 0) == -ESTALE);
+		EXPECT(fs_link(r->h, find(r, d, "over"), 99, "x", &e) == -ESTALE);
+		EXPECT(fs_mknod(r->h, NODE(find(r, d, "over"), "x", S_IFREG), &e) == -ENOTDIR);
+	}
+}
+
+/* All that there is in the end is the directory, and /proc/self/fd. */
+TEST(fs_descriptors_are_given_back)
+{
+	unsigned int before = open_files(), n = 0;
+	bool had[256];
+	struct fs_entry e;
+	struct rig r;
+	u64 d, file, dir;
+
+	for (int fd = 0; fd < 256; fd++)
+		had[fd] = fcntl(fd, F_GETFD) >= 0;
+	setup(&r);
+	EXPECT(!mkdir("d", 0755));
+	d = find(&r, FS_ROOT, "d");
+	use_names(t, &r, d);
+	EXPECT(!fs_open_file(r.h, d, O_RDONLY, &dir, NULL));
+	EXPECT(!fs_readdir(r.h, dir, 0, count_entry, &n) && n > 2);
+	EXPECT(!fs_create(r.h, OPENED(d, "n", O_RDWR, 0644), &e, &file));
+	EXPECT(fs_copy_range(r.h, AT(file, 0), AT(99, 0), 1, false) == -EBADF);
+	EXPECT(!fs_tmpfile(r.h, OPENED(d, NULL, O_RDWR, 0600), &e, &file));
+	EXPECT(!fs_setattr(r.h, e.node, 0, &(struct fs_setattr){ .mask = STATX_SIZE }, &e));
+	EXPECT(close_on_exec(had) && !fs_sync(r.h));
+	EXPECT(r.h->root->users == 1);
+	fs_forget_all(r.h);
+	EXPECT(open_files() == before + 2);
+	EXPECT(r.h->nodes.used == 1 && r.h->root->refs == 1);
+	teardown(&r);
+	EXPECT(open_files() == before);
 }
 
 #define WIDE 40
@@ -1059,15 +1151,6 @@ TEST(fs_special_files_are_seen_and_not_opened)
 	teardown(&r);
 }
 
-static bool count_entry(void *opaque, const struct fs_dirent *d)
-{
-	unsigned int *n = opaque;
-
-	(void)d;
-	(*n)++;
-	return true;
-}
-
 TEST(fs_kernels_own_file_systems_are_not_shared)
 {
 	static const u32 own[] = {
@@ -1402,6 +1485,63 @@ TEST(fs_restores_numbers_and_open_files)
 	teardown(&r);
 }
 
+/** struct wrong - @len bytes, from @at on in a saved inode, that are no state */
+struct wrong {
+	unsigned int at;
+	unsigned int len;
+	const char *bytes;
+};
+
+static int restore_with(struct rig *r, struct state_out *out, u8 *saved, const struct wrong *w)
+{
+	u8 was[16];
+	int err;
+
+	memcpy(was, saved + w->at, w->len);
+	memcpy(saved + w->at, w->bytes, w->len);
+	err = rig_restore(r, out);
+	memcpy(saved + w->at, was, w->len);
+	return err;
+}
+
+/* Of a file "a/b": what it is, where, and that anybody has a number for it */
+TEST(fs_state_that_could_not_have_been_saved_is_refused)
+{
+	static const struct wrong wrong[] = {
+		{ 0, 4, "\1\0\0\0" }, { 0, 4, "\0\0\0\0" }, { 0, 4, "\0\x10\0\0" },
+		{ 0, 4, "\xff\xff\xff\x7f" }, { 8, 4, "\0\0\0\0" },
+		{ 16, 8, "\0\0\0\0\0\0\0\0" }, { 16, 4, "\x63\0\0\0" },
+		{ 20, 4, "\7\0\0\0" }, { 48, 2, "\xa4\x81" }, { 50, 1, "\x08" },
+		{ 52, 1, "/" }, { 52, 1, "." }, { 52, 1, "" },
+	};
+	struct state_out out = { 0 };
+	struct wrong ring = { 16, 8, NULL };
+	__le64 number;
+	struct rig r;
+	u64 a, b, c;
+	u8 *saved;
+
+	setup(&r);
+	EXPECT(!mkdir("a", 0755) && !mkdir("a/b", 0755));
+	file_put("a/b/c", "text");
+	a = find(&r, FS_ROOT, "a");
+	b = find(&r, a, "b");
+	c = find(&r, b, "c");
+	fs_save(r.h, &out);
+	EXPECT(!rig_restore(&r, &out));
+	saved = saved_inode(&out, c);
+	for (unsigned int i = 0; i < ARRAY_SIZE(wrong); i++)
+		EXPECT(restore_with(&r, &out, saved, &wrong[i]) && r.h->nodes.used == 1);
+	/* "a", two in front of it, in what is in it */
+	saved -= 2 * 53;
+	number = htole64(b);
+	ring.bytes = (const char *)&number;
+	EXPECT(restore_with(&r, &out, saved, &ring) == -EPROTO && r.h->nodes.used == 1);
+	EXPECT(!rig_restore(&r, &out) && find(&r, b, "c") == c);
+	state_out_free(&out);
+	teardown(&r);
+}
+
 /* How a file is open is no more than what a guest could have asked for. */
 TEST(fs_state_does_not_say_how_a_file_is_opened)
 {
@@ -1561,6 +1701,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_unlinked_file_is_there_while_it_has_a_number),
 	  T(fs_unlinked_files_take_a_bounded_number_of_descriptors),
 	  T(fs_files_that_lost_another_name_are_found_by_their_own),
+	  T(fs_descriptors_are_given_back),
 	  T(fs_descriptors_are_bounded),
 	  T(fs_file_that_moved_is_stale_until_it_is_found_again),
 	  T(fs_places_make_no_ring), T(fs_depth_costs_nobody_time),
@@ -1584,5 +1725,6 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),
 	  T(fs_state_does_not_say_how_a_file_is_opened),
+	  T(fs_state_that_could_not_have_been_saved_is_refused),
 	  T(fs_many_threads_are_inside),
 	  T(fs_handle_is_released_while_others_read_it))

@@ -215,6 +215,24 @@ TEST(fsthreads_many_are_served_at_once)
 	teardown();
 }
 
+/* As many of them wait as there may be threads, and no more are made. */
+TEST(fsthreads_are_bounded)
+{
+	struct rig *r = &rig;
+
+	start(t);
+	for (u16 i = 0; i < VR_NUM; i++) {
+		gmem_write(&r->m.g, IN + i, "w", 1);
+		VR_PUT(&r->m, vr_desc(0), i, IN + i, 1, 0, 0);
+		vr_publish(&r->m, 0, i);
+	}
+	virtio_notify(r->dev, 0);
+	EXPECT(inside_is(r, VR_NUM));
+	let_go(r, true);
+	EXPECT(used_is(r, VR_NUM));
+	teardown();
+}
+
 /*
  * No other thread is woken for requests that come one after another; but for one
  * that stands in where the first does not get the processor.
@@ -262,5 +280,6 @@ TEST(fsthreads_end_wherever_they_wait)
 
 TEST_MAIN(T(fsthreads_who_waits_holds_up_nobody),
 	  T(fsthreads_many_are_served_at_once),
+	  T(fsthreads_are_bounded),
 	  T(fsthreads_one_after_another_is_one_threads),
 	  T(fsthreads_end_wherever_they_wait))

@@ -13,6 +13,7 @@
 #include "kvm/fs.h"
 #include "kvm/fuse.h"
 #include "kvm/virtio.h"
+#include "fs/inode.h"
 #include "dir.h"
 #include "driver.h"
 #include "share.h"
@@ -35,11 +36,15 @@ static void bring_up(struct rig *r)
 	rig_up(r, 0);
 }
 
+/* Of the device that was set up last */
+static struct fs_host *shared;
+
 static void setup_device(struct rig *r, bool readonly)
 {
 	struct virtio_fs_opts o = { .tag = "the-tag", .nr_queues = 2 };
 
 	rig_device(r, &virtio_fs_class, &o, &o.host, readonly);
+	shared = o.host;
 }
 
 static void setup(struct rig *r, bool readonly)
@@ -339,6 +344,15 @@ static void check_attrs(struct test *t, struct rig *r, u64 node)
 	EXPECT(ao.attr.size == 5000 && (ao.attr.mode & 07777) == 0600);
 	EXPECT(ao.attr.mtime == 77 && ao.attr.atime > 1000000);
 	EXPECT(!ao.attr_valid && ao.attr_valid_nsec <= KEPT_NS);
+	sa.valid = FATTR_ATIME | FATTR_MTIME;
+	sa.atime = 5;
+	EXPECT(CALL(r, FUSE_SETATTR, node, A(sa)) == sizeof(ao));
+	answer(r, 0, &ao, sizeof(ao));
+	EXPECT(ao.attr.atime == 5 && ao.attr.mtime == 77);
+	sa.valid = FATTR_ATIME | FATTR_ATIME_NOW;
+	EXPECT(CALL(r, FUSE_SETATTR, node, A(sa)) == sizeof(ao));
+	answer(r, 0, &ao, sizeof(ao));
+	EXPECT(ao.attr.atime > 1000000 && ao.attr.mtime == 77);
 	EXPECT(CALL(r, FUSE_GETATTR, node, { NULL, 0 }) == sizeof(ao));
 	EXPECT(CALL(r, FUSE_GETATTR, 12345, { NULL, 0 }) == -ESTALE);
 	EXPECT(CALL(r, FUSE_STATFS, node, { NULL, 0 }) == sizeof(so));
@@ -650,6 +664,11 @@ TEST(fuse_listing_all_files_does_not_remember_all)
 		EXPECT(n > 0 && names < 9002);
 		names += n;
 	}
+	/* As much at once as a buffer has, whatever there is room for */
+	rd.size = 0x17000;
+	rd.offset = 0;
+	n = call_on(&r, FUSE_READDIR, 1, (const struct arg[4]) { A(rd) }, 0x17000);
+	EXPECT(n > 0x8000 && n <= FS_OUT_MAX && entries(&r, n, false, &rd.offset) > 0);
 	EXPECT(names == 9002 && dirs == 9);
 	EXPECT(files > 1000 && files < 8200);
 	/* One that is asked for has a number all the same. */
@@ -732,8 +751,9 @@ TEST(fuse_lengths_are_checked)
 				session(&r);
 		}
 	}
-	/* A length that is not the chain's */
+	/* A length that is not the chain's; but for that it is a request. */
 	h.opcode = FUSE_LOOKUP;
+	gmem_write(&r.m.g, IN + HDR, "name", 5);
 	for (u32 len = 0; len < 3; len++) {
 		h.len = len ? len == 1 ? HDR - 1 : HDR + 100 : 0;
 		gmem_write(&r.m.g, IN, &h, sizeof(h));
@@ -744,6 +764,13 @@ TEST(fuse_lengths_are_checked)
 	EXPECT(CALL(&r, FUSE_LOOKUP, 1, { "no end", 6 }) == -EINVAL);
 	EXPECT(CALL(&r, FUSE_LOOKUP, 1, S("..")) == -EINVAL);
 	EXPECT(CALL(&r, FUSE_LOOKUP, 1, S("a/b")) == -EINVAL);
+	/* More than any request has */
+	h.opcode = FUSE_GETATTR;
+	h.len = HDR + FS_IN_MAX + 1;
+	gmem_write(&r.m.g, VR_HALF, &h, sizeof(h));
+	EXPECT(rig_ask(&r, 1, VR_HALF, h.len, OUT, REPLY + 128));
+	gmem_read(&r.m.g, OUT, &o, sizeof(o));
+	EXPECT(o.error == -EINVAL);
 	/* Room for less than the answer */
 	EXPECT(call_on(&r, FUSE_GETATTR, 1, (const struct arg[4]) { { 0 } },
 		       10) == -EIO);
@@ -795,9 +822,19 @@ TEST(fuse_session_is_saved_and_restored)
 	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == 3);
 	EXPECT(CALL(&r, FUSE_WRITE, node, A(w), { "abc", 3 }) > 0);
 	bring_up(&r);
+	EXPECT(shared->nodes.used == 1 && !shared->files.used);
 	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == -EIO);
 	EXPECT(session(&r) > 0);
 	EXPECT(CALL(&r, FUSE_READ, node, A(rd)) == -EBADF);
+	/* So does another session, and the end of one. */
+	node = look(&r, 1, "f");
+	EXPECT(node && session(&r) > 0 && shared->nodes.used == 1);
+	node = look(&r, 1, "f");
+	EXPECT(node && !CALL(&r, FUSE_DESTROY, 0, { NULL, 0 }) && shared->nodes.used == 1);
+	/* What is no state leaves nothing. */
+	EXPECT(!virtio_device_pause(r.dev));
+	in = (struct state_in){ .buf = out.buf, .len = out.len - 1 };
+	EXPECT(virtio_device_restore(r.dev, &in) && shared->nodes.used == 1);
 	state_out_free(&out);
 	teardown(&r);
 }
