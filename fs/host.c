@@ -280,8 +280,6 @@ static int set_size(struct fs_host *h, int fd, u64 file,
 
 	if (err)
 		return err;
-	if (s->size > INT64_MAX)
-		return -EINVAL;
 	if (file)
 		return fs_truncate(h, file, s->size);
 	fs_proc_name(name, fd);
