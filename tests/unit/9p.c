@@ -15,6 +15,7 @@
 #include "kvm/9p-proto.h"
 #include "kvm/fs.h"
 #include "kvm/virtio.h"
+#include "fs/9p-fid.h"
 #include "fs/inode.h"
 #include "dir.h"
 #include "driver.h"
@@ -417,6 +418,12 @@ static void check_nodes(struct test *t, struct rig *r)
 	EXPECT(walk(r, ROOT, 10, "s") > 0);
 	EXPECT(CALL(r, P9_TREADLINK, W(10)) == 2 + 6);
 	EXPECT(!memcmp(r->answer + 9, "target", 6));
+	/* With no more room than that it may have been cut off. */
+	for (u32 more = 0; more < 2; more++) {
+		begin(r, P9_TREADLINK);
+		state_put_u32(&r->msg, 10);
+		EXPECT(send_room(r, 9 + 6 + more) == (more ? 2 + 6 : -ENAMETOOLONG));
+	}
 	EXPECT(CALL(r, P9_TREADLINK, W(ROOT)) == -EINVAL);
 	EXPECT(walk(r, ROOT, 11, "p") > 0);
 	EXPECT(CALL(r, P9_TLOPEN, W(11), W(O_RDONLY)) == -ENXIO);
@@ -493,8 +500,9 @@ static void check_attrs(struct test *t, struct rig *r)
 	       -EINVAL);
 	EXPECT(CALL(r, P9_TSTATFS, W(20)) == 60);
 	EXPECT(CALL(r, P9_TSTATFS, W(NOWHERE)) == -EBADF);
-	/* Open for reading is no way to cut it. */
+	/* Open for reading is no way to cut it, and none to an xattr. */
 	EXPECT(CALL(r, P9_TLOPEN, W(20), W(O_RDONLY)) > 0);
+	EXPECT(CALL(r, P9_TXATTRCREATE, W(20), S("user.a"), Q(1), W(0)) == -EBADF);
 	EXPECT(CALL(r, P9_TSETATTR, W(20), W(P9_SETATTR_SIZE), W(0), W(0), W(0),
 		    Q(3), Q(0), Q(0), Q(0), Q(0)) == 0);
 	EXPECT(!stat("f", &st) && st.st_size == 3);
@@ -690,6 +698,28 @@ int setxattr(const char *path, const char *name, const void *value, size_t size,
 	return syscall(SYS_setxattr, path, name, value, size, flags);
 }
 
+/* As long as values may be, wherever /tmp is */
+ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
+{
+	if (strcmp(name, "user.big") || size < 65536)
+		return syscall(SYS_getxattr, path, name, value, size);
+	memset(value, 'v', 65536);
+	return 65536;
+}
+
+TEST(p9_xattr_is_read_in_parts)
+{
+	const int most = ROOM - 11;
+	struct rig r;
+
+	start(t, &r, true);
+	EXPECT(CALL(&r, P9_TXATTRWALK, W(ROOT), W(1), S("user.big")) == 8);
+	EXPECT(do_read(&r, 1, 0, ~0U) == most);
+	EXPECT(do_read(&r, 1, 65536 - 100, ~0U) == 100 && do_read(&r, 1, 65536, 9) == 0);
+	EXPECT(do_read(&r, 1, 3, 9) == 9 && !memcmp(r.answer + 11, "vvvvvvvvv", 9));
+	teardown(&r);
+}
+
 TEST(p9_acl_is_removed)
 {
 	/* Version 2; tag, permissions and id of each entry */
@@ -871,6 +901,14 @@ TEST(p9_lengths_are_checked)
 		gmem_read(&r.m.g, OUT, r.answer, 11);
 		EXPECT(r.answer[4] == P9_RLERROR && r.answer[7] == EINVAL);
 	}
+	/* A string that ends behind the message: what is there is another one's. */
+	begin(&r, P9_TATTACH);
+	ADD(&r, W(5), W(P9_NOFID), H(1000));
+	EXPECT(finish(&r) == -EINVAL && clunk(&r, 5) == -EBADF);
+	begin(&r, P9_TATTACH);
+	ADD(&r, W(5), W(P9_NOFID), H(0), H(3), B('/'));
+	EXPECT(finish(&r) == -EINVAL && clunk(&r, 5) == -EBADF);
+	EXPECT(CALL(&r, P9_TWALK, W(ROOT), W(5), H(1), H(1000)) == -EINVAL);
 	/* More than any message has */
 	begin(&r, P9_TCLUNK);
 	state_put_u32(&r.msg, ROOT);
@@ -1041,6 +1079,27 @@ TEST(p9_session_is_saved_and_restored)
 	teardown(&r);
 }
 
+/* What was looked at is not what is there now. */
+TEST(p9_fid_that_is_another_one_is_not_replaced)
+{
+	struct p9_fid a = { .number = 5, .node = 7 }, b = a, was;
+	struct p9_fids fids = { 0 };
+
+	EXPECT(!p9_fids_init(&fids) && !p9_fid_add(&fids, &a));
+	EXPECT(!p9_fid_get(&fids, 5, &was) && !p9_fid_replace(&fids, &was, &a));
+	for (int i = 0; i < 3; i++) {
+		EXPECT(!p9_fid_del(&fids, 5, &was) && !fids.nr);
+		EXPECT(p9_fid_replace(&fids, &a, &a) == -EBADF);
+		b = a;
+		b.node += i == 0;
+		b.file += i == 1;
+		b.kind += i == 2;
+		EXPECT(!p9_fid_add(&fids, &b) && p9_fid_replace(&fids, &a, &a) == -EBADF);
+		EXPECT(!p9_fid_replace(&fids, &b, &a));
+	}
+	p9_fids_free(&fids);
+}
+
 #define FIDS 0x40000U
 
 /* Straight to the server: through a ring it takes a minute. */
@@ -1175,6 +1234,7 @@ TEST_MAIN(T(p9_session_is_negotiated),
 	  T(p9_numbers_are_given_back),
 	  T(p9_what_the_host_put_there_is_not_removed),
 	  T(p9_xattrs_are_set_at_the_end),
+	  T(p9_xattr_is_read_in_parts),
 	  T(p9_acl_is_removed),
 	  T(p9_xattr_is_written_at_once),
 	  T(p9_xattr_memory_is_bounded),
@@ -1184,6 +1244,7 @@ TEST_MAIN(T(p9_session_is_negotiated),
 	  T(p9_readonly_share_is_readonly),
 	  T(p9_files_belong_to_who_attached),
 	  T(p9_session_is_saved_and_restored),
+	  T(p9_fid_that_is_another_one_is_not_replaced),
 	  T(p9_fids_are_bounded),
 	  T(p9_flush_waits_for_what_it_flushes),
 	  T(p9_requests_survive_pause_and_reset))

@@ -384,6 +384,10 @@ TEST(fs_unlinked_file_is_there_while_it_is_open)
 	EXPECT(!fs_unlink(r.h, FS_ROOT, "n", 0));
 	EXPECT(!fs_getattr(r.h, e.node, &e) && e.st.stx_nlink == 0);
 	EXPECT(!fs_release(r.h, file));
+	EXPECT(fs_create(r.h, OPENED(FS_ROOT, "n", 3, 0600), &e, &file) == -EINVAL);
+	EXPECT(fs_tmpfile(r.h, OPENED(FS_ROOT, NULL, O_RDONLY, 0600), &e, &file) == -EINVAL);
+	EXPECT(!fs_tmpfile(r.h, OPENED(FS_ROOT, NULL, O_RDWR | O_EXCL, 0600), &e, &file));
+	EXPECT(fs_link(r.h, e.node, FS_ROOT, "named", &e) == -ENOENT);
 	EXPECT(!fs_tmpfile(r.h, OPENED(FS_ROOT, NULL, O_RDWR, 0600), &e, &file));
 	EXPECT(!fs_link(r.h, e.node, FS_ROOT, "named", &e));
 	EXPECT(!access("named", F_OK) && find(&r, FS_ROOT, "named") == e.node);
@@ -634,6 +638,16 @@ TEST(fs_descriptors_are_bounded)
 			     O_RDONLY, &file, NULL);
 	EXPECT(open_files() - before <= 64 + 4);
 	expect_not_made(t, &r);
+	/* One file, open as often as it may be, and once more */
+	fs_forget_all(r.h);
+	for (unsigned int i = 0; i <= r.h->max_files; i++)
+		EXPECT(fs_open_file(r.h, FS_ROOT, O_RDONLY, &file, NULL) ==
+		       (i < r.h->max_files ? 0 : -ENFILE));
+	fs_forget_all(r.h);
+	for (int i = 0; i < WIDE; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		dir[i][0] = find(&r, FS_ROOT, name);
+	}
 	/* Those that are open have all descriptors that files are found by. */
 	r.h->max_files = 100;
 	for (int i = 0; i < WIDE; i++)
@@ -1121,6 +1135,8 @@ TEST(fs_sync_is_of_what_is_mounted_below_too)
 	EXPECT(nr_synced == 2 && synced[0] == root.st_ino && synced[1] == dir.st_ino);
 	unsynced = dir.st_ino;
 	EXPECT(fs_sync(r.h) == -EIO);
+	unsynced = root.st_ino;
+	EXPECT(fs_sync(r.h) == -EIO);
 	unsynced = 0;
 	/* Not known any more; known, and nothing is mounted there any more */
 	fs_forget_all(r.h);
@@ -1129,6 +1145,46 @@ TEST(fs_sync_is_of_what_is_mounted_below_too)
 	EXPECT(find(&r, FS_ROOT, "d"));
 	mounted = 0;
 	EXPECT(!fs_sync(r.h) && nr_synced == 2);
+	teardown(&r);
+}
+
+static unsigned int nr_fsync, nr_fdatasync;
+
+int fsync(int fd)
+{
+	nr_fsync++;
+	return syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+	nr_fdatasync++;
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+TEST(fs_fsync_is_of_all_or_of_data)
+{
+	const struct fs_file *f;
+	struct fs_entry e;
+	struct rig r;
+	u64 file;
+
+	setup(&r);
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "f", O_RDWR, 0644), &e, &file));
+	EXPECT(!fs_fsync(r.h, file, false) && nr_fsync == 1 && !nr_fdatasync);
+	EXPECT(fs_fsync(r.h, file, true) == -EIO && nr_fsync == 1 && nr_fdatasync == 1);
+	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDONLY, &file, NULL));
+	EXPECT(!fs_fsync(r.h, file, false) && nr_fsync == 2);
+	/* Or each write does it; O_APPEND and O_DIRECT are no flags of the host's file. */
+	EXPECT(!fs_open_file(r.h, e.node, O_RDWR | O_SYNC | O_APPEND | O_DIRECT, &file, NULL));
+	f = fs_table_get(&r.h->files, file);
+	EXPECT((fcntl(f->fd, F_GETFL) & (O_SYNC | O_APPEND | O_DIRECT)) == O_SYNC);
+	fs_close(r.h);
+	/* However many there are, a share takes no more of them than it can count. */
+	rig_open(&r, false, 0x100000);
+	EXPECT(r.h->max_inode_fds == 32768 && r.h->max_files < 32768);
 	teardown(&r);
 }
 
@@ -1355,6 +1411,10 @@ TEST(fs_changes_take_privileges_off)
 	EXPECT(!chmod("f", 06777));
 	EXPECT(fs_copy_range(r.h, AT(only, 0), AT(file, 8), 4, true) == 4);
 	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 0777);
+	/* Without a group that may run it the bit is none of a privilege. */
+	EXPECT(!chmod("f", 06767));
+	EXPECT(!fs_fallocate(r.h, file, 0, 0, 8, true));
+	EXPECT(!stat("f", &st) && (st.st_mode & 07777) == 02767);
 	teardown(&r);
 }
 
@@ -1548,12 +1608,15 @@ TEST(fs_state_does_not_say_how_a_file_is_opened)
 	static const u32 bad[] = { 3, O_TRUNC, O_APPEND, O_CREAT | O_WRONLY, O_DIRECTORY };
 	struct state_out out = { 0 };
 	struct state_in in = { 0 };
+	__le64 number;
 	struct rig r;
-	u64 file;
+	u64 file, f;
 
 	setup(&r);
 	file_put("f", "text");
-	EXPECT(!fs_open_file(r.h, find(&r, FS_ROOT, "f"), O_RDWR, &file, NULL));
+	f = find(&r, FS_ROOT, "f");
+	EXPECT(!fs_open_file(r.h, f, O_RDONLY, &file, NULL));
+	EXPECT(!fs_open_file(r.h, f, O_RDWR, &file, NULL));
 	fs_save(r.h, &out);
 	fs_close(r.h);
 	rig_open(&r, true, 256);
@@ -1566,6 +1629,41 @@ TEST(fs_state_does_not_say_how_a_file_is_opened)
 		EXPECT(rig_restore(&r, &out) == -EPROTO);
 	}
 	EXPECT(file_has("f", "text"));
+	/* Its number: of nobody, of too many, of another one */
+	memset(out.buf + out.len - 4, 0, 4);
+	EXPECT(!rig_restore(&r, &out));
+	for (u64 nr = 0; nr < 3; nr++) {
+		number = htole64(nr == 2 ? 0x400001 : nr);
+		memcpy(out.buf + out.len - 20, &number, 8);
+		EXPECT(rig_restore(&r, &out) == -EPROTO && !r.h->files.used);
+	}
+	state_out_free(&out);
+	teardown(&r);
+}
+
+/* Not even by who has never heard of them */
+TEST(fs_numbers_are_not_used_again_after_restoring)
+{
+	struct state_out out = { 0 };
+	u64 first, second, third, file[3];
+	struct rig r;
+
+	setup(&r);
+	file_put("a", "a");
+	file_put("b", "b");
+	first = find(&r, FS_ROOT, "a");
+	fs_forget(r.h, first, 1);
+	second = find(&r, FS_ROOT, "b");
+	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDONLY, &file[0], NULL));
+	EXPECT(!fs_release(r.h, file[0]));
+	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDONLY, &file[1], NULL));
+	fs_save(r.h, &out);
+	EXPECT(!rig_restore(&r, &out) && !fs_release(r.h, file[1]));
+	fs_forget(r.h, second, 1);
+	third = find(&r, FS_ROOT, "a");
+	EXPECT(third && third != first && third != second);
+	EXPECT(!fs_open_file(r.h, FS_ROOT, O_RDONLY, &file[2], NULL));
+	EXPECT(file[2] != file[0] && file[2] != file[1]);
 	state_out_free(&out);
 	teardown(&r);
 }
@@ -1679,6 +1777,65 @@ static void *handle_main(void *opaque)
 	return NULL;
 }
 
+/** struct place - where a thread is in a directory, and how many names it has seen */
+struct place {
+	u64 next;
+	unsigned int seen;
+	unsigned int now;
+};
+
+static bool few_entries(void *opaque, const struct fs_dirent *d)
+{
+	struct place *p = opaque;
+
+	if (p->now == 7)
+		return false;
+	p->next = d->next;
+	p->now++;
+	p->seen += d->len == 8 && !strncmp(d->name, "entry", 5);
+	return true;
+}
+
+static void *list_main(void *opaque)
+{
+	struct handle *d = opaque;
+	unsigned long missed = 0;
+
+	for (int i = 0; i < 5; i++) {
+		struct place p = { 0 };
+
+		do {
+			p.now = 0;
+			missed += !!fs_readdir(d->r.h, d->file, p.next, few_entries, &p);
+		} while (p.now);
+		missed += p.seen != 900;
+	}
+	return (void *)missed;
+}
+
+/* By one handle, which has read ahead for another one than it serves */
+TEST(fs_directory_is_read_by_many_at_once)
+{
+	pthread_t thread[WORKERS];
+	struct handle d = { 0 };
+	char name[20];
+	void *missed;
+
+	setup(&d.r);
+	for (int i = 100; i < 1000; i++) {
+		snprintf(name, sizeof(name), "entry%d", i);
+		file_put(name, "");
+	}
+	EXPECT(!fs_open_file(d.r.h, FS_ROOT, O_RDONLY, &d.file, NULL));
+	for (int i = 0; i < WORKERS; i++)
+		EXPECT(!pthread_create(&thread[i], NULL, list_main, &d));
+	for (int i = 0; i < WORKERS; i++) {
+		pthread_join(thread[i], &missed);
+		EXPECT(!missed);
+	}
+	teardown(&d.r);
+}
+
 TEST(fs_handle_is_released_while_others_read_it)
 {
 	pthread_t thread[WORKERS];
@@ -1713,6 +1870,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_files_of_an_overlay_are_copied_up),
 	  T(fs_edits_are_heard_in_a_number_of_directories_and_not_of_times),
 	  T(fs_sync_is_of_what_is_mounted_below_too),
+	  T(fs_fsync_is_of_all_or_of_data),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
 	  T(fs_state_does_not_open_the_kernels_own),
@@ -1725,6 +1883,8 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_restores_numbers_and_open_files),
 	  T(fs_state_does_not_say_what_a_file_is),
 	  T(fs_state_does_not_say_how_a_file_is_opened),
+	  T(fs_numbers_are_not_used_again_after_restoring),
 	  T(fs_state_that_could_not_have_been_saved_is_refused),
 	  T(fs_many_threads_are_inside),
+	  T(fs_directory_is_read_by_many_at_once),
 	  T(fs_handle_is_released_while_others_read_it))

@@ -331,9 +331,10 @@ static void check_data(struct test *t, struct rig *r, u64 fh, u64 fh2)
 
 static void check_attrs(struct test *t, struct rig *r, u64 node)
 {
+	/* Which file is open is not said: the handle is none. */
 	struct fuse_setattr_in sa = {
 		.valid = FATTR_MODE | FATTR_SIZE | FATTR_MTIME | FATTR_ATIME_NOW,
-		.mode = 0600, .size = 5000, .mtime = 77,
+		.fh = 77, .mode = 0600, .size = 5000, .mtime = 77,
 	};
 	struct fuse_attr_out ao;
 	struct fuse_statfs_out so;
@@ -353,9 +354,16 @@ static void check_attrs(struct test *t, struct rig *r, u64 node)
 	EXPECT(CALL(r, FUSE_SETATTR, node, A(sa)) == sizeof(ao));
 	answer(r, 0, &ao, sizeof(ao));
 	EXPECT(ao.attr.atime > 1000000 && ao.attr.mtime == 77);
+	sa.valid = FATTR_MODE;
+	sa.mode = S_IFREG | 07654;
+	EXPECT(CALL(r, FUSE_SETATTR, node, A(sa)) == sizeof(ao));
+	answer(r, 0, &ao, sizeof(ao));
+	EXPECT(ao.attr.mode == sa.mode);
 	EXPECT(CALL(r, FUSE_GETATTR, node, { NULL, 0 }) == sizeof(ao));
 	EXPECT(CALL(r, FUSE_GETATTR, 12345, { NULL, 0 }) == -ESTALE);
 	EXPECT(CALL(r, FUSE_STATFS, node, { NULL, 0 }) == sizeof(so));
+	answer(r, 0, &so, sizeof(so));
+	EXPECT(so.st.namelen && so.st.bsize && so.st.blocks >= so.st.bfree);
 	EXPECT(CALL(r, FUSE_ACCESS, node, A(ac)) == 0);
 }
 
@@ -394,6 +402,7 @@ TEST(fuse_operations_do_what_they_say)
 	struct fuse_open_in op = { .flags = O_RDWR };
 	struct fuse_release_in rel = { 0 };
 	struct fuse_open_out oo;
+	struct stat st;
 	struct rig r;
 	u64 a, b, fh, fh2;
 
@@ -414,6 +423,7 @@ TEST(fuse_operations_do_what_they_say)
 	op.flags = O_RDWR | O_TRUNC;
 	EXPECT(!chmod("f", 06755));
 	EXPECT(CALL(&r, FUSE_OPEN, a, A(op)) == sizeof(oo));
+	EXPECT(!stat("f", &st) && !(st.st_mode & 06000) && !st.st_size);
 	EXPECT(look(&r, 1, "f") == a);
 	op.flags = 3;
 	EXPECT(CALL(&r, FUSE_OPEN, a, A(op)) == -EINVAL);
@@ -589,31 +599,48 @@ TEST(fuse_directories_are_listed_in_parts)
 	rd.size = 10;
 	rd.offset = 0;
 	EXPECT(CALL(&r, FUSE_READDIR, 1, A(rd)) == 0);
+	rd.fh++;
+	EXPECT(CALL(&r, FUSE_READDIR, 1, A(rd)) == -EBADF);
+	EXPECT(CALL(&r, FUSE_READDIRPLUS, 1, A(rd)) == -EBADF);
+	rd.fh--;
 	EXPECT(CALL(&r, FUSE_FSYNCDIR, 1, A(rd)) == 0);
 	teardown(&r);
 }
 
-static u32 opendir_flags(struct rig *r)
+static u32 open_flags(struct rig *r, u32 how, u64 node)
 {
 	struct fuse_open_in op = { 0 };
 	struct fuse_open_out oo;
 
-	if (CALL(r, FUSE_OPENDIR, 1, A(op)) != sizeof(oo))
+	if (CALL(r, how, node, A(op)) != sizeof(oo))
 		return ~0U;
 	answer(r, 0, &oo, sizeof(oo));
 	return oo.open_flags;
+}
+
+static u32 opendir_flags(struct rig *r)
+{
+	return open_flags(r, FUSE_OPENDIR, 1);
 }
 
 TEST(fuse_lists_are_kept_as_long_as_attributes)
 {
 	const u32 keep = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
 	struct rig r;
+	u64 f;
 
 	setup(&r, true);
+	file_put("f", "text");
+	file_put("g", "text");
 	EXPECT(session(&r) > 0);
+	f = look(&r, 1, "f");
 	/* What has just changed may do so again, and its time be the same. */
-	EXPECT(!(opendir_flags(&r) & keep));
+	EXPECT(!(opendir_flags(&r) & keep) && !(open_flags(&r, FUSE_OPEN, f) & keep));
 	sleep(4);
+	EXPECT((open_flags(&r, FUSE_OPEN, f) & keep) == FOPEN_KEEP_CACHE);
+	/* Its time of modification is what somebody says. */
+	EXPECT(!utimensat(AT_FDCWD, "g", (struct timespec[2]) { { 0 }, { 0 } }, 0));
+	EXPECT(!(open_flags(&r, FUSE_OPEN, look(&r, 1, "g")) & keep));
 	EXPECT((opendir_flags(&r) & keep) == FOPEN_CACHE_DIR);
 	EXPECT((opendir_flags(&r) & keep) == keep);
 	usleep(600000);
@@ -700,6 +727,35 @@ TEST(fuse_forget_has_no_answer)
 		EXPECT(exchange(&r, h.len, 0) && r.written == 0);
 	}
 	EXPECT(CALL(&r, FUSE_GETATTR, node, { NULL, 0 }) == -ESTALE);
+	teardown(&r);
+}
+
+/* One that ends too early: what would be behind it is of an earlier request. */
+TEST(fuse_forget_that_is_too_short_forgets_nothing)
+{
+	static const u32 op[] = { FUSE_FORGET, FUSE_BATCH_FORGET };
+	struct fuse_in_header h = { .opcode = FUSE_GETATTR, .nodeid = 1 };
+	u8 junk[256];
+	struct rig r;
+
+	setup(&r, false);
+	EXPECT(session(&r) > 0);
+	file_put("f", "text");
+	h.nodeid = look(&r, 1, "f");
+	memset(junk, 0xff, sizeof(junk));
+	gmem_write(&r.m.g, IN + HDR, junk, sizeof(junk));
+	for (u32 i = 0; i < 16; i++) {
+		/* The junk is where arguments are. */
+		h.opcode = FUSE_GETATTR;
+		h.len = HDR + sizeof(junk);
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		EXPECT(exchange(&r, h.len, REPLY + 256) && r.written > REPLY);
+		h.opcode = op[i % 2];
+		h.len = HDR + i / 2;
+		gmem_write(&r.m.g, IN, &h, sizeof(h));
+		EXPECT(exchange(&r, h.len, 0) && r.written == 0);
+	}
+	EXPECT(CALL(&r, FUSE_GETATTR, h.nodeid, { NULL, 0 }) > 0);
 	teardown(&r);
 }
 
@@ -890,6 +946,7 @@ TEST_MAIN(T(fuse_session_is_negotiated),
 	  T(fuse_lists_are_kept_as_long_as_attributes),
 	  T(fuse_listing_all_files_does_not_remember_all),
 	  T(fuse_forget_has_no_answer),
+	  T(fuse_forget_that_is_too_short_forgets_nothing),
 	  T(fuse_chain_that_is_no_request_needs_a_reset),
 	  T(fuse_lengths_are_checked),
 	  T(fuse_readonly_share_is_readonly),
