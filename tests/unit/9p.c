@@ -293,6 +293,19 @@ TEST(p9_walks_stay_inside)
 	EXPECT(walk(&r, ROOT, 4, "up") > 0);
 	EXPECT(CALL(&r, P9_TLOPEN, W(4), W(0)) == -ELOOP);
 	EXPECT(walk(&r, 4, 5, "x") == -ENOTDIR);
+	/* As many names as there may be, and one more */
+	EXPECT(!mkdir("n", 0755));
+	for (int nr = 0; nr < P9_WALK_MAX; nr++)
+		EXPECT(!chdir("n") && !mkdir("n", 0755));
+	EXPECT(!chdir(r.base));
+	for (int nr = P9_WALK_MAX; nr < P9_WALK_MAX + 2; nr++) {
+		begin(&r, P9_TWALK);
+		ADD(&r, W(ROOT), W(3), H(nr));
+		for (int i = 0; i < nr; i++)
+			add_string(&r, "n");
+		EXPECT(finish(&r) == (nr > P9_WALK_MAX ? -EINVAL : 2 + nr * (int)P9_QID));
+	}
+	EXPECT(clunk(&r, 3) == 0);
 	/* Onto itself */
 	EXPECT(walk(&r, 1, 1, "d") > 0 && walk(&r, 1, 1, "e") > 0);
 	EXPECT(walk(&r, 1, 6, "f") > 0 && walk(&r, 1, 1, "f") > 0);

@@ -550,6 +550,9 @@ static void use_names(struct test *t, struct rig *r, u64 d)
 		EXPECT(fs_rename(r->h, d, "over", 99, "x", 0) == -ESTALE);
 		EXPECT(fs_link(r->h, find(r, d, "over"), 99, "x", &e) == -ESTALE);
 		EXPECT(fs_mknod(r->h, NODE(find(r, d, "over"), "x", S_IFREG), &e) == -ENOTDIR);
+		file_put("gone", "text");
+		f = find(r, FS_ROOT, "gone");
+		EXPECT(!unlink("gone") && fs_statfs(r->h, f, &st) == -ESTALE);
 	}
 }
 

@@ -450,8 +450,10 @@ TEST(fuse_files_belong_to_who_asks)
 	struct fuse_create_in c = { .flags = O_RDWR, .mode = S_IFREG | 0666, .umask = 027 };
 	struct fuse_mkdir_in mk = { .mode = 0777, .umask = 027 };
 	struct fuse_mknod_in nod = { .mode = S_IFIFO | 0666, .umask = 027 };
+	struct fuse_setattr_in own = { .valid = FATTR_UID, .gid = 0 };
 	struct fuse_entry_out e = { 0 };
 	struct fuse_link_in ln;
+	struct stat st;
 	struct rig r;
 
 	setup(&r, false);
@@ -479,6 +481,14 @@ TEST(fuse_files_belong_to_who_asks)
 	EXPECT(CALL(&r, FUSE_MKNOD, 1, A(nod), S("c")) == sizeof(e));
 	answer(&r, 0, &e, sizeof(e));
 	EXPECT(e.attr.rdev == nod.rdev && is_of("c", 0, nod.mode));
+	/* An owner is not a group. */
+	own.uid = 0;
+	EXPECT(CALL(&r, FUSE_SETATTR, look(&r, 1, "f"), A(own)) > 0);
+	EXPECT(!lstat("f", &st) && st.st_uid == 0 && st.st_gid == 1234);
+	own.valid = FATTR_GID;
+	own.uid = 77;
+	EXPECT(CALL(&r, FUSE_SETATTR, look(&r, 1, "s"), A(own)) > 0);
+	EXPECT(!lstat("s", &st) && st.st_uid == 1234 && st.st_gid == 0);
 	teardown(&r);
 }
 
@@ -756,6 +766,12 @@ TEST(fuse_forget_that_is_too_short_forgets_nothing)
 		EXPECT(exchange(&r, h.len, 0) && r.written == 0);
 	}
 	EXPECT(CALL(&r, FUSE_GETATTR, h.nodeid, { NULL, 0 }) > 0);
+	/* There is no answer to this one either, be there room or not. */
+	h.opcode = FUSE_INTERRUPT;
+	h.len = HDR + sizeof(struct fuse_interrupt_in);
+	gmem_write(&r.m.g, IN, &h, sizeof(h));
+	EXPECT(exchange(&r, h.len, 0) && r.written == 0);
+	EXPECT(exchange(&r, h.len, REPLY) && r.written == 0);
 	teardown(&r);
 }
 
