@@ -860,6 +860,13 @@ TEST(p9_directories_are_listed_in_parts)
 	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(10)) == -EINVAL);
 	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(~0U)) > 4);
 	EXPECT(r.len <= 16384);
+	/* No more than was agreed on, whatever there is room for */
+	EXPECT(CALL(&r, P9_TVERSION, W(4096), S(P9_VERSION)) > 0 && attach(&r, ROOT, 0) > 0);
+	EXPECT(walk(&r, ROOT, 1, NULL) == 2 && CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY)) > 0);
+	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(~0U)) > 4 && r.len <= 4096);
+	EXPECT(!truncate("file1", 8192) && walk(&r, ROOT, 2, "file1") > 0);
+	EXPECT(CALL(&r, P9_TLOPEN, W(2), W(O_RDONLY)) > 0);
+	EXPECT(do_read(&r, 2, 0, ~0U) == 4096 - 11 && !clunk(&r, 2));
 	EXPECT(walk(&r, ROOT, 2, "file0") > 0);
 	EXPECT(CALL(&r, P9_TLOPEN, W(2), W(O_RDONLY)) > 0);
 	EXPECT(CALL(&r, P9_TREADDIR, W(2), Q(0), W(1000)) == -ENOTDIR);

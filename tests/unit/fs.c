@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <linux/magic.h>
@@ -401,6 +402,7 @@ TEST(fs_unlinked_file_is_there_while_it_has_a_number)
 	struct rig r;
 	char buf[8];
 	u64 f, d, s, over, dir, two, file;
+	unsigned int n = 0;
 
 	setup(&r);
 	file_put("f", "text");
@@ -427,6 +429,8 @@ TEST(fs_unlinked_file_is_there_while_it_has_a_number)
 	EXPECT(!fs_getattr(r.h, d, &e) && e.st.stx_nlink == 0);
 	EXPECT(fs_lookup(r.h, d, "x", &e) == -ENOENT);
 	EXPECT(fs_mknod(r.h, NODE(d, "x", S_IFDIR), &e) == -ENOENT);
+	EXPECT(!fs_open_file(r.h, d, O_RDONLY, &file, NULL));
+	EXPECT(fs_readdir(r.h, file, 0, count_entry, &n) == -ENOENT && !fs_release(r.h, file));
 	EXPECT(fs_readlink(r.h, s, buf, 8) == 6);
 	EXPECT(!fs_getattr(r.h, over, &e) && e.st.stx_size == 8);
 	EXPECT(!fs_getattr(r.h, dir, &e) && e.st.stx_nlink == 0);
@@ -685,6 +689,7 @@ TEST(fs_places_make_no_ring)
 {
 	struct state_out out = { 0 };
 	struct fs_entry e;
+	struct statx st;
 	struct rig r;
 	u64 a, b, c;
 
@@ -699,6 +704,10 @@ TEST(fs_places_make_no_ring)
 	fs_save(r.h, &out);
 	EXPECT(!rig_restore(&r, &out));
 	EXPECT(find(&r, FS_ROOT, "c") == c && find(&r, c, "a") == a);
+	/* The directory that is shared, mounted below itself */
+	EXPECT(!fs_stat_step(AT_FDCWD, ".", &st));
+	EXPECT(!fs_enter(r.h, fs_pool_get(&r.h->nodes, a), "root", &st, &e) && e.node == FS_ROOT);
+	EXPECT(!r.h->root->parent && r.h->root->refs == 2);
 	EXPECT(!fs_getattr(r.h, a, &e) && find(&r, a, "b") == b);
 	EXPECT(!fs_getattr(r.h, b, &e));
 	fs_forget(r.h, a, 9);
@@ -792,6 +801,7 @@ TEST(fs_inodes_are_small_and_many)
 	}
 	most = r.h->nodes.nr;
 	EXPECT(r.h->nodes.used == 5001 && most < 5001 + 8);
+	EXPECT(r.h->nr_hashed <= 2 * r.h->nr_buckets);
 	for (int i = 0; i < 5000; i += 2)
 		fs_forget(r.h, node[i], 1);
 	for (int i = 0; i < 5000; i += 2) {
@@ -1121,10 +1131,22 @@ int syncfs(int fd)
 	return st.st_ino == unsynced ? -1 : 0;
 }
 
+/* 0 is what becomes of the number that "." should have. */
+static bool is_itself(void *opaque, const struct fs_dirent *d)
+{
+	u64 *ino = opaque;
+
+	if (!strcmp(d->name, ".") && d->ino == *ino)
+		*ino = 0;
+	return true;
+}
+
 TEST(fs_sync_is_of_what_is_mounted_below_too)
 {
 	struct stat root, dir;
+	struct fs_entry e;
 	struct rig r;
+	u64 file;
 
 	setup(&r);
 	EXPECT(!mkdir("d", 0755) && !mkdir("n", 0755));
@@ -1136,6 +1158,10 @@ TEST(fs_sync_is_of_what_is_mounted_below_too)
 	nr_synced = 0;
 	EXPECT(find(&r, FS_ROOT, "d") && !fs_sync(r.h));
 	EXPECT(nr_synced == 2 && synced[0] == root.st_ino && synced[1] == dir.st_ino);
+	/* What is on different file systems has different numbers, listed or looked at. */
+	EXPECT(!fs_lookup(r.h, FS_ROOT, "d", &e) && e.st.stx_ino == dir.st_ino);
+	EXPECT(e.ino != dir.st_ino && !fs_open_file(r.h, e.node, O_RDONLY, &file, NULL));
+	EXPECT(!fs_readdir(r.h, file, 0, is_itself, &e.ino) && !e.ino && !fs_release(r.h, file));
 	unsynced = dir.st_ino;
 	EXPECT(fs_sync(r.h) == -EIO);
 	unsynced = root.st_ino;
@@ -1337,10 +1363,10 @@ TEST(fs_state_does_not_lead_into_the_kernels_own)
 
 TEST(fs_append_and_copy_are_where_they_belong)
 {
-	struct iovec v;
+	char buf[16] = "", first[4];
+	struct iovec v, two[2] = { { first, 4 }, { NULL, 4 } };
 	struct fs_entry e;
 	struct rig r;
-	char buf[16] = "";
 	u64 file;
 
 	setup(&r);
@@ -1354,6 +1380,9 @@ TEST(fs_append_and_copy_are_where_they_belong)
 	EXPECT(get(&r, file, buf, 15) == 6 && !strcmp(buf, "aXcend"));
 	EXPECT(fs_copy_range(r.h, AT(file, 3), AT(file, 6), 3, false) == 3);
 	EXPECT(get(&r, file, buf, 15) == 9 && !strcmp(buf, "aXcendend"));
+	/* In front of what cannot be read to: an error, not the end */
+	two[1].iov_base = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT(fs_read(r.h, file, two, 2, 0) == -EFAULT && !munmap(two[1].iov_base, 4096));
 	EXPECT(fs_write(r.h, file, &v, 1, ~0ULL, 0) == -EINVAL);
 	EXPECT(fs_read(r.h, file, &v, 1, 1ULL << 63) == -EINVAL);
 	EXPECT(fs_fallocate(r.h, file, 0, 1ULL << 63, 1, false) == -EINVAL);
