@@ -730,6 +730,14 @@ TEST(p9_xattr_is_read_in_parts)
 	EXPECT(do_read(&r, 1, 0, ~0U) == most);
 	EXPECT(do_read(&r, 1, 65536 - 100, ~0U) == 100 && do_read(&r, 1, 65536, 9) == 0);
 	EXPECT(do_read(&r, 1, 3, 9) == 9 && !memcmp(r.answer + 11, "vvvvvvvvv", 9));
+	/* As much as a buffer has, with more room than that */
+	EXPECT(CALL(&r, P9_TVERSION, W(~0U), S(P9_VERSION)) > 0 && attach(&r, ROOT, 0) > 0);
+	EXPECT(CALL(&r, P9_TXATTRWALK, W(ROOT), W(1), S("user.big")) == 8);
+	begin(&r, P9_TREAD);
+	ADD(&r, W(1), Q(0), W(~0U));
+	r.msg.buf[0] = r.msg.len;
+	gmem_write(&r.m.g, IN, r.msg.buf, r.msg.len);
+	EXPECT(exchange(&r, r.msg.len, 0x17000) && r.written == 7 + FS_OUT_MAX);
 	teardown(&r);
 }
 

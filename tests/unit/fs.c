@@ -662,6 +662,7 @@ TEST(fs_descriptors_are_bounded)
 	EXPECT(r.h->files.used < 100 && r.h->nr_inode_fds == r.h->max_inode_fds);
 	expect_not_made(t, &r);
 	fs_forget_all(r.h);
+	EXPECT(open_files() == before + 2);
 	EXPECT(find(&r, FS_ROOT, "d0"));
 	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "new", O_RDWR, 0644), &e, &file));
 	teardown(&r);
@@ -1270,6 +1271,43 @@ TEST(fs_kernels_own_file_systems_are_not_shared)
 	EXPECT(!fs_readdir(h, file, 0, count_entry, &n) && !n);
 	EXPECT(fs_lookup(h, e.node, "self", &e) == -ENOENT);
 	fs_close(h);
+}
+
+/* They are about the host: nothing of them is changed, be the share for writing or not. */
+TEST(fs_kernels_own_file_systems_are_not_changed)
+{
+	struct fs_setattr set = { .mask = STATX_MODE, .mode = 0700 };
+	struct iovec v = { "x", 1 };
+	struct fs_entry e;
+	struct stat dir;
+	struct statx st;
+	char list[8];
+	struct rig r;
+	u64 d;
+
+	setup(&r);
+	EXPECT(!mkdir("d", 0755) && !stat("d", &dir));
+	mounted = dir.st_ino;
+	magic = PROC_SUPER_MAGIC;
+	d = find(&r, FS_ROOT, "d");
+	/* One that was not there when that was to be found out is taken for one, too. */
+	EXPECT(!fs_stat_step(AT_FDCWD, "d", &st));
+	magic = 0;
+	st.stx_ino++;
+	EXPECT(!fs_enter(r.h, r.h->root, "none", &st, &e));
+	EXPECT(fs_pool_get(&r.h->nodes, e.node)->closed);
+	EXPECT(d && fs_setattr(r.h, d, 0, &set, &e) == -EACCES);
+	EXPECT(fs_mknod(r.h, NODE(d, "x", S_IFREG), &e) == -EACCES);
+	EXPECT(fs_rename(r.h, d, "x", FS_ROOT, "y", 0) == -EACCES);
+	EXPECT(fs_setxattr(r.h, d, "user.a", &v, 0, false) == -EOPNOTSUPP);
+	EXPECT(fs_getxattr(r.h, d, "user.a", list, 8) == -EOPNOTSUPP);
+	EXPECT(fs_listxattr(r.h, d, list, 8) == -EOPNOTSUPP);
+	EXPECT(fs_removexattr(r.h, d, "user.a") == -EOPNOTSUPP);
+	nr_synced = 0;
+	EXPECT(!fs_sync(r.h) && nr_synced == 1);
+	mounted = 0;
+	EXPECT(!stat("d", &dir) && (dir.st_mode & 0777) == 0755);
+	teardown(&r);
 }
 
 /* Where the inode of @node is in what was saved. */
@@ -1905,6 +1943,7 @@ TEST_MAIN(T(fs_name_is_one_component), T(fs_links_are_not_followed),
 	  T(fs_fsync_is_of_all_or_of_data),
 	  T(fs_special_files_are_seen_and_not_opened),
 	  T(fs_kernels_own_file_systems_are_not_shared),
+	  T(fs_kernels_own_file_systems_are_not_changed),
 	  T(fs_state_does_not_open_the_kernels_own),
 	  T(fs_state_does_not_lead_into_the_kernels_own),
 	  T(fs_append_and_copy_are_where_they_belong),
