@@ -868,6 +868,9 @@ TEST(p9_directories_are_listed_in_parts)
 	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(10)) == -EINVAL);
 	EXPECT(CALL(&r, P9_TREADDIR, W(1), Q(0), W(~0U)) > 4);
 	EXPECT(r.len <= 16384);
+	begin(&r, P9_TREADDIR);
+	ADD(&r, W(1), Q(0), W(~0U));
+	EXPECT(send_room(&r, 200) > 4);
 	/* No more than was agreed on, whatever there is room for */
 	EXPECT(CALL(&r, P9_TVERSION, W(4096), S(P9_VERSION)) > 0 && attach(&r, ROOT, 0) > 0);
 	EXPECT(walk(&r, ROOT, 1, NULL) == 2 && CALL(&r, P9_TLOPEN, W(1), W(O_RDONLY)) > 0);

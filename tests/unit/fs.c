@@ -1523,6 +1523,10 @@ TEST(fs_changes_of_others_files_take_privileges_off)
 	EXPECT(!seteuid(0) && !chmod("f", 06777) && !seteuid(1234));
 	EXPECT(!fs_setattr(r.h, e.node, 0, &cut, &e) && e.st.stx_size == 2);
 	EXPECT(e.st.stx_mode == (S_IFREG | 0777));
+	/* What may not be opened for writing is cut by who has it open, as git does. */
+	EXPECT(!fs_create(r.h, OPENED(FS_ROOT, "only", O_RDWR, 0400), &e, &file));
+	EXPECT(fs_setattr(r.h, e.node, 0, &cut, &e) == -EACCES);
+	EXPECT(!fs_setattr(r.h, e.node, file, &cut, &e) && e.st.stx_size == 2);
 	EXPECT(!seteuid(0));
 	teardown(&r);
 }

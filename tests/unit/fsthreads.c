@@ -17,7 +17,10 @@
 /* Two descriptors each */
 #define AT_ONCE (VR_NUM / 2)
 
-/** struct rig - @inside: requests that wait until @open; @switches: of threads */
+/**
+ * struct rig - @inside: requests that wait until @open, or 'v' until @first; @switches: of
+ *	threads
+ */
 struct rig {
 	struct vr_mem m;
 	struct virtio_env env;
@@ -31,6 +34,7 @@ struct rig {
 	unsigned int switches;
 	unsigned int served;
 	bool open;
+	bool first;
 };
 
 static struct rig rig;
@@ -46,10 +50,10 @@ static int serve(struct fs_server *s, struct fs_buffers *b, const struct vq_chai
 	pthread_mutex_lock(&r->lock);
 	r->switches += !pthread_equal(r->last, pthread_self());
 	r->last = pthread_self();
-	if (kind == 'w') {
+	if (kind == 'w' || kind == 'v') {
 		r->inside++;
 		pthread_cond_broadcast(&r->moved);
-		while (!r->open)
+		while (!r->open && !(kind == 'v' && r->first))
 			pthread_cond_wait(&r->moved, &r->lock);
 		r->inside--;
 	}
@@ -58,7 +62,19 @@ static int serve(struct fs_server *s, struct fs_buffers *b, const struct vq_chai
 	return 1;
 }
 
-static const struct fs_service service = { .serve = serve, .broken = "broken" };
+/* 'a' is answered after those that wait, if they were there before. */
+static struct fs_order order(const struct vq_chain *c)
+{
+	u8 kind = 0;
+
+	iov_read(c->iov, c->nr_out, 0, &kind, 1);
+	return (struct fs_order){ .key = kind == 'w' || kind == 'v', .after = kind == 'a' };
+}
+
+static const struct fs_service service = {
+	.serve = serve, .order = order, .broken = "broken",
+};
+
 static struct fs_server server = { .service = &service };
 
 static int activate(struct virtio_device *dev)
@@ -215,6 +231,35 @@ TEST(fsthreads_many_are_served_at_once)
 	teardown();
 }
 
+/* Neither for one that comes later, nor for one that has gone. */
+TEST(fsthreads_wait_for_what_was_there_before)
+{
+	struct rig *r = &rig;
+	static const char kinds[] = "vaqwaq";
+	static const u16 inside[] = { 1, 1, 1, 2 }, used[] = { 0, 0, 1, 1, 3, 4 };
+
+	start(t);
+	for (unsigned int i = 0; kinds[i]; i++) {
+		if (i == 4) {
+			pthread_mutex_lock(&r->lock);
+			r->first = true;
+			pthread_cond_broadcast(&r->moved);
+			pthread_mutex_unlock(&r->lock);
+			EXPECT(inside_is(r, 1) && used_is(r, 3));
+		}
+		put(r, i, kinds[i]);
+		virtio_notify(r->dev, 0);
+		EXPECT(i > 3 || inside_is(r, inside[i]));
+		EXPECT(used_is(r, used[i]));
+	}
+	let_go(r, true);
+	EXPECT(used_is(r, 6));
+	put(r, 6, 'a');
+	virtio_notify(r->dev, 0);
+	EXPECT(used_is(r, 7));
+	teardown();
+}
+
 /* As many of them wait as there may be threads, and no more are made. */
 TEST(fsthreads_are_bounded)
 {
@@ -280,6 +325,7 @@ TEST(fsthreads_end_wherever_they_wait)
 
 TEST_MAIN(T(fsthreads_who_waits_holds_up_nobody),
 	  T(fsthreads_many_are_served_at_once),
+	  T(fsthreads_wait_for_what_was_there_before),
 	  T(fsthreads_are_bounded),
 	  T(fsthreads_one_after_another_is_one_threads),
 	  T(fsthreads_end_wherever_they_wait))

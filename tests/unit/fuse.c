@@ -280,6 +280,8 @@ static void check_names(struct test *t, struct rig *r)
 	EXPECT(CALL(r, FUSE_LINK, 1, A(ln), S("p2")) == sizeof(e));
 	answer(r, 0, &e, sizeof(e));
 	EXPECT(e.nodeid == ln.oldnodeid && e.attr.nlink == 2);
+	EXPECT(CALL(r, FUSE_LINK, look(r, 1, "sticky"), A(ln), S("p4")) == sizeof(e));
+	EXPECT(!lstat("sticky/p4", &st) && st.st_nlink == 3);
 	EXPECT(CALL(r, FUSE_RENAME, 1, A(mv), S("p\0p3")) == -EINVAL);
 	EXPECT(CALL(r, FUSE_RENAME, 1, A(mv), S("p"), S("p3")) == 0);
 	EXPECT(CALL(r, FUSE_RENAME2, 1, A(mv2), S("p3"), S("p2")) == -EEXIST);
@@ -471,6 +473,10 @@ TEST(fuse_files_belong_to_who_asks)
 	EXPECT(CALL(&r, FUSE_MKDIR, 1, A(mk), S("d")) > 0);
 	EXPECT(CALL(&r, FUSE_MKNOD, 1, A(nod), S("p")) > 0);
 	EXPECT(CALL(&r, FUSE_SYMLINK, 1, S("s"), S("target")) > 0);
+	c.mode = S_IFREG | 06755;
+	EXPECT(CALL(&r, FUSE_CREATE, 1, A(c), S("x")) > 0);
+	EXPECT(is_of("x", 1234, S_IFREG | 06750));
+	c.mode = S_IFREG | 0666;
 	if (CALL(&r, FUSE_TMPFILE, 1, A(c), S("/")) > 0) {
 		answer(&r, 0, &e, sizeof(e));
 		ln.oldnodeid = e.nodeid;
@@ -609,6 +615,11 @@ TEST(fuse_directories_are_listed_in_parts)
 			seen += n;
 		}
 		EXPECT(n == 0 && seen == 502);
+		/* Room for less than is asked for */
+		rd.offset = 0;
+		n = call_on(&r, plus ? FUSE_READDIRPLUS : FUSE_READDIR, 1,
+			    (const struct arg[4]) { A(rd) }, 200);
+		EXPECT(n > 0 && entries(&r, n, plus, &rd.offset) > 0);
 	}
 	rd.size = 10;
 	rd.offset = 0;
@@ -749,6 +760,8 @@ TEST(fuse_forget_that_is_too_short_forgets_nothing)
 {
 	static const u32 op[] = { FUSE_FORGET, FUSE_BATCH_FORGET };
 	struct fuse_in_header h = { .opcode = FUSE_GETATTR, .nodeid = 1 };
+	struct fuse_forget_one one[2] = { { 99, 1 }, { 0, 1 } };
+	struct fuse_batch_forget_in batch = { .count = 2 };
 	u8 junk[256];
 	struct rig r;
 
@@ -769,6 +782,14 @@ TEST(fuse_forget_that_is_too_short_forgets_nothing)
 		gmem_write(&r.m.g, IN, &h, sizeof(h));
 		EXPECT(exchange(&r, h.len, 0) && r.written == 0);
 	}
+	EXPECT(CALL(&r, FUSE_GETATTR, h.nodeid, { NULL, 0 }) > 0);
+	/* Two, and one of them is there. */
+	one[1].nodeid = h.nodeid;
+	EXPECT(CALL(&r, FUSE_GETATTR, h.nodeid, A(batch), A(one)) > 0);
+	h.opcode = FUSE_BATCH_FORGET;
+	h.len = HDR + sizeof(batch) + sizeof(one[0]);
+	gmem_write(&r.m.g, IN, &h, sizeof(h));
+	EXPECT(exchange(&r, h.len, 0) && r.written == 0);
 	EXPECT(CALL(&r, FUSE_GETATTR, h.nodeid, { NULL, 0 }) > 0);
 	/* There is no answer to this one either, be there room or not. */
 	h.opcode = FUSE_INTERRUPT;
