@@ -518,7 +518,6 @@ static int dir_seek(struct fs_file *f, u64 off)
 		f->buf = malloc(DIR_BUF);
 		if (!f->buf)
 			return -ENOMEM;
-		f->next = ~off;
 	}
 	if (f->next == off && f->next)
 		return 0;
