@@ -688,6 +688,43 @@ static int prefetched(struct rig *r, int len, bool dirs)
 	return n;
 }
 
+/* And not of what has that name in another directory; "." and ".." are names alone. */
+TEST(fuse_listing_has_attributes_of_what_is_listed)
+{
+	struct fuse_read_in rd = { .size = 4096 };
+	struct fuse_open_in op = { 0 };
+	struct fuse_open_out oo = { 0 };
+	struct fuse_direntplus d;
+	unsigned int found = 0;
+	struct rig r;
+	u64 dir, x;
+	int n;
+
+	setup(&r, true);
+	EXPECT(!mkdir("d", 0755));
+	file_put("x", "outside");
+	file_put("d/x", "in it");
+	EXPECT(session(&r) > 0);
+	dir = look(&r, 1, "d");
+	x = look(&r, dir, "x");
+	EXPECT(CALL(&r, FUSE_OPENDIR, dir, A(op)) == sizeof(oo));
+	answer(&r, 0, &oo, sizeof(oo));
+	rd.fh = oo.fh;
+	n = CALL(&r, FUSE_READDIRPLUS, dir, A(rd));
+	for (int off = 0; off < n; off += FUSE_DIRENTPLUS_SIZE(&d)) {
+		answer(&r, off, &d, sizeof(d));
+		if (d.dirent.type == DT_REG) {
+			EXPECT(d.entry_out.nodeid == x && d.entry_out.attr.size == 5);
+			EXPECT(d.entry_out.attr.ino == d.dirent.ino);
+			found++;
+		} else {
+			EXPECT(!d.entry_out.nodeid);
+		}
+	}
+	EXPECT(n > 0 && found == 1);
+	teardown(&r);
+}
+
 TEST(fuse_listing_all_files_does_not_remember_all)
 {
 	int n, files = 0, dirs = 0, names = 0;
@@ -992,6 +1029,7 @@ TEST_MAIN(T(fuse_session_is_negotiated),
 	  T(fuse_tag_has_a_length),
 	  T(fuse_directories_are_listed_in_parts),
 	  T(fuse_lists_are_kept_as_long_as_attributes),
+	  T(fuse_listing_has_attributes_of_what_is_listed),
 	  T(fuse_listing_all_files_does_not_remember_all),
 	  T(fuse_forget_has_no_answer),
 	  T(fuse_forget_that_is_too_short_forgets_nothing),
