@@ -765,6 +765,19 @@ TEST(fs_names_of_any_length_are_kept)
 
 	setup(&r);
 	memset(name, 'n', sizeof(name));
+	/* What is behind it in memory is what it was. */
+	EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, "x", S_IFREG | 0644), &e));
+	EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, "behind", S_IFREG | 0644), &e));
+	f = e.node;
+	memcpy(at, "x", 2);
+	for (int len = 1; len <= FS_NAME_MAX; len++) {
+		name[len] = 0;
+		EXPECT(!fs_rename(r.h, FS_ROOT, at, FS_ROOT, name, 0));
+		EXPECT(!fs_getattr(r.h, f, &e));
+		memcpy(at, name, sizeof(at));
+		name[len] = 'n';
+	}
+	EXPECT(!fs_unlink(r.h, FS_ROOT, at, 0));
 	for (int len = 1; len <= FS_NAME_MAX; len++) {
 		name[len] = 0;
 		EXPECT(!fs_mknod(r.h, NODE(FS_ROOT, name, S_IFDIR | 0755), &e));
