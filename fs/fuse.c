@@ -18,6 +18,14 @@
  * opened. There is no write-back cache: what a guest has written is the host's to
  * see at once, and close() has nothing to report (FLUSH is not needed).
  *
+ * A guest's own writes drop its pages like a host's, since they change the time as
+ * well. Linux (6.12: fuse_perform_write()) puts what is written into a page, unlocks
+ * that and only then sends WRITE; a page that is dropped meanwhile is read again,
+ * READ being sent, or served, before that WRITE, and has the old bytes. If a
+ * mapping makes it dirty then, they are written back. That is not ours to avoid: only
+ * a guest that keeps its pages whatever the host does is spared, and answering in order,
+ * with one thread, does not help either.
+ *
  * Locks, of both kinds, stay in the guest's kernel: they then work between all
  * of its processes at no cost, and no thread of ours ever waits for one. They
  * do not work between guest and host. poll() says that files are ready, ioctl()
