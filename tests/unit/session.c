@@ -177,7 +177,7 @@ TEST(greeting_is_answered)
 	EXPECT(f->p.main.state == SESSION_READY);
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_HELLO && le(d) == GUEST_PROTO_MAGIC &&
-	       le(d + 8) == GUEST_PROTO_WINDOW);
+	       le(d + 8) == GUEST_PROTO_WINDOW && le(d + 12) == GUEST_CAN_EXEC);
 	EXPECT(!session_input_room(&f->p.main));
 	frame(f, GUEST_STARTED, 0, NULL, 0);
 	EXPECT(session_input_room(&f->p.main) == 100);
@@ -225,8 +225,31 @@ TEST(output_arrives_at_any_boundary)
 		raw(f, msg + cut, sizeof(msg) - cut);
 		d = session_output(&f->p.main, GUEST_STDERR, &len);
 		EXPECT(len == 5 && !memcmp(d, "12345", 5));
-		EXPECT(f->p.main.out[GUEST_STDERR].ended);
+		EXPECT(f->p.main.out[GUEST_STDERR].ended && !f->p.main.input_refused);
 		EXPECT(!f->p.main.out[GUEST_STDOUT].len);
+		teardown(f);
+	}
+}
+
+TEST(other_frames_arrive_at_any_boundary)
+{
+	u8 msg[sizeof(struct guest_frame) + GUEST_PROTO_TEXT_MAX];
+	struct guest_frame h = {
+		.type = GUEST_NOTE, .len = htole32(GUEST_PROTO_TEXT_MAX),
+	};
+
+	memcpy(msg, &h, sizeof(h));
+	for (unsigned int i = 0; i < GUEST_PROTO_TEXT_MAX; i++)
+		msg[sizeof(h) + i] = 'a' + i % 26;
+	for (size_t cut = 1; cut < sizeof(msg); cut++) {
+		struct fixture *f = setup(GUEST_STDIN);
+
+		start(f);
+		raw(f, msg, cut);
+		EXPECT(!f->notes);
+		raw(f, msg + cut, sizeof(msg) - cut);
+		EXPECT(f->notes == 1 && strlen(f->note) == GUEST_PROTO_TEXT_MAX &&
+		       !memcmp(f->note, msg + sizeof(h), GUEST_PROTO_TEXT_MAX));
 		teardown(f);
 	}
 }
@@ -258,7 +281,8 @@ TEST(credit_comes_back_as_output_is_written)
 	teardown(f);
 }
 
-TEST(output_without_credit_breaks_the_session)
+/* A window of output, of which @taken are written and not yet given back */
+static struct fixture *setup_full(u32 taken)
 {
 	static u8 block[GUEST_PROTO_DATA_MAX];
 	struct fixture *f = setup(GUEST_STDIN);
@@ -266,8 +290,63 @@ TEST(output_without_credit_breaks_the_session)
 	start(f);
 	for (u32 n = 0; n < GUEST_PROTO_WINDOW; n += sizeof(block))
 		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
+	session_written(&f->p.main, GUEST_STDOUT, taken);
+	return f;
+}
+
+TEST(output_without_credit_breaks_the_session)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		struct fixture *f = setup_full(i == 1 ? 1000 : 0);
+
+		if (i == 2)
+			session_refuse(&f->p.main, GUEST_STDOUT);
+		EXPECT(f->p.main.state == SESSION_STARTED);
+		header(f, GUEST_DATA, GUEST_STDOUT, 1);
+		EXPECT(f->p.main.state == SESSION_BROKEN);
+		teardown(f);
+	}
+}
+
+/* Nor what it sends on before it has heard that nobody reads it */
+TEST(refused_output_has_the_credit_that_it_had)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	static u8 block[GUEST_PROTO_DATA_MAX];
+
+	start(f);
+	session_refuse(&f->p.main, GUEST_STDOUT);
+	for (u32 n = 0; n < GUEST_PROTO_WINDOW; n += sizeof(block))
+		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
+	EXPECT(f->p.main.state == SESSION_STARTED && !session_pending(&f->p.main));
 	header(f, GUEST_DATA, GUEST_STDOUT, 1);
 	EXPECT(f->p.main.state == SESSION_BROKEN);
+	teardown(f);
+}
+
+TEST(output_goes_round_in_its_ring)
+{
+	u8 block[10000];
+	struct fixture *f = setup(GUEST_STDIN);
+	size_t done, len;
+	const u8 *d;
+
+	start(f);
+	for (u8 n = 1; n < 60; n++) {
+		memset(block, n, sizeof(block));
+		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
+		for (done = 0; done < sizeof(block); done += len) {
+			len = sizeof(block);
+			d = session_output(&f->p.main, GUEST_STDOUT, &len);
+			EXPECT(len && len <= sizeof(block) - done && !memcmp(d, block, len));
+			if (!len)
+				break;
+			session_written(&f->p.main, GUEST_STDOUT, len);
+		}
+		port_send(&f->p, &len);
+		port_sent(&f->p, len);
+	}
+	EXPECT(!session_pending(&f->p.main) && !session_over(&f->p.main));
 	teardown(f);
 }
 
@@ -297,6 +376,35 @@ TEST(frames_that_make_no_sense_break_the_session)
 		header(f, bad[i].type, bad[i].stream, bad[i].len);
 		EXPECT(f->p.main.state == SESSION_BROKEN);
 		raw(f, "more", 4);
+		EXPECT(f->p.main.state == SESSION_BROKEN);
+		teardown(f);
+	}
+}
+
+TEST(frames_out_of_order_break_the_session)
+{
+	static const u8 error[] = { 127, 0, 0, 0 };
+
+	for (unsigned int i = 0; i < 5; i++) {
+		struct fixture *f = setup(GUEST_STDIN);
+
+		if (i == 0) {
+			header(f, GUEST_HELLO, 0, 4);
+			raw(f, error, 4);
+		} else if (i == 1) {
+			start(f);
+			hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
+			EXPECT(f->p.window == GUEST_PROTO_WINDOW);
+		} else if (i == 2) {
+			start(f);
+			frame(f, GUEST_ERROR, 0, error, sizeof(error));
+		} else if (i == 3) {
+			hello(f, GUEST_PROTO_MAGIC, GUEST_PROTO_VERSION, 100);
+			frame(f, GUEST_ERROR, 0, error, 3);
+		} else {
+			start(f);
+			frame(f, GUEST_EXIT, 0, error, sizeof(error));
+		}
 		EXPECT(f->p.main.state == SESSION_BROKEN);
 		teardown(f);
 	}
@@ -549,6 +657,7 @@ TEST(a_full_buffer_is_offered_again)
 	start(f);
 	n = port_receive(&f->p, d, sizeof(d));
 	EXPECT(n < sizeof(d) && f->wakes);
+	EXPECT(!port_receive(&f->p, d, sizeof(d)) && f->p.rx_len == n);
 	EXPECT(port_run(&f->p));
 	EXPECT(!port_run(&f->p));
 	teardown(f);
@@ -690,8 +799,45 @@ TEST(a_command_that_is_closed_gets_sighup)
 		hup |= h.type == GUEST_SIGNAL && le(d) == 1 && number(&h) == id;
 	EXPECT(hup && f->p.session[id]);
 	frame_of(f, id, GUEST_DATA, GUEST_STDOUT, "x", 1);
+	frame_of(f, id, GUEST_SIGNAL, 0, NULL, 0);
+	frame_of(f, id, GUEST_EOF, GUEST_STDOUT, NULL, 0);
+	EXPECT(f->p.session[id]);
 	leave_of(f, id, GUEST_KILLED, 1);
 	EXPECT(!f->p.session[id] && !session_over(&f->p.main));
+	teardown(f);
+}
+
+/* What one of them has said before stays true. */
+TEST(a_command_that_is_closed_may_break_all)
+{
+	struct fixture *f = setup(GUEST_STDIN);
+	struct session *a, *b;
+	u16 id;
+
+	start(f);
+	a = further(f);
+	b = further(f);
+	id = b->id;
+	leave_of(f, a->id, GUEST_EXITED, 3);
+	session_close(b);
+	frame_of(f, id, GUEST_EXIT, 0, "x", 1);
+	EXPECT(!f->p.session[id] && f->p.main.state == SESSION_BROKEN);
+	EXPECT(a->state == SESSION_EXITED && a->value == 3);
+	teardown(f);
+}
+
+TEST(a_command_that_is_not_told_all_of_cannot_have_started)
+{
+	static u8 config[GUEST_PROTO_CONFIG_MAX];
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+
+	start(f);
+	EXPECT(!session_open(&f->p, config, sizeof(config), 0, &s));
+	EXPECT(sent(f, &h) && h.type == GUEST_CONFIG);
+	frame_of(f, s->id, GUEST_STARTED, 0, NULL, 0);
+	EXPECT(s->state == SESSION_BROKEN && session_over(&f->p.main));
 	teardown(f);
 }
 
@@ -786,7 +932,11 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(other_protocols_are_refused),
 	  T(output_arrives_at_any_boundary),
 	  T(credit_comes_back_as_output_is_written),
+	  T(other_frames_arrive_at_any_boundary),
 	  T(output_without_credit_breaks_the_session),
+	  T(refused_output_has_the_credit_that_it_had),
+	  T(output_goes_round_in_its_ring),
+	  T(frames_out_of_order_break_the_session),
 	  T(frames_that_make_no_sense_break_the_session),
 	  T(nothing_is_believed_before_the_greeting),
 	  T(unknown_frames_are_skipped),
@@ -812,6 +962,8 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(numbers_are_used_again),
 	  T(there_are_only_so_many_commands),
 	  T(a_command_that_is_closed_gets_sighup),
+	  T(a_command_that_is_closed_may_break_all),
+	  T(a_command_that_is_not_told_all_of_cannot_have_started),
 	  T(a_command_that_is_closed_early_does_not_run),
 	  T(a_command_that_cannot_be_run_is_one_of_many),
 	  T(frames_of_sessions_that_are_none_break_all),
