@@ -486,6 +486,48 @@ TEST(interrupt_keys_that_are_taken_end_nothing)
 	teardown(f);
 }
 
+TEST(a_signal_before_the_command_ends_the_vm)
+{
+	struct fixture *f = setup();
+
+	f->g.port.main.state = SESSION_READY;
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	EXPECT(f->kvm.end == VM_END_USER && f->kvm.end_code == SIGTERM);
+	EXPECT(!f->g.port.main.signals);
+	teardown(f);
+}
+
+/* Of two kinds each is the command's, and so is the next one a while later. */
+TEST(a_second_signal_of_a_kind_ends_the_vm)
+{
+	struct fixture *f = setup();
+
+	command_signal(&f->g, &f->kvm, SIGINT);
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	EXPECT(!f->kvm.end && f->g.port.main.signals == (BIT(SIGINT) | BIT(SIGTERM)));
+	passed += TWICE_NS;
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	EXPECT(!f->kvm.end);
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	EXPECT(f->kvm.end == VM_END_USER && f->kvm.end_code == SIGTERM);
+	teardown(f);
+}
+
+/* The first one counts from when it came; SIGINT is of somebody who sends another. */
+TEST(a_signal_is_overdue_from_when_it_came)
+{
+	struct fixture *f = setup();
+
+	command_signal(&f->g, &f->kvm, SIGINT);
+	EXPECT(!command_overdue(&f->g, &f->kvm));
+	command_signal(&f->g, &f->kvm, SIGTERM);
+	passed += SIGNAL_HEARD_NS / 2;
+	command_signal(&f->g, &f->kvm, SIGHUP);
+	passed += SIGNAL_HEARD_NS / 2;
+	EXPECT(!command_overdue(&f->g, &f->kvm) && f->kvm.end == VM_END_USER);
+	teardown(f);
+}
+
 TEST(a_signal_that_is_not_taken_ends_the_vm)
 {
 	struct fixture *f = setup();
@@ -637,8 +679,107 @@ TEST(an_init_without_a_virtio_port_is_heard_at_the_serial_one)
 	teardown(f);
 }
 
+/** struct writer - a vCPU that writes to the serial port */
+struct writer {
+	struct fixture *f;
+	const u8 *d;
+	size_t len;
+	pthread_t thread;
+};
+
+static void *writer_main(void *opaque)
+{
+	struct writer *w = opaque;
+
+	w->f->kvm.control.output(w->f->kvm.control.opaque, w->d, w->len);
+	return NULL;
+}
+
+#define LOG_FRAMES 40U
+#define LOG_FRAME (sizeof(struct guest_frame) + GUEST_PROTO_DATA_MAX)
+
+/* More of the kernel's log than the port has room for, from a vCPU */
+static bool writer_start(struct writer *w, struct console *console)
+{
+	static const struct machine m = { .control = CONTROL_SERIAL };
+	const struct guest_frame h = {
+		.type = GUEST_KLOG, .len = htole32(GUEST_PROTO_DATA_MAX),
+	};
+	u8 *d = malloc(LOG_FRAMES * LOG_FRAME);
+
+	w->f = setup();
+	w->f->kvm.machine = &m;
+	w->f->g.port.ops.klog = command_klog;
+	w->f->g.console = console;
+	pthread_mutex_init(&console->lock, NULL);
+	command_attach(&w->f->g, &w->f->kvm);
+	for (unsigned int i = 0; i < LOG_FRAMES; i++) {
+		memcpy(d + i * LOG_FRAME, &h, sizeof(h));
+		memset(d + i * LOG_FRAME + sizeof(h), 'a', GUEST_PROTO_DATA_MAX);
+	}
+	w->d = d;
+	w->len = LOG_FRAMES * LOG_FRAME;
+	return !pthread_create(&w->thread, NULL, writer_main, w);
+}
+
+static void writer_end(struct writer *w)
+{
+	pthread_join(w->thread, NULL);
+	free((void *)w->d);
+	teardown(w->f);
+}
+
+TEST(bytes_of_a_serial_port_wait_for_room)
+{
+	static struct console console;
+	struct pollfd p[COMMAND_POLL] = { 0 };
+	struct writer w;
+
+	EXPECT(writer_start(&w, &console));
+	while (console.log.total < LOG_FRAMES * GUEST_PROTO_DATA_MAX) {
+		p[0] = (struct pollfd){ .fd = w.f->g.wake_fd, .events = POLLIN };
+		if (poll(p, 1, 10000) <= 0)
+			break;
+		command_serve(&w.f->g, &w.f->kvm, p);
+	}
+	EXPECT(console.log.total == LOG_FRAMES * GUEST_PROTO_DATA_MAX);
+	command_shut(&w.f->g);
+	writer_end(&w);
+}
+
+/* As when a CPU says itself that the guest is not to be waited for */
+TEST(bytes_that_are_yielded_make_room)
+{
+	static struct console console;
+	struct writer w;
+	u64 end = now_ns() + 10 * NSEC_PER_SEC;
+
+	EXPECT(writer_start(&w, &console));
+	while (console.log.total < LOG_FRAMES * GUEST_PROTO_DATA_MAX && now_ns() < end)
+		w.f->kvm.control.yield(w.f->kvm.control.opaque);
+	EXPECT(console.log.total == LOG_FRAMES * GUEST_PROTO_DATA_MAX);
+	command_shut(&w.f->g);
+	writer_end(&w);
+}
+
+TEST(a_vcpu_waits_no_longer_than_the_vm_lives)
+{
+	static struct console console;
+	struct writer w;
+	struct pollfd p;
+
+	EXPECT(writer_start(&w, &console));
+	p = (struct pollfd){ .fd = w.f->g.wake_fd, .events = POLLIN };
+	EXPECT(poll(&p, 1, 10000) == 1);
+	command_shut(&w.f->g);
+	writer_end(&w);
+}
+
 TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(an_init_without_a_virtio_port_is_heard_at_the_serial_one),
+	  T(bytes_of_a_serial_port_wait_for_room),
+	  T(bytes_that_are_yielded_make_room),
+	  T(a_vcpu_waits_no_longer_than_the_vm_lives),
 	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
@@ -647,6 +788,9 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(leaving_cuts_off_output_of_a_vm_that_has_ended),
 	  T(a_terminal_is_not_read_in_the_background),
 	  T(interrupt_keys_that_are_taken_end_nothing),
+	  T(a_signal_before_the_command_ends_the_vm),
+	  T(a_second_signal_of_a_kind_ends_the_vm),
+	  T(a_signal_is_overdue_from_when_it_came),
 	  T(a_signal_that_is_not_taken_ends_the_vm),
 	  T(a_signal_that_is_taken_is_the_commands),
 	  T(a_signal_that_is_not_taken_ends_who_waits_for_a_further_command),
