@@ -225,6 +225,10 @@ TEST(output_arrives_at_any_boundary)
 		raw(f, msg + cut, sizeof(msg) - cut);
 		d = session_output(&f->p.main, GUEST_STDERR, &len);
 		EXPECT(len == 5 && !memcmp(d, "12345", 5));
+		EXPECT(!session_output_ended(&f->p.main, GUEST_STDERR));
+		session_written(&f->p.main, GUEST_STDERR, 5);
+		EXPECT(session_output_ended(&f->p.main, GUEST_STDERR) &&
+		       !session_output_ended(&f->p.main, GUEST_STDOUT));
 		EXPECT(f->p.main.out[GUEST_STDERR].ended && !f->p.main.input_refused);
 		EXPECT(!f->p.main.out[GUEST_STDOUT].len);
 		teardown(f);
@@ -324,29 +328,34 @@ TEST(refused_output_has_the_credit_that_it_had)
 	teardown(f);
 }
 
+/* Never all of it is written before there is more. */
 TEST(output_goes_round_in_its_ring)
 {
 	u8 block[10000];
 	struct fixture *f = setup(GUEST_STDIN);
-	size_t done, len;
+	unsigned int put = 0, got = 0;
+	size_t len, left;
 	const u8 *d;
 
 	start(f);
-	for (u8 n = 1; n < 60; n++) {
-		memset(block, n, sizeof(block));
+	for (unsigned int i = 0; i < 24; i++) {
+		for (unsigned int n = 0; n < sizeof(block); n++)
+			block[n] = put++ % 251;
 		frame(f, GUEST_DATA, GUEST_STDOUT, block, sizeof(block));
-		for (done = 0; done < sizeof(block); done += len) {
-			len = sizeof(block);
+		for (left = sizeof(block) - 1000; left; left -= len) {
+			len = left;
 			d = session_output(&f->p.main, GUEST_STDOUT, &len);
-			EXPECT(len && len <= sizeof(block) - done && !memcmp(d, block, len));
+			for (unsigned int n = 0; n < len; n++)
+				got += d[n] == got % 251;
+			session_written(&f->p.main, GUEST_STDOUT, len);
 			if (!len)
 				break;
-			session_written(&f->p.main, GUEST_STDOUT, len);
 		}
+		EXPECT(got == put - 1000 * (i + 1));
 		port_send(&f->p, &len);
 		port_sent(&f->p, len);
 	}
-	EXPECT(!session_pending(&f->p.main) && !session_over(&f->p.main));
+	EXPECT(f->p.main.state == SESSION_STARTED);
 	teardown(f);
 }
 
@@ -590,6 +599,29 @@ TEST(refused_output_is_told_and_dropped)
 	EXPECT(!sent(f, &h));
 	frame(f, GUEST_DATA, GUEST_STDOUT, "x", 1);
 	EXPECT(!session_pending(&f->p.main) && f->p.main.state == SESSION_STARTED);
+	session_refuse(&f->p.main, GUEST_STDOUT);
+	EXPECT(!sent(f, &h) && !h.type);
+	/* What has ended is nobody's to be told of. */
+	frame(f, GUEST_EOF, GUEST_STDERR, NULL, 0);
+	session_refuse(&f->p.main, GUEST_STDERR);
+	EXPECT(!sent(f, &h) && !h.type);
+	teardown(f);
+}
+
+TEST(input_leaves_room_for_what_is_told)
+{
+	static const u8 d[GUEST_PROTO_DATA_MAX];
+	struct fixture *f = setup(GUEST_STDIN);
+	size_t room;
+
+	start(f);
+	do {
+		f->p.main.credit = GUEST_PROTO_WINDOW;
+		room = session_input_room(&f->p.main);
+		if (room)
+			session_input(&f->p.main, d, room);
+	} while (room);
+	EXPECT(f->p.tx_len == sizeof(f->p.tx) - 256);
 	teardown(f);
 }
 
@@ -602,7 +634,10 @@ TEST(signals_and_sizes_are_sent_once)
 	start(f);
 	session_signal(&f->p.main, 2);
 	session_signal(&f->p.main, 2);
+	session_signal(&f->p.main, 32);
 	session_signal(&f->p.main, 99);
+	EXPECT(f->p.main.told);
+	session_resize(&f->p.main, 24, 132);
 	session_resize(&f->p.main, 24, 80);
 	d = sent(f, &h);
 	EXPECT(d && h.type == GUEST_WINSIZE && d[0] == 24 && d[2] == 80);
@@ -675,7 +710,7 @@ TEST(further_command_waits_for_the_first)
 	struct session *s;
 	const u8 *d;
 
-	EXPECT(!session_open(&f->p, "arg=x", 6, GUEST_STDIN, &s));
+	EXPECT(!session_open(&f->p, "arg=x", 6, GUEST_TERMINAL, &s));
 	EXPECT(!sent(f, &h));
 	start(f);
 	d = sent(f, &h);
@@ -685,6 +720,9 @@ TEST(further_command_waits_for_the_first)
 	EXPECT(!session_input_room(s) && s->state == SESSION_READY);
 	frame_of(f, 1, GUEST_STARTED, 0, NULL, 0);
 	EXPECT(s->state == SESSION_STARTED && session_input_room(s));
+	session_input(s, "x", 1);
+	EXPECT(sent(f, &h) && h.type == GUEST_DATA && h.stream == GUEST_TERMINAL &&
+	       number(&h) == 1);
 	teardown(f);
 }
 
@@ -701,7 +739,7 @@ TEST(long_records_come_in_pieces)
 	EXPECT(session_open(&f->p, config, 0, 0, &s) == -E2BIG);
 	EXPECT(!session_open(&f->p, config, sizeof(config) - 1, 0, &s));
 	while (sent(f, &h) && h.type == GUEST_CONFIG) {
-		EXPECT(h.stream == !!len);
+		EXPECT(h.stream == !!len && f->p.tx_len <= sizeof(f->p.tx));
 		len += le32toh(h.len);
 	}
 	EXPECT(len == sizeof(config) - 1 && h.type == GUEST_RUN);
@@ -787,6 +825,7 @@ TEST(a_command_that_is_closed_gets_sighup)
 	struct fixture *f = setup(GUEST_STDIN);
 	struct guest_frame h;
 	struct session *s;
+	u32 ends = 0;
 	bool hup = false;
 	const u8 *d;
 	u16 id;
@@ -795,9 +834,11 @@ TEST(a_command_that_is_closed_gets_sighup)
 	s = further(f);
 	id = s->id;
 	session_close(s);
-	while ((d = sent(f, &h)))
+	while ((d = sent(f, &h))) {
 		hup |= h.type == GUEST_SIGNAL && le(d) == 1 && number(&h) == id;
-	EXPECT(hup && f->p.session[id]);
+		ends |= h.type == GUEST_EOF ? BIT(h.stream) : 0;
+	}
+	EXPECT(hup && f->p.session[id] && ends == BIT(GUEST_STREAMS) - 1);
 	frame_of(f, id, GUEST_DATA, GUEST_STDOUT, "x", 1);
 	frame_of(f, id, GUEST_SIGNAL, 0, NULL, 0);
 	frame_of(f, id, GUEST_EOF, GUEST_STDOUT, NULL, 0);
@@ -864,6 +905,27 @@ TEST(a_command_that_is_closed_early_does_not_run)
 	teardown(f);
 }
 
+/* As by a guest that has no memory for it */
+TEST(a_command_that_fails_early_is_told_no_more)
+{
+	static const u8 error[] = { 125, 0, 0, 0, 'n', 'o' };
+	static u8 config[GUEST_PROTO_CONFIG_MAX];
+	struct fixture *f = setup(GUEST_STDIN);
+	struct guest_frame h;
+	struct session *s;
+
+	start(f);
+	EXPECT(!session_open(&f->p, config, sizeof(config), 0, &s));
+	EXPECT(sent(f, &h) && h.type == GUEST_CONFIG);
+	frame_of(f, s->id, GUEST_ERROR, 0, error, sizeof(error));
+	/* What is on its way already is passed over. */
+	f->p.tx_len = 0;
+	EXPECT(!sent(f, &h) && !h.type && s->state == SESSION_FAILED);
+	session_close(s);
+	EXPECT(!f->p.session[1]);
+	teardown(f);
+}
+
 TEST(a_command_that_cannot_be_run_is_one_of_many)
 {
 	static const u8 error[] = { 126, 0, 0, 0, 'n', 'o' };
@@ -920,7 +982,8 @@ TEST(a_guest_that_can_run_one_command_is_asked_for_no_more)
 	frame(f, GUEST_HELLO, 0, &h, sizeof(h));
 	frame(f, GUEST_STARTED, 0, NULL, 0);
 	EXPECT(sent(f, &out) && out.type == GUEST_HELLO);
-	EXPECT(!sent(f, &out) && s->state == SESSION_FAILED && s->text[0]);
+	EXPECT(!sent(f, &out) && s->state == SESSION_FAILED && s->value == 125 &&
+	       s->text[0]);
 	EXPECT(session_open(&f->p, "a", 2, GUEST_STDIN, &other) == -EOPNOTSUPP);
 	session_close(s);
 	leave(f, GUEST_EXITED, 0);
@@ -951,6 +1014,7 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(credit_cannot_exceed_the_window),
 	  T(input_that_nobody_wants_is_not_read),
 	  T(refused_output_is_told_and_dropped),
+	  T(input_leaves_room_for_what_is_told),
 	  T(signals_and_sizes_are_sent_once),
 	  T(signals_wait_for_the_command),
 	  T(names_to_forget_are_told_and_waited_for),
@@ -965,6 +1029,7 @@ TEST_MAIN(T(greeting_is_answered),
 	  T(a_command_that_is_closed_may_break_all),
 	  T(a_command_that_is_not_told_all_of_cannot_have_started),
 	  T(a_command_that_is_closed_early_does_not_run),
+	  T(a_command_that_fails_early_is_told_no_more),
 	  T(a_command_that_cannot_be_run_is_one_of_many),
 	  T(frames_of_sessions_that_are_none_break_all),
 	  T(a_guest_that_can_run_one_command_is_asked_for_no_more))
