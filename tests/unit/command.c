@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "../../builtin-command.c"
@@ -679,6 +680,174 @@ TEST(an_init_without_a_virtio_port_is_heard_at_the_serial_one)
 	teardown(f);
 }
 
+/* The command says @len bytes; they are in its ring. */
+static void say_output(struct fixture *f, const void *d, u32 len)
+{
+	say(f, 0, GUEST_DATA, d, len);
+	port_run(&f->g.port);
+}
+
+static bool is_refused(const struct fixture *f)
+{
+	return f->g.port.main.out[GUEST_STDOUT].tell_refused;
+}
+
+TEST(output_waits_for_its_reader)
+{
+	static u8 d[0x4000], got[sizeof(d)];
+	struct fixture *f = setup();
+	size_t len = 0;
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK) && fcntl(fd[1], F_SETPIPE_SZ, 4096) == 4096);
+	for (unsigned int i = 0; i < sizeof(d); i++)
+		d[i] = i % 251;
+	f->g.fd[GUEST_STDOUT] = fd[1];
+	f->g.whole[GUEST_STDOUT] = true;
+	say_output(f, d, sizeof(d));
+	for (unsigned int i = 0; i < 4; i++) {
+		output_write(&f->g, GUEST_STDOUT);
+		EXPECT(session_pending(&f->g.port.main) == (i < 3) && !is_refused(f));
+		len += read(fd[0], got + len, sizeof(got) - len);
+	}
+	EXPECT(len == sizeof(d) && !memcmp(got, d, len) && !f->g.lost);
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
+/* Of what blocks and is no pipe a piece is written only where it does not. */
+TEST(output_to_what_blocks_does_not)
+{
+	static u8 d[0x4000];
+	struct fixture *f = setup();
+	int fd[2], small = 1;
+
+	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+	setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	f->g.fd[GUEST_STDOUT] = fd[1];
+	say_output(f, d, sizeof(d));
+	output_write(&f->g, GUEST_STDOUT);
+	EXPECT(session_pending(&f->g.port.main) && !is_refused(f));
+	for (unsigned int i = 0; i < 100 && session_pending(&f->g.port.main); i++) {
+		EXPECT(read(fd[0], d, sizeof(d)) > 0);
+		output_write(&f->g, GUEST_STDOUT);
+	}
+	EXPECT(!session_pending(&f->g.port.main));
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
+/* That a reader has gone is no error; what cannot be written is, and the first counts. */
+TEST(output_that_cannot_be_written_is_refused)
+{
+	struct fixture *f = setup();
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC), fd[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	EXPECT(full >= 0 && !pipe2(fd, O_CLOEXEC));
+	close(fd[0]);
+	f->g.fd[GUEST_STDOUT] = fd[1];
+	say_output(f, "x", 1);
+	output_write(&f->g, GUEST_STDOUT);
+	EXPECT(is_refused(f) && !f->g.lost && !session_pending(&f->g.port.main));
+	close(fd[1]);
+	teardown(f);
+	f = setup();
+	f->g.fd[GUEST_STDOUT] = full;
+	say_output(f, "x", 1);
+	output_write(&f->g, GUEST_STDOUT);
+	EXPECT(is_refused(f) && f->g.lost == ENOSPC && f->g.lost_stream == GUEST_STDOUT);
+	f->g.port.main.out[GUEST_STDERR].len = 1;
+	f->g.fd[GUEST_STDERR] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	output_write(&f->g, GUEST_STDERR);
+	EXPECT(f->g.lost == ENOSPC && f->g.lost_stream == GUEST_STDOUT);
+	close(f->g.fd[GUEST_STDERR]);
+	close(full);
+	teardown(f);
+}
+
+/* The end of what is not ours to write to is none of ours. */
+TEST(output_without_a_stream_is_refused)
+{
+	struct fixture *f = setup();
+
+	f->g.fd[GUEST_STDOUT] = -1;
+	say_output(f, "x", 1);
+	output_write(&f->g, GUEST_STDOUT);
+	EXPECT(is_refused(f) && !f->g.lost && !session_pending(&f->g.port.main));
+	teardown(f);
+}
+
+/** struct ends - of pipes that are our standard input and output: whether they are open */
+struct ends {
+	bool in;
+	bool out;
+};
+
+/* After streams_end(), where @kind is that of both, and output is @fd of ours, 1 or another */
+static struct ends ends_after(struct fixture *f, enum stream_of_ours kind, bool other)
+{
+	int old[2] = { dup(0), dup(1) }, in[2], out[2];
+	struct ends e;
+	u8 d;
+
+	if (pipe2(in, O_CLOEXEC | O_NONBLOCK) || pipe2(out, O_CLOEXEC | O_NONBLOCK))
+		exit(1);
+	fflush(stdout);
+	dup2(in[0], 0);
+	dup2(out[1], 1);
+	close(in[0]);
+	close(out[1]);
+	f->g.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	f->g.kind[0] = kind;
+	f->g.kind[1] = kind;
+	f->g.in_fd = 0;
+	f->g.fd[GUEST_STDOUT] = other ? dup(1) : 1;
+	streams_end(&f->g);
+	e.in = write(in[1], "x", 1) == 1;
+	e.out = read(out[0], &d, 1) < 0;
+	if (f->g.fd[GUEST_STDOUT] > 2)
+		close(f->g.fd[GUEST_STDOUT]);
+	for (int i = 0; i < 2; i++) {
+		dup2(old[i], i);
+		close(old[i]);
+	}
+	close(in[1]);
+	close(out[0]);
+	close(f->g.null_fd);
+	return e;
+}
+
+TEST(what_the_command_closes_ends_for_others)
+{
+	struct fixture *f = setup();
+	struct session *s = &f->g.port.main;
+	struct ends e;
+
+	signal(SIGPIPE, SIG_IGN);
+	e = ends_after(f, STREAM_OURS_PIPE, false);
+	EXPECT(e.in && e.out && !f->g.in_fd && f->g.fd[GUEST_STDOUT] == 1);
+	s->input_refused = true;
+	e = ends_after(f, STREAM_OURS_PIPE, false);
+	EXPECT(!e.in && e.out && f->g.in_fd < 0);
+	/* Not before all of it is written */
+	s->out[GUEST_STDOUT].ended = true;
+	s->out[GUEST_STDOUT].len = 1;
+	e = ends_after(f, STREAM_OURS_PIPE, true);
+	EXPECT(!e.in && e.out);
+	s->out[GUEST_STDOUT].len = 0;
+	for (unsigned int other = 0; other < 2; other++) {
+		e = ends_after(f, STREAM_OURS_PIPE, other);
+		EXPECT(!e.in && !e.out && f->g.fd[GUEST_STDOUT] < 0);
+	}
+	/* A terminal is still there. */
+	e = ends_after(f, STREAM_OURS_TTY, true);
+	EXPECT(e.in && e.out && !f->g.in_fd);
+	teardown(f);
+}
+
 /** struct writer - a vCPU that writes to the serial port */
 struct writer {
 	struct fixture *f;
@@ -777,6 +946,11 @@ TEST(a_vcpu_waits_no_longer_than_the_vm_lives)
 
 TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(an_init_without_a_virtio_port_is_heard_at_the_serial_one),
+	  T(output_waits_for_its_reader),
+	  T(output_to_what_blocks_does_not),
+	  T(output_that_cannot_be_written_is_refused),
+	  T(output_without_a_stream_is_refused),
+	  T(what_the_command_closes_ends_for_others),
 	  T(bytes_of_a_serial_port_wait_for_room),
 	  T(bytes_that_are_yielded_make_room),
 	  T(a_vcpu_waits_no_longer_than_the_vm_lives),
