@@ -282,7 +282,9 @@ static const char *frame_wrong(struct session_port *p)
 	const struct session *s = frame_session(p);
 	const struct session_ring *r;
 
-	if (p->frame.stream >= GUEST_STREAMS)
+	/* Output of standard input would stay for ever: nobody takes it. */
+	if (p->frame.stream >= GUEST_STREAMS ||
+	    (p->frame.type == GUEST_DATA && p->frame.stream == GUEST_STDIN))
 		return "a stream that is none";
 	/* The guest has been told of it, and has not said that it has ended. */
 	if (!s || session_over(s) ||

@@ -369,6 +369,8 @@ TEST(frames_that_make_no_sense_break_the_session)
 		{ GUEST_DATA, GUEST_STDOUT, GUEST_PROTO_DATA_MAX + 1 },
 		{ GUEST_DATA, GUEST_STDOUT, UINT32_MAX },
 		{ GUEST_DATA, GUEST_STREAMS, 1 },
+		/* Which has no output, so that its end would be waited for */
+		{ GUEST_DATA, GUEST_STDIN, 1 },
 		{ GUEST_EOF, 255, 0 },
 		{ GUEST_NOTE, 0, GUEST_PROTO_TEXT_MAX + 1 },
 		{ GUEST_KLOG, 0, GUEST_PROTO_DATA_MAX + 1 },
