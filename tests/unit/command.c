@@ -329,9 +329,14 @@ TEST(an_interrupt_key_ends_what_has_not_begun)
 
 TEST(interrupt_keys_that_are_not_taken_end_the_vm)
 {
+	static const struct pollfd none[COMMAND_POLL] = { 0 };
 	struct fixture *f = setup();
 
+	EXPECT(!f->g.port.main.told);
 	EXPECT(!typed(f, "\3\3", 0) && !typed(f, "\3", TWICE_NS));
+	EXPECT(f->g.port.main.told);
+	f->g.port.tx_len = 0;
+	command_serve(&f->g, &f->kvm, none);
 	EXPECT(typed(f, "\3", TWICE_NS / 2));
 	teardown(f);
 }
@@ -385,6 +390,104 @@ TEST(keys_are_heard_and_kept_while_the_command_takes_none)
 	EXPECT(f->kvm.end == VM_END_USER);
 	close(fd[0]);
 	close(fd[1]);
+	teardown(f);
+}
+
+TEST(keys_are_kept_as_far_as_there_is_room)
+{
+	const __le32 taken = htole32(2);
+	int fd[2];
+	struct fixture *f = setup_keyboard(fd, 0);
+	unsigned int n = 0;
+	char key[2] = "";
+
+	do {
+		key[0] = 'a' + n++ % 7;
+	} while (n < 10 * sizeof(f->g.typed) && type_at(f, fd[1], key));
+	EXPECT(n == sizeof(f->g.typed) + 1 && f->g.typed_len == sizeof(f->g.typed));
+	say(f, 0, GUEST_CREDIT, &taken, sizeof(taken));
+	port_run(&f->g.port);
+	input_serve(&f->g, &f->kvm, false);
+	EXPECT(f->g.typed_len == sizeof(f->g.typed) - 2 && !f->g.port.main.credit);
+	EXPECT(!memcmp(f->g.port.tx + f->g.port.tx_len - 2, "ab", 2) &&
+	       !memcmp(f->g.typed, "cdefgab", 7));
+	close(fd[0]);
+	close(fd[1]);
+	teardown(f);
+}
+
+/* Somebody else may have been faster, or have made it one that does not wait. */
+TEST(input_that_is_not_there_is_not_its_end)
+{
+	struct fixture *f = setup();
+	int fd[2];
+
+	EXPECT(!pipe2(fd, O_CLOEXEC | O_NONBLOCK));
+	f->g.in_fd = fd[0];
+	f->g.kind[0] = STREAM_OURS_PIPE;
+	lines = true;
+	input_read(&f->g, &f->kvm);
+	EXPECT(f->g.in_fd == fd[0] && !f->g.port.main.input_ended);
+	close(fd[1]);
+	input_read(&f->g, &f->kvm);
+	lines = false;
+	EXPECT(f->g.in_fd < 0 && f->g.port.main.input_ended && !f->g.port.tx_len);
+	close(fd[0]);
+	teardown(f);
+}
+
+/* Or lkvm would not sleep while the guest does. */
+TEST(only_what_can_move_is_waited_for)
+{
+	struct pollfd p[COMMAND_POLL];
+	struct fixture *f = setup();
+	u64 wakes;
+
+	f->g.in_fd = 0;
+	f->g.kind[0] = STREAM_OURS_PIPE;
+	f->g.fd[GUEST_STDOUT] = 1;
+	f->g.fd[GUEST_STDERR] = 2;
+	f->g.fd[GUEST_TERMINAL] = -1;
+	EXPECT(command_poll(&f->g, p) == COMMAND_OWN);
+	EXPECT(p[0].fd == f->g.wake_fd && p[0].events == POLLIN);
+	EXPECT(!p[1].fd && p[1].events == POLLIN && p[2].fd < 0 && p[3].fd < 0);
+	say(f, 0, GUEST_DATA, "x", 1);
+	port_run(&f->g.port);
+	f->g.port.main.credit = 0;
+	EXPECT(command_poll(&f->g, p) == COMMAND_OWN);
+	EXPECT(p[1].fd < 0 && p[2].fd == 1 && p[2].events == POLLOUT && p[3].fd < 0);
+	/* What has woken us does so once. */
+	session_refuse(&f->g.port.main, GUEST_STDOUT);
+	f->g.port.main.out[GUEST_STDOUT].tell_refused = false;
+	p[0].revents = POLLIN;
+	p[1].revents = 0;
+	command_serve(&f->g, &f->kvm, p);
+	EXPECT(read(f->g.wake_fd, &wakes, sizeof(wakes)) < 0);
+	teardown(f);
+}
+
+TEST(the_end_of_the_command_is_that_of_the_vm)
+{
+	static const struct pollfd none[COMMAND_POLL] = { 0 };
+	struct fixture *f = setup();
+	struct guest_command *g = &f->g;
+	u64 init;
+
+	g->port.main.state = SESSION_SILENT;
+	command_serve(g, &f->kvm, none);
+	EXPECT(!g->init_time && !g->start_time && !g->end_time);
+	g->port.main.state = SESSION_READY;
+	command_serve(g, &f->kvm, none);
+	init = g->init_time;
+	EXPECT(init && !g->start_time && !f->kvm.end);
+	g->port.main.state = SESSION_STARTED;
+	passed += NSEC_PER_SEC;
+	command_serve(g, &f->kvm, none);
+	EXPECT(g->init_time == init && g->start_time > init && !g->end_time && !f->kvm.end);
+	say_exit(f, 0, 3);
+	passed += NSEC_PER_SEC;
+	command_serve(g, &f->kvm, none);
+	EXPECT(g->end_time > g->start_time && f->kvm.end == VM_END_REPORTED);
 	teardown(f);
 }
 
@@ -957,6 +1060,10 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(an_interrupt_key_ends_what_has_not_begun),
 	  T(interrupt_keys_that_are_not_taken_end_the_vm),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
+	  T(keys_are_kept_as_far_as_there_is_room),
+	  T(input_that_is_not_there_is_not_its_end),
+	  T(only_what_can_move_is_waited_for),
+	  T(the_end_of_the_command_is_that_of_the_vm),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
 	  T(output_and_errors_that_are_one_are_one),
 	  T(leaving_cuts_off_output_of_a_vm_that_has_ended),
