@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* A port of the test's own */
+#define serial_input serial_seen
 #include "../../builtin-command.c"
 /* Both have functions of these names. */
 #define output_write exec_output_write
@@ -15,6 +17,7 @@
 #include "../../builtin-sessions.c"
 #undef output_write
 #undef input_read
+#undef serial_input
 
 #include "tests/unit/test.h"
 
@@ -57,6 +60,22 @@ size_t terminal_keys(bool *escape, u8 *d, size_t len, bool *leave)
 	(void)escape;
 	*leave = at;
 	return at ? (size_t)(at - d) : len;
+}
+
+/* A serial port that takes so much at a time, and what it has got */
+static size_t serial_takes;
+static u8 serial_got[64];
+static size_t serial_len;
+
+size_t serial_seen(struct device *dev, const void *d, size_t len)
+{
+	size_t n = MIN(serial_takes, sizeof(serial_got) - serial_len);
+
+	(void)dev;
+	n = MIN(n, len);
+	memcpy(serial_got + serial_len, d, n);
+	serial_len += n;
+	return n;
 }
 
 void control_refuse(struct control_call *call, const char *code,
@@ -436,10 +455,35 @@ TEST(input_that_is_not_there_is_not_its_end)
 	teardown(f);
 }
 
+TEST(what_the_port_has_no_room_for_is_kept)
+{
+	static const struct pollfd none[COMMAND_POLL] = { 0 };
+	struct fixture *f = setup();
+	size_t len = sizeof(struct guest_frame) + 5;
+
+	f->g.carrier = CARRIER_SERIAL;
+	session_input(&f->g.port.main, "12345", 5);
+	serial_len = 0;
+	serial_takes = 3;
+	for (size_t n = 3; n < len; n += 3) {
+		command_serve(&f->g, &f->kvm, none);
+		EXPECT(serial_len == n && f->g.port.tx_len == len - n);
+	}
+	serial_takes = len;
+	command_serve(&f->g, &f->kvm, none);
+	EXPECT(serial_len == len && !f->g.port.tx_len);
+	EXPECT(*serial_got == GUEST_DATA && !memcmp(serial_got + len - 5, "12345", 5));
+	/* There may be more to say than there was room to say it in. */
+	session_signal(&f->g.port.main, SIGINT);
+	command_serve(&f->g, &f->kvm, none);
+	EXPECT(serial_len == len + sizeof(struct guest_frame) + 4);
+	teardown(f);
+}
+
 /* Or lkvm would not sleep while the guest does. */
 TEST(only_what_can_move_is_waited_for)
 {
-	struct pollfd p[COMMAND_POLL];
+	struct pollfd p[COMMAND_POLL] = { 0 };
 	struct fixture *f = setup();
 	u64 wakes;
 
@@ -1062,6 +1106,7 @@ TEST_MAIN(T(lines_are_read_while_nobody_else_wants_keys),
 	  T(keys_are_heard_and_kept_while_the_command_takes_none),
 	  T(keys_are_kept_as_far_as_there_is_room),
 	  T(input_that_is_not_there_is_not_its_end),
+	  T(what_the_port_has_no_room_for_is_kept),
 	  T(only_what_can_move_is_waited_for),
 	  T(the_end_of_the_command_is_that_of_the_vm),
 	  T(a_terminal_that_goes_is_an_end_behind_what_was_typed),
