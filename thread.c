@@ -24,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kvm/clock.h"
@@ -124,4 +126,28 @@ int process_spawn(pid_t *pid, const char *file,
 	err = posix_spawnp(pid, file, files, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	return err;
+}
+
+int process_wait(pid_t pid)
+{
+	static const struct timespec second = { .tv_sec = 1 };
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
+	sigset_t set, old;
+	int status = 0, sig, got = 0;
+
+	sigemptyset(&set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
+		sigaddset(&set, ends[i]);
+	pthread_sigmask(SIG_BLOCK, &set, &old);
+	while (!waitpid(pid, &status, WNOHANG)) {
+		sig = sigtimedwait(&set, NULL, &second);
+		if (sig > 0 && sig != SIGCHLD) {
+			got = sig;
+			kill(pid, sig);
+		}
+	}
+	if (got)
+		raise(got);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return status;
 }

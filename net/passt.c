@@ -9,9 +9,9 @@
  *
  * passt goes into the background by itself once it is ready, and ends when our
  * end of the pair is closed, however that comes about. What it says until then
- * is collected: it is the reason when it fails. Afterwards nothing of it is
- * known here; when it dies the stream ends, and the guest sees its link go
- * down.
+ * is collected in a file of memory, which never makes it wait: its end is the
+ * reason when it fails. Afterwards nothing of it is known here; when it dies the
+ * stream ends, and the guest sees its link go down.
  *
  * By default passt gives the guest the host's loopback at the address of the
  * gateway. Services there are not meant for guests, so this is off unless
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@
 
 #define PASST_FD 3
 #define PASST_MTU 65520
+#define SAID_MAX 4095
 #define MAX_ARGS (16 + 2 * NET_MAX_FORWARDS)
 
 /** struct args - of passt; @fd and @mtu are the text of numbers */
@@ -107,48 +109,37 @@ static void last_line(char *text)
 /* Until the process that was started is done: passt is ready, or has failed. */
 static int wait_ready(pid_t pid, int said, struct report *r)
 {
-	char text[4096] = "";
-	size_t len = 0;
-	int status = 0;
+	int status = process_wait(pid);
+	char text[SAID_MAX + 1];
+	ssize_t n;
 
-	while (len < sizeof(text) - 1) {
-		ssize_t n = read(said, text + len, sizeof(text) - 1 - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	text[len] = 0;
-	last_line(text);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return -ENOENT;
+	n = pread(said, text, SAID_MAX, MAX(lseek(said, 0, SEEK_END) - SAID_MAX, 0));
+	text[MAX(n, 0)] = 0;
+	last_line(text);
 	return report_error(r, 0, "network user: passt failed: %.300s",
 			    *text ? text : "it said nothing");
 }
 
 static int passt_start(const struct args *a, int fd, struct report *r)
 {
-	int said[2], err;
+	int said = memfd_create("lkvm-passt", MFD_CLOEXEC), err;
 	pid_t pid;
 
-	if (pipe2(said, O_CLOEXEC) < 0)
-		return report_error(r, errno, "network user: pipe");
-	err = -spawn(a, fd, said[1], &pid);
-	close(said[1]);
+	if (said < 0)
+		return report_error(r, errno, "network user: memfd");
+	err = -spawn(a, fd, said, &pid);
 	if (!err)
-		err = wait_ready(pid, said[0], r);
+		err = wait_ready(pid, said, r);
 	else if (err != -ENOENT)
 		report_error(r, -err, "network user: cannot run passt");
 	if (err == -ENOENT)
 		err = report_error(r, 0,
 				   "network user: passt is missing: install package passt");
-	close(said[0]);
+	close(said);
 	return err;
 }
 

@@ -28,7 +28,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <linux/if.h>
@@ -356,31 +354,6 @@ static int tap_bring_up(struct tap *t, u32 mtu, struct report *r)
 	return err;
 }
 
-/* Whoever wants to end us ends @pid first, and is heard by the main loop. */
-static int script_wait(pid_t pid)
-{
-	static const struct timespec second = { .tv_sec = 1 };
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
-	sigset_t set, old;
-	int status = 0, sig, got = 0;
-
-	sigemptyset(&set);
-	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
-		sigaddset(&set, ends[i]);
-	pthread_sigmask(SIG_BLOCK, &set, &old);
-	while (!waitpid(pid, &status, WNOHANG)) {
-		sig = sigtimedwait(&set, NULL, &second);
-		if (sig > 0 && sig != SIGCHLD) {
-			got = sig;
-			kill(pid, sig);
-		}
-	}
-	if (got)
-		raise(got);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return status;
-}
-
 static int tap_script(struct tap *t, const char *script, struct report *r)
 {
 	char *const argv[] = { (char *)script, t->ifname, NULL };
@@ -391,7 +364,7 @@ static int tap_script(struct tap *t, const char *script, struct report *r)
 	if (err)
 		return report_error(r, err, "tap %s: script %s", t->ifname,
 				    script);
-	status = script_wait(pid);
+	status = process_wait(pid);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return report_error(r, 0, "tap %s: script %s failed, status %d",
 				    t->ifname, script,

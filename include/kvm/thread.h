@@ -52,4 +52,14 @@ int cond_wait_until(pthread_cond_t *c, pthread_mutex_t *lock, u64 ns);
 int process_spawn(pid_t *pid, const char *file,
 		  const posix_spawn_file_actions_t *files, char *const argv[]);
 
+/**
+ * process_wait() - until a program has ended that was started
+ *
+ * A signal that is to end us ends @pid first, and is there to be read afterwards.
+ *
+ * Context: the main thread.
+ * Return: the status, as of waitpid().
+ */
+int process_wait(pid_t pid);
+
 #endif

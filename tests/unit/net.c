@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,6 +29,7 @@
 #include "kvm/virtio.h"
 #include "virtio/net.h"
 #include "driver.h"
+#include "fds.h"
 #include "test.h"
 #include "vring.h"
 
@@ -2108,6 +2110,108 @@ TEST(net_socket_survives_a_peer_that_is_no_vm)
 	EXPECT(!unlink(path) && !rmdir(dir));
 }
 
+/* In the place of passt(1), a script. @path: of its directory; @out: NULL when it failed */
+static int open_passt(const char *path, const char *script, struct net_opts *o,
+		      struct net_backend **out, struct report *r)
+{
+	char file[64];
+	int fd, err;
+
+	snprintf(file, sizeof(file), "%s/passt", path);
+	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
+	dprintf(fd, "#!/bin/sh\n%s\n", script);
+	close(fd);
+	*out = NULL;
+	*r = (struct report){ "" };
+	o->kind = NET_USER;
+	err = net_open(out, o, r);
+	unlink(file);
+	return err;
+}
+
+/* What it says may be more than a pipe takes; the last of it is why it failed. */
+TEST(net_passt_is_waited_for_and_heard)
+{
+	static const struct {
+		const char *script;
+		const char *why;
+	} fails[] = {
+		{ "exit 1", "passt failed: it said nothing" },
+		{ "echo one; echo two >&2; echo logged to syslog; exit 1", "passt failed: two" },
+		{ "exec 2>&1; for i in 0 1 2 3 4 5 6 7; do printf '%16384s\\n' x; done; "
+		  "echo why; exit 3", "passt failed: why" },
+		{ "kill -9 $$", "passt failed: it said nothing" },
+		{ "exit 127", "install package passt" },
+	};
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[512];
+	const char *old = getenv("PATH");
+	unsigned int before = open_files();
+	struct net_opts o = { 0 };
+	struct net_backend *b;
+	struct report r;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s:%s", dir, old);
+	setenv("PATH", path, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fails); i++) {
+		EXPECT(open_passt(dir, fails[i].script, &o, &b, &r) < 0);
+		if (!strstr(r.msg, fails[i].why))
+			printf("# %s\n", r.msg);
+		EXPECT(strstr(r.msg, fails[i].why));
+	}
+	EXPECT(!open_passt(dir, "sleep 1 <&3 >/dev/null 2>&1 &", &o, &b, &r));
+	EXPECT(b && b->info.mtu == 65520 && net_link(b) && !b->info.vnet_hdr);
+	EXPECT(WAIT(!net_link(b)));
+	net_close(b);
+	setenv("PATH", dir, 1);
+	EXPECT(net_open(&b, &o, &r) < 0 && strstr(r.msg, "install package passt"));
+	setenv("PATH", path, 1);
+	EXPECT(open_files() == before && !rmdir(dir));
+}
+
+TEST(net_passt_is_told_what_was_asked_for)
+{
+	static const char says[] = "echo \"$*\"; exit 1";
+	struct net_opts o = { 0 };
+	struct net_backend *b;
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[512];
+	struct report r;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s:%s", dir, getenv("PATH"));
+	setenv("PATH", path, 1);
+	open_passt(dir, says, &o, &b, &r);
+	EXPECT(strstr(r.msg, ": --quiet --fd 3 --no-map-gw") && !strstr(r.msg, "mtu"));
+	o = (struct net_opts){ .hostgw = true, .mtu = 1400, .nr_forwards = 2,
+			       .forward = { "tcp:2222:22", "udp:127.0.0.1/53" } };
+	open_passt(dir, says, &o, &b, &r);
+	EXPECT(strstr(r.msg, "--fd 3 --mtu 1400 -t 2222:22 -u 127.0.0.1/53"));
+	EXPECT(!rmdir(dir));
+}
+
+/* Who wants to end us does not wait for one that is never ready. */
+TEST(net_passt_that_hangs_ends_with_us)
+{
+	const struct timespec none = { 0 };
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[512];
+	struct net_opts o = { 0 };
+	struct net_backend *b;
+	struct report r;
+	sigset_t set;
+
+	EXPECT(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s:%s", dir, getenv("PATH"));
+	setenv("PATH", path, 1);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	raise(SIGTERM);
+	EXPECT(open_passt(dir, "exec sleep 1000", &o, &b, &r) < 0);
+	EXPECT(strstr(r.msg, "passt failed") && sigtimedwait(&set, NULL, &none) == SIGTERM);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	EXPECT(!rmdir(dir));
+}
+
 TEST(net_open_refuses)
 {
 	static const struct net_opts bad[] = {
@@ -2181,4 +2285,7 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_sockets_meet_and_meet_again),
 	  T(net_socket_has_no_link_for_a_third),
 	  T(net_socket_survives_a_peer_that_is_no_vm),
+	  T(net_passt_is_waited_for_and_heard),
+	  T(net_passt_is_told_what_was_asked_for),
+	  T(net_passt_that_hangs_ends_with_us),
 	  T(net_open_refuses))
