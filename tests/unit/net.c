@@ -1359,6 +1359,476 @@ TEST(net_queue_pairs_are_the_drivers_choice)
 	teardown(&f);
 }
 
+static u32 max_frame(const struct fixture *f)
+{
+	const struct net *n = f->dev->priv;
+
+	return __atomic_load_n(&n->max_frame, __ATOMIC_RELAXED);
+}
+
+/* What a backend has no use for the driver hears nothing of. */
+TEST(net_offers_what_the_backend_has)
+{
+	static const struct {
+		u64 offloads;
+		u32 mtu;
+		unsigned int pairs;
+		u64 has;
+		u64 has_not;
+	} cases[] = {
+		{ 0, 0, 1, F(MAC) | F(STATUS) | F(CTRL_VQ) | F(MRG_RXBUF) | F(CTRL_RX) |
+		  F(CTRL_VLAN) | F(CTRL_RX_EXTRA) | F(CTRL_MAC_ADDR) | F(GUEST_ANNOUNCE),
+		  F(MTU) | F(MQ) | F(CTRL_GUEST_OFFLOADS) | ALL_OFFLOADS },
+		{ F(CSUM), 0, 1, F(CSUM) | F(CTRL_GUEST_OFFLOADS), F(GUEST_CSUM) | F(MTU) },
+		{ 0, 9000, 1, F(MTU), F(MQ) | F(CTRL_GUEST_OFFLOADS) },
+		{ ALL_OFFLOADS, 70000, 2, F(MTU) | F(MQ) | ALL_OFFLOADS, 0 },
+	};
+	struct virtio_net_config c;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fake *k = fake_make(cases[i].pairs, cases[i].offloads);
+		struct fixture f;
+		struct net *n;
+
+		k->b.info.mtu = cases[i].mtu;
+		setup(&f, &k->b);
+		EXPECT((f.dev->offered & cases[i].has) == cases[i].has);
+		EXPECT(!(f.dev->offered & cases[i].has_not));
+		virtio_config_read(f.dev, 0, &c, offsetof(struct virtio_net_config, speed));
+		EXPECT(c.mtu == MIN(cases[i].mtu, 65535U) && c.mac[5] == 5);
+		EXPECT(c.max_virtqueue_pairs == cases[i].pairs);
+		/* With vhost nobody filters, and it says itself whether it can merge. */
+		n = f.dev->priv;
+		n->nr_vhosts = 1;
+		EXPECT(!(virtio_net_class.features(f.dev) &
+			 (F(MRG_RXBUF) | F(CTRL_RX) | F(CTRL_RX_EXTRA) | F(CTRL_VLAN))));
+		n->vhost[0].features = F(MRG_RXBUF);
+		EXPECT(virtio_net_class.features(f.dev) & F(MRG_RXBUF));
+		n->nr_vhosts = 0;
+		teardown(&f);
+	}
+}
+
+/* A frame that cannot be longer than the MTU needs no more room. */
+TEST(net_waits_for_no_more_room_than_frames_need)
+{
+	static const struct {
+		u32 mtu;
+		bool headers;
+		u64 offloads;
+		u32 max;
+	} cases[] = {
+		{ 1500, true, 0, HDR + 22 + 1500 }, { 0, true, 0, HDR + 22 + 1500 },
+		{ 9000, true, F(GUEST_CSUM), HDR + 22 + 9000 },
+		{ 70000, true, 0, HDR + 22 + 65535 }, { 0, false, 0, HDR + 22 + 65535 },
+		{ 1500, false, 0, HDR + 22 + 1500 },
+		{ 1500, true, F(GUEST_TSO4), HDR + 22 + 65535 },
+		{ 1500, true, F(GUEST_TSO6), HDR + 22 + 65535 },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fake *k = fake_make(1, ALL_OFFLOADS);
+		struct fixture f;
+
+		k->b.info.mtu = cases[i].mtu;
+		k->b.info.vnet_hdr = cases[i].headers;
+		setup(&f, &k->b);
+		driver_ok(&f, F(MRG_RXBUF) | cases[i].offloads);
+		EXPECT(max_frame(&f) == cases[i].max);
+		teardown(&f);
+	}
+}
+
+TEST(net_address_of_its_own_is_local_and_no_groups)
+{
+	struct fixture f;
+	u8 mac[4][6];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct virtio_net_opts o = { .backend = &fake_make(1, 0)->b };
+
+		setup_fake(&f, 1);
+		virtio_device_free(f.dev);
+		EXPECT(!virtio_device_create(&f.dev, &virtio_net_class, "net0", &o, &f.env,
+					     NULL));
+		virtio_config_read(f.dev, 0, mac[i], 6);
+		EXPECT(mac[i][0] == 2 && !i == !memcmp(mac[i], mac[0], 6));
+		teardown(&f);
+	}
+}
+
+/* What commands switched off stays so, until there is another driver. */
+TEST(net_offloads_outlast_a_pause_and_no_reset)
+{
+	const struct command set = { .class = 5, .data = { 2 }, .len = 8 };
+	const u64 both = F(GUEST_CSUM) | F(GUEST_TSO4);
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | both);
+	ctrl_nr = 0;
+	EXPECT(f.fake->offloads == both && max_frame(&f) > 60000);
+	EXPECT(!command(&f, &set) && f.fake->offloads == F(GUEST_CSUM));
+	EXPECT(max_frame(&f) < 2000);
+	f.fake->offloads = 0;
+	EXPECT(!virtio_device_pause(f.dev) && !virtio_device_resume(f.dev));
+	EXPECT(f.fake->offloads == F(GUEST_CSUM));
+	EXPECT(!virtio_device_pause(f.dev));
+	virtio_device_save(f.dev, &out);
+	virtio_device_free(f.dev);
+	f.fake = fake_make(1, ALL_OFFLOADS);
+	device_make(&f, &f.fake->b);
+	in = (struct state_in){ .buf = out.buf, .len = out.len };
+	EXPECT(!virtio_device_restore(f.dev, &in) && !virtio_device_resume(f.dev));
+	EXPECT(f.fake->offloads == F(GUEST_CSUM) && max_frame(&f) < 2000);
+	driver_ok(&f, CTRL | both);
+	EXPECT(f.fake->offloads == both && max_frame(&f) > 60000);
+	state_out_free(&out);
+	teardown(&f);
+}
+
+/* Offsets in what a network device saves, behind its version */
+enum {
+	AT_MAC = 4, AT_PAIRS = 10, AT_CONFIGURED = 12, AT_OFFLOADS = 13, AT_FILTER = 21,
+	AT_MODES = AT_FILTER + 6, AT_UNICAST = AT_MODES + 8, AT_MULTICAST, AT_TABLE,
+	AT_VLAN = AT_TABLE + 6 * NET_MAX_MACS, STATE_LEN = AT_VLAN + NET_VLANS / 8,
+};
+
+/* Whether the device takes it; if not it is as before, if so it says the same. */
+static bool takes_state(struct test *t, struct fixture *f, const u8 *state, size_t len)
+{
+	struct state_out before = { 0 }, after = { 0 };
+	struct state_in in = { .buf = state, .len = len };
+	bool ok;
+
+	virtio_net_class.save(f->dev, &before);
+	ok = !virtio_net_class.restore(f->dev, &in);
+	virtio_net_class.save(f->dev, &after);
+	EXPECT(after.len == STATE_LEN && before.len == STATE_LEN);
+	EXPECT(!memcmp(after.buf, ok ? state : before.buf, STATE_LEN));
+	state_out_free(&before);
+	state_out_free(&after);
+	return ok;
+}
+
+TEST(net_state_of_somebody_else_is_checked)
+{
+	static const struct {
+		unsigned int at;
+		u8 value;
+		bool ok;
+	} cases[] = {
+		{ 0, 2, false }, { AT_PAIRS, 0, false }, { AT_PAIRS, 4, true },
+		{ AT_PAIRS, 5, false }, { AT_PAIRS + 1, 1, false },
+		{ AT_CONFIGURED, 2, false }, { AT_OFFLOADS, 0x82, false },
+		{ AT_OFFLOADS + 7, 0x80, false }, { AT_OFFLOADS, 2, true },
+		{ AT_UNICAST, 61, true }, { AT_UNICAST, 62, false },
+		{ AT_MULTICAST, 62, true }, { AT_MULTICAST, 63, false },
+		{ AT_MULTICAST, 255, false },
+	};
+	struct fixture f;
+	u8 state[STATE_LEN], copy[STATE_LEN];
+
+	setup_fake(&f, 4);
+	driver_ok(&f, CTRL | F(MQ) | F(GUEST_CSUM));
+	EXPECT(!virtio_device_pause(f.dev));
+	for (unsigned int i = 0; i < STATE_LEN; i++)
+		state[i] = (u8)(i * 7);
+	memcpy(state, "\1\0\0\0", 4);
+	memcpy(state + AT_PAIRS, "\3\0\1\2\0\0\0\0\0\0\0", 11);
+	for (unsigned int one = 0; one < 8; one++) {
+		for (unsigned int i = 0; i < 8; i++)
+			state[AT_MODES + i] = i == one;
+		state[AT_UNICAST] = 2;
+		state[AT_MULTICAST] = 3;
+		EXPECT(takes_state(t, &f, state, STATE_LEN));
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		memcpy(copy, state, STATE_LEN);
+		copy[cases[i].at] = cases[i].value;
+		EXPECT(takes_state(t, &f, copy, STATE_LEN) == cases[i].ok);
+	}
+	for (size_t len = 0; len < STATE_LEN; len++)
+		EXPECT(!takes_state(t, &f, state, len));
+	/* One pair and no announcement for a driver that knows of no more */
+	driver_ok(&f, CTRL & ~F(GUEST_ANNOUNCE));
+	memcpy(state + AT_PAIRS, "\2\0\1\0\0\0\0\0\0\0\0", 11);
+	EXPECT(!takes_state(t, &f, state, STATE_LEN));
+	memcpy(state + AT_PAIRS, "\1\0\0\2\0\0\0\0\0\0\0", 11);
+	EXPECT(takes_state(t, &f, state, STATE_LEN));
+	EXPECT(!virtio_device_resume(f.dev));
+	ctrl_nr = 0;
+	EXPECT(!command(&f, &commands_list[0]) && config_status(&f) == 1);
+	teardown(&f);
+}
+
+/* Nor what it was to be told of, whether it has been or not. */
+TEST(net_announcement_is_not_the_next_drivers)
+{
+	struct state_out out = { 0 };
+	struct state_in in;
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | F(STATUS));
+	EXPECT(!virtio_device_pause(f.dev));
+	virtio_device_save(f.dev, &out);
+	for (unsigned int i = 0; i < 2; i++) {
+		in = (struct state_in){ .buf = out.buf, .len = out.len };
+		EXPECT(!virtio_device_restore(f.dev, &in));
+		if (i)
+			EXPECT(!virtio_device_resume(f.dev) && WAIT(config_status(&f) == 3));
+		virtio_set_status(f.dev, 0);
+		virtio_device_resume(f.dev);
+		driver_ok(&f, CTRL | F(STATUS));
+		ctrl_nr = 0;
+		EXPECT(!command(&f, &commands_list[0]) && config_status(&f) == 1);
+		EXPECT(!virtio_device_pause(f.dev));
+	}
+	state_out_free(&out);
+	teardown(&f);
+}
+
+/* Whether the filter as it is now takes a frame to @a, with @b its last byte and a tag. */
+static bool wanted(struct fixture *f, u8 a, u8 b, u32 tag)
+{
+	const struct net *n = f->dev->priv;
+	u8 head[18] = {
+		[0] = a, [5] = b, [12] = (u8)(tag >> 24), [13] = (u8)(tag >> 16),
+		[14] = (u8)(tag >> 8), [15] = (u8)tag,
+	};
+
+	if (a == 255)
+		memset(head, 255, 6);
+	return net_filter_accepts(n, &n->filter, head);
+}
+
+static int rx_mode(struct fixture *f, u8 mode, u8 on)
+{
+	return command(f, &(struct command){ .cmd = mode, .data = { on }, .len = 1 });
+}
+
+TEST(net_modes_say_what_comes_through)
+{
+	/* To its own address, another, a group, all */
+	static const struct {
+		u8 mode;
+		bool on[4];
+	} cases[] = {
+		{ VIRTIO_NET_CTRL_RX_PROMISC, { true, true, true, true } },
+		{ VIRTIO_NET_CTRL_RX_ALLMULTI, { true, false, true, true } },
+		{ VIRTIO_NET_CTRL_RX_ALLUNI, { true, true, false, true } },
+		{ VIRTIO_NET_CTRL_RX_NOMULTI, { true, false, false, true } },
+		{ VIRTIO_NET_CTRL_RX_NOUNI, { false, false, false, true } },
+		{ VIRTIO_NET_CTRL_RX_NOBCAST, { true, false, false, false } },
+	};
+	struct command mac = { .class = 1, .cmd = 1, .len = 6, .data = { 4, 0, 0, 0, 0, 9 } };
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL);
+	ctrl_nr = 0;
+	EXPECT(!command(&f, &mac) && !rx_mode(&f, VIRTIO_NET_CTRL_RX_PROMISC, 0));
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		const bool *on = cases[i].on;
+
+		EXPECT(!rx_mode(&f, cases[i].mode, 1));
+		EXPECT(wanted(&f, 4, 9, 0) == on[0] && wanted(&f, 4, 8, 0) == on[1]);
+		EXPECT(wanted(&f, 5, 9, 0) == on[2] && wanted(&f, 255, 255, 0) == on[3]);
+		EXPECT(!rx_mode(&f, cases[i].mode, 0));
+		EXPECT(wanted(&f, 4, 9, 0) && !wanted(&f, 4, 8, 0));
+	}
+	/* What says no is stronger. */
+	EXPECT(!rx_mode(&f, VIRTIO_NET_CTRL_RX_ALLMULTI, 1));
+	EXPECT(!rx_mode(&f, VIRTIO_NET_CTRL_RX_NOMULTI, 1) && !wanted(&f, 5, 9, 0));
+	driver_ok(&f, CTRL & ~F(CTRL_RX_EXTRA));
+	ctrl_nr = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++)
+		EXPECT(rx_mode(&f, cases[i].mode, 0) == (i > 1));
+	teardown(&f);
+}
+
+TEST(net_filters_tags_of_their_own_kind)
+{
+	struct command add = { .class = 2, .len = 2 };
+	struct command del = { .class = 2, .cmd = 1, .len = 2 };
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL);
+	ctrl_nr = 0;
+	rx_mode(&f, VIRTIO_NET_CTRL_RX_PROMISC, 0);
+	for (unsigned int i = 8; i < 16; i++) {
+		add.data[0] = (u8)i;
+		EXPECT(!command(&f, &add));
+	}
+	del.data[0] = 9;
+	EXPECT(!command(&f, &del));
+	for (unsigned int i = 7; i < 17; i++)
+		EXPECT(wanted(&f, 255, 0, 0x81000000 | i) == (i > 7 && i < 16 && i != 9));
+	/* With a priority, and the bit behind it; of another VLAN by a bit; not a tag */
+	EXPECT(wanted(&f, 255, 0, 0x8100f008) && !wanted(&f, 255, 0, 0x81000108));
+	EXPECT(wanted(&f, 255, 0, 0x8100f000) && !wanted(&f, 255, 0, 0x81000808));
+	EXPECT(wanted(&f, 255, 0, 0x81370009) && wanted(&f, 255, 0, 0x08000009));
+	driver_ok(&f, CTRL & ~F(CTRL_VLAN));
+	ctrl_nr = 0;
+	rx_mode(&f, VIRTIO_NET_CTRL_RX_PROMISC, 0);
+	EXPECT(wanted(&f, 255, 0, 0x81000009));
+	teardown(&f);
+}
+
+/* Addresses 2:0:0:0:0:N, then groups 3:0:0:0:0:N, N from 1 on */
+static int set_macs(struct fixture *f, u32 unicast, u32 multicast)
+{
+	u8 d[2 + 8 + 6 * 2 * 66] = { 1, 0 }, ack = 0x77;
+	u32 nr[2] = { unicast, multicast }, at = 2;
+
+	for (unsigned int list = 0; list < 2; list++) {
+		memcpy(d + at, &nr[list], 4);
+		at += 4;
+		for (u32 i = 1; i <= nr[list]; i++, at += 6) {
+			d[at] = (u8)(2 + list);
+			d[at + 5] = (u8)i;
+		}
+	}
+	gmem_write(&f->m.g, VR_DATA, d, at);
+	gmem_write(&f->m.g, VR_DATA + 0x800, &ack, 1);
+	VR_PUT(&f->m, vr_desc(CTRLQ), 0, VR_DATA, at, NEXT, 1);
+	VR_PUT(&f->m, vr_desc(CTRLQ), 1, VR_DATA + 0x800, 1, WRITE, 0);
+	vr_publish(&f->m, CTRLQ, 0);
+	virtio_notify(f->dev, CTRLQ);
+	if (!wait_used(f, CTRLQ, ++ctrl_nr))
+		return -1;
+	gmem_read(&f->m.g, VR_DATA + 0x800, &ack, 1);
+	return ack;
+}
+
+/* A list that is too long lets all of its kind through, and the other one counts. */
+TEST(net_lists_of_addresses_are_as_long_as_there_is_room)
+{
+	static const struct {
+		u8 nr[2];
+		bool all[2];
+	} cases[] = {
+		{ { 0, 0 }, { false, false } }, { { 64, 0 }, { false, false } },
+		{ { 0, 64 }, { false, false } }, { { 40, 24 }, { false, false } },
+		{ { 40, 25 }, { false, true } }, { { 40, 60 }, { false, true } },
+		{ { 64, 1 }, { false, true } }, { { 65, 0 }, { true, false } },
+		{ { 65, 64 }, { true, false } }, { { 66, 65 }, { true, true } },
+		{ { 1, 1 }, { false, false } },
+	};
+	static const u8 none[NET_VLANS / 8];
+	const struct net *n;
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	n = f.dev->priv;
+	driver_ok(&f, CTRL);
+	ctrl_nr = 0;
+	rx_mode(&f, VIRTIO_NET_CTRL_RX_PROMISC, 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		EXPECT(!set_macs(&f, cases[i].nr[0], cases[i].nr[1]));
+		for (unsigned int list = 0; list < 2; list++)
+			for (unsigned int j = 0; j < 70; j++)
+				EXPECT(wanted(&f, (u8)(2 + list), (u8)j, 0) ==
+				       (cases[i].all[list] || (j && j <= cases[i].nr[list])));
+		EXPECT(n->filter.nr_unicast + n->filter.nr_multicast <= NET_MAX_MACS);
+		EXPECT(!memcmp(n->filter.vlan, none, sizeof(none)));
+	}
+	teardown(&f);
+}
+
+static int set_pairs(struct fixture *f, u16 pairs, u16 *used)
+{
+	const u8 d[4] = { 4, 0, pairs & 0xff, pairs >> 8 };
+	unsigned int q = f->dev->nr_queues - 1;
+	u8 ack = 0x77;
+
+	gmem_write(&f->m.g, VR_DATA, d, sizeof(d));
+	VR_PUT(&f->m, vr_desc(q), 0, VR_DATA, sizeof(d), NEXT, 1);
+	VR_PUT(&f->m, vr_desc(q), 1, VR_DATA + 8, 1, WRITE, 0);
+	vr_publish(&f->m, q, 0);
+	virtio_notify(f->dev, q);
+	if (!wait_used(f, q, ++*used))
+		return -1;
+	gmem_read(&f->m.g, VR_DATA + 8, &ack, 1);
+	return ack;
+}
+
+/* Whether a frame of the second pair's goes out */
+static bool second_sends(struct fixture *f)
+{
+	unsigned int before = f->fake->nr_sent;
+	u16 used = vr_used_idx(&f->m, 3);
+
+	VR_PUT(&f->m, vr_desc(3), 0, VR_DATA + 0x1000, HDR + 60, 0, 0);
+	vr_publish(&f->m, 3, 0);
+	virtio_notify(f->dev, 3);
+	return wait_used(f, 3, (u16)(used + 1)) && f->fake->nr_sent == before + 1;
+}
+
+TEST(net_pairs_that_are_not_in_use_send_nothing)
+{
+	struct fixture f;
+	u16 used = 0;
+
+	setup_fake(&f, 2);
+	driver_ok(&f, CTRL | F(MQ));
+	EXPECT(!second_sends(&f) && dropped(&f) == 1);
+	EXPECT(!set_pairs(&f, 2, &used) && second_sends(&f));
+	/* What the backend refuses stays as it was. */
+	f.fake->fail_pairs = true;
+	EXPECT(set_pairs(&f, 1, &used) == 1 && second_sends(&f));
+	f.fake->fail_pairs = false;
+	EXPECT(!virtio_device_pause(f.dev) && !virtio_device_resume(f.dev));
+	EXPECT(f.fake->pairs == 2 && second_sends(&f));
+	driver_ok(&f, CTRL | F(MQ));
+	EXPECT(f.fake->pairs == 1 && !second_sends(&f) && dropped(&f) == 2);
+	teardown(&f);
+}
+
+static bool watch_fails;
+
+static int failing_watch(struct net_backend *b, unsigned int port, int epfd,
+			 u64 cookie, u64 comes)
+{
+	return port && watch_fails ? -ENOSPC : fake_watch(b, port, epfd, cookie, comes);
+}
+
+/* Without pairs, and without the thread of the second; and without a device at all. */
+TEST(net_that_cannot_start_leaves_nothing)
+{
+	struct net_ops ops = fake_ops;
+	unsigned int before;
+	struct fixture f;
+
+	ops.watch = failing_watch;
+	setup_fake(&f, 2);
+	f.fake->b.ops = &ops;
+	before = open_files();
+	for (unsigned int i = 0; i < 3; i++) {
+		watch_fails = i & 1;
+		f.fake->fail_pairs = !watch_fails;
+		driver_ok(&f, CTRL | F(MQ));
+		EXPECT(virtio_get_status(f.dev) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		EXPECT(open_files() == before);
+	}
+	f.fake->link = false;
+	driver_ok(&f, CTRL | F(MQ));
+	EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
+	f.fake->link = true;
+	f.fake->fail_pairs = false;
+	driver_ok(&f, CTRL);
+	EXPECT(WAIT(config_status(&f) == 1));
+	send_frame(&f, 0, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
+	virtio_set_status(f.dev, 0);
+	EXPECT(open_files() == before);
+	teardown(&f);
+}
+
 /* A file that knows no ioctl stands for vhost; the tap device is there, and gone. */
 TEST(net_answers_commands_without_vhost_that_runs)
 {
@@ -2268,6 +2738,17 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
 	  T(net_queue_pairs_are_the_drivers_choice),
+	  T(net_offers_what_the_backend_has),
+	  T(net_waits_for_no_more_room_than_frames_need),
+	  T(net_address_of_its_own_is_local_and_no_groups),
+	  T(net_offloads_outlast_a_pause_and_no_reset),
+	  T(net_state_of_somebody_else_is_checked),
+	  T(net_announcement_is_not_the_next_drivers),
+	  T(net_modes_say_what_comes_through),
+	  T(net_filters_tags_of_their_own_kind),
+	  T(net_lists_of_addresses_are_as_long_as_there_is_room),
+	  T(net_pairs_that_are_not_in_use_send_nothing),
+	  T(net_that_cannot_start_leaves_nothing),
 	  T(net_answers_commands_without_vhost_that_runs),
 	  T(net_pause_loses_and_repeats_nothing),
 	  T(net_pause_of_a_busy_interface_waits_for_one_round),
