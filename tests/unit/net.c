@@ -2644,18 +2644,26 @@ TEST(net_passt_is_told_what_was_asked_for)
 	static const char says[] = "echo \"$*\"; exit 1";
 	struct net_opts o = { 0 };
 	struct net_backend *b;
-	char dir[] = "/tmp/lkvm-net-XXXXXX", path[512];
+	char dir[] = "/tmp/lkvm-net-XXXXXX", path[512], has[64];
 	struct report r;
+	int handed[2];
 
 	EXPECT(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s:%s", dir, getenv("PATH"));
 	setenv("PATH", path, 1);
+	EXPECT(!pipe(handed));
 	open_passt(dir, says, &o, &b, &r);
 	EXPECT(strstr(r.msg, ": --quiet --fd 3 --no-map-gw") && !strstr(r.msg, "mtu"));
 	o = (struct net_opts){ .hostgw = true, .mtu = 1400, .nr_forwards = 2,
 			       .forward = { "tcp:2222:22", "udp:127.0.0.1/53" } };
 	open_passt(dir, says, &o, &b, &r);
 	EXPECT(strstr(r.msg, "--fd 3 --mtu 1400 -t 2222:22 -u 127.0.0.1/53"));
+	/* What a later device was handed is not for it. */
+	snprintf(has, sizeof(has), "test -e /proc/$$/fd/%d && echo it has; exit 1", handed[1]);
+	open_passt(dir, has, &o, &b, &r);
+	EXPECT(strstr(r.msg, "said nothing"));
+	close(handed[0]);
+	close(handed[1]);
 	EXPECT(!rmdir(dir));
 }
 
