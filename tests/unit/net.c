@@ -1818,6 +1818,7 @@ TEST(net_that_cannot_start_leaves_nothing)
 	f.fake->link = false;
 	driver_ok(&f, CTRL | F(MQ));
 	EXPECT(virtio_get_status(f.dev) == 15 && WAIT(config_status(&f) == 0));
+	virtio_set_status(f.dev, 0);
 	f.fake->link = true;
 	f.fake->fail_pairs = false;
 	driver_ok(&f, CTRL);

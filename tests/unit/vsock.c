@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 #include <linux/virtio_vsock.h>
@@ -19,6 +20,7 @@
 #include "virtio/vsock.h"
 #include "dir.h"
 #include "driver.h"
+#include "fds.h"
 #include "test.h"
 #include "vring.h"
 
@@ -413,6 +415,7 @@ TEST(vsock_guest_waits_for_a_full_backlog)
 {
 	struct rig *r = rig_setup(VR_NUM);
 	int l = host_listen(r, 5, 0);
+	bool refused = false;
 	int fd[2];
 
 	EXPECT(send_op(r, REQUEST, 1000, 5, 0));
@@ -423,6 +426,15 @@ TEST(vsock_guest_waits_for_a_full_backlog)
 	EXPECT(receive_op(r, RESPONSE, 1001, 5));
 	fd[1] = accept(l, NULL, NULL);
 	EXPECT(fd[0] >= 0 && fd[1] >= 0);
+	/* But not without end */
+	EXPECT(send_op(r, REQUEST, 1002, 5, 0) && receive_op(r, RESPONSE, 1002, 5));
+	EXPECT(send_op(r, REQUEST, 1003, 5, 0));
+	for (unsigned int i = 0; i < 1000 && !refused; i++) {
+		__atomic_add_fetch(&later_ns, 11000000, __ATOMIC_RELAXED);
+		virtio_notify(r->dev, TX);
+		refused = receive_in(r, 1);
+	}
+	EXPECT(refused && r->h.op == RST && r->h.dst_port == 1003);
 	close(fd[0]);
 	close(fd[1]);
 	close(l);
@@ -637,6 +649,188 @@ TEST(vsock_half_close_by_the_host)
 	EXPECT(host_sees_end(fd));
 	EXPECT(receive_op(r, RST, 9, hp));
 	close(fd);
+	/* Both have sent all there is: there is nothing to receive either. */
+	fd = open_from_host(t, r, 9, &hp);
+	EXPECT(send_op(r, SHUTDOWN, 9, hp, VIRTIO_VSOCK_SHUTDOWN_SEND));
+	EXPECT(host_sees_end(fd));
+	shutdown(fd, SHUT_WR);
+	EXPECT(receive_op(r, SHUTDOWN, 9, hp) && r->h.flags == 3);
+	close(fd);
+	rig_teardown(r);
+}
+
+/* Until the guest says RST: what was on its way is no offence. */
+TEST(vsock_guest_may_take_its_time_to_close)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u32 hp = 0;
+	int fd;
+
+	for (u32 i = 0; i < 2; i++) {
+		fd = open_from_host(t, r, 9, &hp);
+		close(fd);
+		do {
+			EXPECT(receive_op(r, SHUTDOWN, 9, hp));
+		} while (r->h.flags != 3);
+		EXPECT(send_bytes(r, 9, hp, "late", 4) && send_op(r, ASK, 9, hp, 0));
+		EXPECT(send_op(r, SHUTDOWN, 9, hp, VIRTIO_VSOCK_SHUTDOWN_SEND));
+		EXPECT(!receive_in(r, 30));
+		if (i)
+			EXPECT(send_op(r, SHUTDOWN, 9, hp, VIRTIO_VSOCK_SHUTDOWN_RCV));
+		else	/* But it does not take for ever. */
+			__atomic_add_fetch(&later_ns, 31000000000ULL, __ATOMIC_RELAXED);
+		virtio_notify(r->dev, TX);
+		EXPECT(receive_op(r, RST, 9, hp));
+	}
+	rig_teardown(r);
+}
+
+/* Before it has accepted, and before it was even asked. */
+TEST(vsock_guest_that_does_not_wait_for_its_turn)
+{
+	static const u16 ops[] = { RW, SHUTDOWN, REQUEST };
+	struct rig *r = rig_setup(VR_NUM);
+	int fd;
+	u8 c;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct virtio_vsock_hdr h;
+
+		fd = host_dial(r->path);
+		EXPECT(write(fd, "CONNECT 7\n", 10) == 10);
+		EXPECT(receive(r) && r->h.op == REQUEST);
+		h = header(r, ops[i], 7, r->h.src_port);
+		h.len = ops[i] == RW ? 4 : 0;
+		h.flags = ops[i] == SHUTDOWN ? 2 : 0;
+		EXPECT(send_raw(r, &h, "four", 4));
+		EXPECT(receive_op(r, RST, 7, h.dst_port) && host_sees_end(fd));
+		close(fd);
+	}
+	rig_teardown(r);
+	r = rig_setup(0);
+	fd = host_dial(r->path);
+	EXPECT(write(fd, "CONNECT 7\n", 10) == 10);
+	/* Until that is heard, there is nothing to accept. */
+	for (unsigned int i = 0; i < 100 && recv(fd, &c, 1, MSG_DONTWAIT) < 0; i++) {
+		EXPECT(send_op(r, RESPONSE, 7, 0x40000000, 0));
+		for (unsigned int j = 0; j < 20; j++)
+			nap();
+	}
+	EXPECT(recv(fd, &c, 1, MSG_DONTWAIT) == 0);
+	close(fd);
+	rig_teardown(r);
+}
+
+/* A place in @d for each byte of the stream, so that none is in another's */
+static void stream_bytes(u8 *d, u32 at, u32 len)
+{
+	for (u32 i = 0; i < len; i++)
+		d[i] = (u8)((at + i) * 167 % 251);
+}
+
+/* Bytes of a new socket, or 0 for the usual */
+static int socket_room;
+
+int socket(int domain, int type, int protocol)
+{
+	int fd = (int)syscall(SYS_socket, domain, type, protocol);
+	int room = __atomic_load_n(&socket_room, __ATOMIC_RELAXED);
+
+	if (room)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	return fd;
+}
+
+/* Whether those that are there are the right ones, from *@at on; a few of them */
+static bool host_takes_stream(int fd, u32 *at)
+{
+	u8 got[4001], want[4001];
+	ssize_t n = recv(fd, got, sizeof(got), MSG_DONTWAIT);
+
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN;
+	stream_bytes(want, *at, n);
+	*at += n;
+	return !memcmp(got, want, n);
+}
+
+/* What a slow host program has not read yet goes around in a buffer many times. */
+TEST(vsock_bytes_of_a_slow_host_stay_in_order)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	u32 sent = 0, taken = 0, forwarded = 0;
+	int l = host_listen(r, 5, 8), fd;
+	u8 block[3001];
+	bool ok = true;
+
+	__atomic_store_n(&socket_room, 15000, __ATOMIC_RELAXED);
+	fd = open_from_guest(t, r, 1000, 5, l);
+	__atomic_store_n(&socket_room, 0, __ATOMIC_RELAXED);
+	while (taken < 4 * ALLOC && ok) {
+		while (receive_in(r, 0))
+			forwarded = r->h.fwd_cnt;
+		if (ALLOC - (sent - forwarded) < sizeof(block)) {
+			ok = host_takes_stream(fd, &taken);
+			continue;
+		}
+		stream_bytes(block, sent, sizeof(block));
+		ok = send_bytes(r, 1000, 5, block, sizeof(block));
+		sent += sizeof(block);
+	}
+	EXPECT(ok);
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+TEST(vsock_credit_is_told_when_asked_and_once)
+{
+	static u8 block[ALLOC / 4];
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8), fd = open_from_guest(t, r, 1000, 5, l);
+
+	EXPECT(send_bytes(r, 1000, 5, block, 10) && !receive_in(r, 30));
+	EXPECT(send_op(r, ASK, 1000, 5, 0) && receive(r));
+	EXPECT(r->h.op == UPDATE && r->h.fwd_cnt == 10 && r->h.buf_alloc == ALLOC);
+	EXPECT(send_bytes(r, 1000, 5, block, sizeof(block)) && receive(r));
+	EXPECT(r->h.op == UPDATE && r->h.fwd_cnt == 10 + sizeof(block));
+	EXPECT(send_bytes(r, 1000, 5, block, sizeof(block) - 1) && !receive_in(r, 30));
+	/* With whatever else there is to say as well */
+	EXPECT(write(fd, "x", 1) == 1 && receive_op(r, RW, 1000, 5));
+	EXPECT(r->h.fwd_cnt == 9 + 2 * sizeof(block));
+	EXPECT(send_bytes(r, 1000, 5, block, 1) && !receive_in(r, 30));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+/* Whatever the guest has room for: its driver may take no more for a packet. */
+TEST(vsock_packets_are_of_64_kib_at_most)
+{
+	static u8 block[100000];
+	struct rig *r = rig_setup(0);
+	u32 len[2] = { 0 };
+	struct virtio_vsock_hdr h;
+	int l, fd;
+
+	l = host_listen(r, 5, 8);
+	EXPECT(send_op(r, REQUEST, 1000, 5, 0));
+	fd = accept(l, NULL, NULL);
+	EXPECT(write(fd, block, sizeof(block)) == sizeof(block));
+	for (unsigned int i = 0; i < 3; i++) {
+		VR_PUT(&r->m, vr_desc(RX), i, RX_GPA(0) + 0x20000ULL * i, 0x20000,
+		       VRING_DESC_F_WRITE, 0);
+		vr_publish(&r->m, RX, i);
+	}
+	virtio_notify(r->dev, RX);
+	EXPECT(driver_wait_used(&r->m, RX, 3));
+	for (unsigned int i = 0; i < 2; i++) {
+		gmem_read(&r->m.g, RX_GPA(0) + 0x20000ULL * (i + 1), &h, HDR);
+		len[i] = h.len;
+	}
+	EXPECT(len[0] <= 0x10000 && len[1] <= 0x10000);
+	close(fd);
+	close(l);
 	rig_teardown(r);
 }
 
@@ -732,6 +926,24 @@ TEST(vsock_without_a_driver_is_still_when_paused)
 	EXPECT(got < sent);
 	EXPECT(!virtio_device_resume(r->dev));
 	EXPECT(got + host_takes(fd) == sent && host_sees_end(fd));
+	close(fd);
+	close(l);
+	rig_teardown(r);
+}
+
+/* A host that does not read has had what it had when the device goes. */
+TEST(vsock_end_of_the_device_is_the_end)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 5, 8);
+	int fd = open_from_guest(t, r, 1000, 5, l);
+	u32 sent = send_all_credit(t, r, 1000, 5);
+
+	EXPECT(send_op(r, SHUTDOWN, 1000, 5, 2));
+	virtio_set_status(r->dev, 0);
+	virtio_device_free(r->dev);
+	r->dev = NULL;
+	EXPECT(host_takes(fd) < sent && host_sees_end(fd));
 	close(fd);
 	close(l);
 	rig_teardown(r);
@@ -931,7 +1143,8 @@ TEST(vsock_survives_a_storm_of_resets)
 	int l = host_listen(r, 5, 64);
 	int fd;
 
-	for (unsigned int i = 0; i < 500; i++) {
+	/* More than have a large buffer at once */
+	for (unsigned int i = 0; i < 600; i++) {
 		EXPECT(send_op(r, REQUEST, i, 5, 0));
 		EXPECT(send_op(r, RST, i, 5, 0));
 		EXPECT(send_op(r, RST, i, 5, 0));
@@ -942,7 +1155,69 @@ TEST(vsock_survives_a_storm_of_resets)
 	while (receive_in(r, 20))
 		;
 	close(open_from_guest(t, r, 1000, 5, l));
+	EXPECT(r->h.buf_alloc == ALLOC);
 	close(l);
+	rig_teardown(r);
+}
+
+static void naps(void)
+{
+	for (unsigned int i = 0; i < 100; i++)
+		nap();
+}
+
+static void post_all(struct rig *r)
+{
+	for (unsigned int i = 0; i < VR_NUM; i++)
+		post_rx(r, i);
+	virtio_notify(r->dev, RX);
+}
+
+/* While there is no buffer what is due waits, and what is over is not said any more. */
+TEST(vsock_packets_that_wait_come_in_order)
+{
+	struct rig *r = rig_setup(0);
+	int l = host_listen(r, 5, 8), fd[2];
+
+	for (u32 i = 0; i < 2; i++) {
+		EXPECT(send_op(r, REQUEST, 1000 + i, 5, 0));
+		fd[i] = accept(l, NULL, NULL);
+		EXPECT(write(fd[i], "early", 5) == 5);
+	}
+	naps();
+	EXPECT(send_op(r, ASK, 1001, 5, 0) && send_op(r, 0, 1001, 5, 0));
+	EXPECT(host_sees_end(fd[1]));
+	post_all(r);
+	EXPECT(receive(r) && r->h.op == RESPONSE && r->h.dst_port == 1000);
+	EXPECT(receive_op(r, RST, 1001, 5));
+	EXPECT(receive_op(r, RW, 1000, 5) && r->h.len == 5);
+	EXPECT(!receive_in(r, 50));
+	close(fd[0]);
+	close(fd[1]);
+	close(l);
+	rig_teardown(r);
+}
+
+/* The guest was not asked yet when the host went. */
+TEST(vsock_guest_hears_no_end_of_what_it_never_knew)
+{
+	struct rig *r = rig_setup(0);
+	int fd = host_dial(r->path);
+	bool asked = false;
+
+	EXPECT(write(fd, "CONNECT 7\n", 10) == 10);
+	naps();
+	close(fd);
+	naps();
+	fd = host_dial(r->path);
+	EXPECT(write(fd, "CONNECT 8\n", 10) == 10);
+	post_all(r);
+	while (receive(r) && r->h.dst_port != 8) {
+		EXPECT(asked || r->h.op == REQUEST);
+		asked = true;
+	}
+	EXPECT(r->h.op == REQUEST && r->h.dst_port == 8);
+	close(fd);
 	rig_teardown(r);
 }
 
@@ -976,12 +1251,97 @@ TEST(vsock_bad_hello_is_closed)
 	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == 80);
 	hp = r->h.src_port;
 	close(fd);
-	EXPECT(receive_op(r, RST, 80, hp));
+	/* At once, and not when the guest has had its time */
+	EXPECT(receive_in(r, 2000) && r->h.op == RST && r->h.src_port == hp);
+	/* Nor is one waited for that says nothing. */
+	fd = host_dial(r->path);
+	EXPECT(write(fd, "CONN", 4) == 4 && !receive_in(r, 20));
+	__atomic_add_fetch(&later_ns, 11000000000ULL, __ATOMIC_RELAXED);
+	virtio_notify(r->dev, TX);
+	EXPECT(host_sees_end(fd));
+	close(fd);
+	rig_teardown(r);
+}
+
+static bool accept_fails;
+static unsigned int accepts;
+
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	__atomic_add_fetch(&accepts, 1, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&accept_fails, __ATOMIC_RELAXED)) {
+		errno = EMFILE;
+		return -1;
+	}
+	return (int)syscall(SYS_accept4, fd, addr, len, flags);
+}
+
+/* Without a descriptor for it, a host program waits, and nothing goes round and round. */
+TEST(vsock_host_waits_for_a_descriptor)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int fd;
+
+	__atomic_store_n(&accept_fails, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&accepts, 0, __ATOMIC_RELAXED);
+	fd = host_dial(r->path);
+	EXPECT(write(fd, "CONNECT 7\n", 10) == 10 && !receive_in(r, 50));
+	EXPECT(__atomic_load_n(&accepts, __ATOMIC_RELAXED) < 100);
+	__atomic_store_n(&accept_fails, false, __ATOMIC_RELAXED);
+	EXPECT(receive(r) && r->h.op == REQUEST && r->h.dst_port == 7);
+	close(fd);
+	rig_teardown(r);
+}
+
+/* The guest may be connected with any port of the host's. */
+TEST(vsock_host_has_a_port_of_its_own)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	int l = host_listen(r, 0x40000000, 8);
+	int fd = open_from_guest(t, r, 9, 0x40000000, l), other;
+	char path[96];
+	u32 hp = 0;
+
+	other = open_from_host(t, r, 9, &hp);
+	EXPECT(hp == 0x40000001);
+	EXPECT(send_bytes(r, 9, hp, "two", 3) && send_bytes(r, 9, 0x40000000, "one", 3));
+	EXPECT(host_reads(other, "two", 3) && host_reads(fd, "one", 3));
+	close(other);
+	close(fd);
+	close(l);
+	snprintf(path, sizeof(path), "%s_%u", r->path, 0x40000000);
+	unlink(path);
+	rig_teardown(r);
+}
+
+/* As with EVENT_IDX: whether the driver is to kick for its next buffer */
+static bool kick_is_asked_for(struct rig *r, unsigned int q)
+{
+	u16 *event = vr_u16(&r->m, vr_used(q) + 4 + 8 * VR_NUM);
+
+	return DRIVER_WAIT(__atomic_load_n(event, __ATOMIC_ACQUIRE) ==
+			   *vr_u16(&r->m, vr_avail(q) + 2));
+}
+
+TEST(vsock_asks_for_kicks_where_it_waits)
+{
+	struct rig *r = rig_setup(3);
+	struct virtio_vsock_hdr h = header(r, UPDATE, 1, 5);
+
+	for (unsigned int i = 0; i < 4; i++) {
+		EXPECT(send_raw(r, &h, NULL, 0) && kick_is_asked_for(r, TX));
+		EXPECT(driver_wait_used(&r->m, RX, MIN(i + 1, 3U)));
+	}
+	EXPECT(kick_is_asked_for(r, RX));
+	/* What was to be said to the last driver is not said to the next. */
+	bring_up(r, VR_NUM);
+	EXPECT(!receive_in(r, 30));
 	rig_teardown(r);
 }
 
 TEST(vsock_parses_what_fits_and_no_more)
 {
+	char line[VSOCK_CONNECT_MAX] = "CONNECT ";
 	u32 port = 0;
 
 	EXPECT(!vsock_parse_connect("", 0, &port));
@@ -992,6 +1352,9 @@ TEST(vsock_parses_what_fits_and_no_more)
 	EXPECT(vsock_parse_connect("CONNECT 4294967295\n", 19, &port) == 19);
 	EXPECT(port == 0xffffffff);
 	EXPECT(vsock_parse_connect("CX", 2, &port) == -EPROTO);
+	memset(line + 8, '0', sizeof(line) - 8);
+	EXPECT(!vsock_parse_connect(line, sizeof(line) - 1, &port));
+	EXPECT(vsock_parse_connect(line, sizeof(line), &port) == -EPROTO);
 }
 
 TEST(vsock_socket_file_is_private_and_removed)
@@ -1050,7 +1413,8 @@ TEST(vsock_connections_outlive_a_pause_but_not_a_reset)
 {
 	struct rig *r = rig_setup(VR_NUM);
 	u32 hp = 0;
-	int fd = open_from_host(t, r, 9, &hp);
+	int fd = open_from_host(t, r, 9, &hp), half;
+	u32 half_port = 0;
 
 	EXPECT(!virtio_device_pause(r->dev));
 	EXPECT(write(fd, "meanwhile", 9) == 9);
@@ -1059,8 +1423,13 @@ TEST(vsock_connections_outlive_a_pause_but_not_a_reset)
 	EXPECT(receive_op(r, RW, 9, hp) && r->h.len == 9);
 	EXPECT(send_bytes(r, 9, hp, "back", 4));
 	EXPECT(host_reads(fd, "back", 4));
+	/* One that the guest only listens to any more is no other. */
+	half = open_from_host(t, r, 9, &half_port);
+	EXPECT(send_op(r, SHUTDOWN, 9, half_port, VIRTIO_VSOCK_SHUTDOWN_SEND));
+	EXPECT(host_sees_end(half) && send(half, "x", 1, MSG_NOSIGNAL) == 1);
 	virtio_set_status(r->dev, 0);
-	EXPECT(host_sees_end(fd));
+	EXPECT(host_sees_end(fd) && send(half, "x", 1, MSG_NOSIGNAL) < 0);
+	close(half);
 	close(fd);
 	bring_up(r, VR_NUM);
 	EXPECT(send_bytes(r, 9, hp, "who?", 4));
@@ -1129,6 +1498,46 @@ TEST(vsock_restored_guest_is_told_that_connections_are_gone)
 	rig_teardown(r);
 }
 
+static void post_event(struct rig *r, unsigned int slot, u32 len)
+{
+	VR_PUT(&r->m, vr_desc(EV), slot, VR_DATA + 8 * slot, len, VRING_DESC_F_WRITE, 0);
+	vr_publish(&r->m, EV, slot);
+	virtio_notify(r->dev, EV);
+}
+
+/* A buffer that is too short has not said it; a driver that starts over knows. */
+TEST(vsock_restored_guest_is_told_until_it_has_heard)
+{
+	struct rig *r = rig_setup(VR_NUM);
+	struct state_out out = { 0 };
+	struct virtio_vsock_event e;
+	struct state_in in;
+
+	EXPECT(!virtio_device_pause(r->dev));
+	virtio_device_save(r->dev, &out);
+	for (unsigned int i = 0; i < 2; i++) {
+		in = (struct state_in){ .buf = out.buf, .len = out.len };
+		EXPECT(!virtio_device_restore(r->dev, &in));
+		EXPECT(!virtio_device_resume(r->dev));
+		if (!i) {
+			post_event(r, 0, 3);
+			EXPECT(driver_wait_used(&r->m, EV, 1) && kick_is_asked_for(r, EV));
+			post_event(r, 1, sizeof(e));
+			EXPECT(driver_wait_used(&r->m, EV, 2));
+			gmem_read(&r->m.g, VR_DATA + 8, &e, sizeof(e));
+			EXPECT(e.id == VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+		}
+		bring_up(r, VR_NUM);
+		post_event(r, 0, sizeof(e));
+		EXPECT(send_op(r, UPDATE, 1, 5, 0) && receive_op(r, RST, 1, 5));
+		EXPECT(vr_used_idx(&r->m, EV) == 0);
+		bring_up(r, VR_NUM);
+		EXPECT(!virtio_device_pause(r->dev));
+	}
+	state_out_free(&out);
+	rig_teardown(r);
+}
+
 TEST(vsock_guest_that_starts_over_is_not_told_of_connections)
 {
 	struct rig *r = rig_setup(VR_NUM);
@@ -1154,12 +1563,14 @@ TEST(vsock_guest_that_starts_over_is_not_told_of_connections)
 
 TEST(vsock_configuration_is_the_cid)
 {
+	unsigned int before = open_files();
 	struct rig *r = rig_setup(0);
 	__le64 cid = 0;
 
 	virtio_config_read(r->dev, 0, &cid, sizeof(cid));
 	EXPECT(cid == CID);
 	rig_teardown(r);
+	EXPECT(open_files() == before);
 }
 
 /* All the descriptors that this process may have. */
@@ -1210,12 +1621,15 @@ TEST(vsock_connections_are_bounded)
 TEST(vsock_connections_are_as_many_as_the_host_says)
 {
 	struct rig *r = rig_setup_of(VR_NUM, 3);
-	int l = host_listen(r, 1, 16);
+	int l = host_listen(r, 1, 16), fd;
 
 	for (unsigned int i = 0; i < 3; i++)
 		EXPECT(send_op(r, REQUEST, i, 1, 0) &&
 		       receive_op(r, RESPONSE, i, 1));
 	EXPECT(send_op(r, REQUEST, 3, 1, 0) && receive_op(r, RST, 3, 1));
+	fd = host_dial(r->path);
+	EXPECT(host_sees_end(fd));
+	close(fd);
 	close(l);
 	rig_teardown(r);
 }
@@ -1254,10 +1668,16 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_credit_that_lies_gives_what_it_says_and_harms_nobody),
 	  T(vsock_half_close_by_the_guest),
 	  T(vsock_half_close_by_the_host),
+	  T(vsock_guest_may_take_its_time_to_close),
+	  T(vsock_guest_that_does_not_wait_for_its_turn),
+	  T(vsock_bytes_of_a_slow_host_stay_in_order),
+	  T(vsock_credit_is_told_when_asked_and_once),
+	  T(vsock_packets_are_of_64_kib_at_most),
 	  T(vsock_bytes_sent_before_a_close_are_not_lost),
 	  T(vsock_bytes_sent_before_a_close_outlast_the_driver),
 	  T(vsock_bytes_sent_before_a_close_need_no_other_driver),
 	  T(vsock_without_a_driver_is_still_when_paused),
+	  T(vsock_end_of_the_device_is_the_end),
 	  T(vsock_bytes_sent_before_a_close_outlast_the_vm),
 	  T(vsock_takes_what_is_in_the_ring_before_it_stops),
 	  T(vsock_host_that_closes_unread_bytes_resets),
@@ -1266,13 +1686,19 @@ TEST_MAIN(T(vsock_host_connects_and_bytes_go_both_ways),
 	  T(vsock_chain_without_room_for_a_header_needs_reset),
 	  T(vsock_replies_without_buffers_are_bounded_and_resume),
 	  T(vsock_survives_a_storm_of_resets),
+	  T(vsock_packets_that_wait_come_in_order),
+	  T(vsock_guest_hears_no_end_of_what_it_never_knew),
 	  T(vsock_bad_hello_is_closed),
+	  T(vsock_host_waits_for_a_descriptor),
+	  T(vsock_host_has_a_port_of_its_own),
+	  T(vsock_asks_for_kicks_where_it_waits),
 	  T(vsock_parses_what_fits_and_no_more),
 	  T(vsock_socket_file_is_private_and_removed),
 	  T(vsock_path_leaves_room_for_any_port),
 	  T(vsock_connections_outlive_a_pause_but_not_a_reset),
 	  T(vsock_waits_no_shorter_for_a_pause),
 	  T(vsock_restored_guest_is_told_that_connections_are_gone),
+	  T(vsock_restored_guest_is_told_until_it_has_heard),
 	  T(vsock_guest_that_starts_over_is_not_told_of_connections),
 	  T(vsock_configuration_is_the_cid),
 	  T(vsock_connections_are_bounded),
