@@ -558,27 +558,6 @@ TEST(net_datagram_segments_are_offered_as_the_backend_does)
 	teardown(&f);
 }
 
-TEST(net_needs_reset_after_a_chain_without_header)
-{
-	struct fixture f;
-
-	setup_fake(&f, 1);
-	driver_ok(&f, 0);
-	VR_PUT(&f.m, vr_desc(TXQ), 0, VR_DATA, HDR - 1, 0, 0);
-	vr_publish(&f.m, TXQ, 0);
-	virtio_notify(f.dev, TXQ);
-	EXPECT(driver_needs_reset(f.dev) && vr_used_idx(&f.m, TXQ) == 1);
-	driver_ok(&f, 0);
-	VR_PUT(&f.m, vr_desc(RXQ), 0, VR_DATA, HDR - 1, WRITE, 0);
-	vr_publish(&f.m, RXQ, 0);
-	virtio_notify(f.dev, RXQ);
-	EXPECT(driver_needs_reset(f.dev));
-	driver_ok(&f, 0);
-	send_frame(&f, 0, &plain, 60);
-	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
-	teardown(&f);
-}
-
 TEST(net_goes_on_after_a_backend_that_was_full)
 {
 	struct fixture f;
@@ -691,6 +670,43 @@ TEST(net_drops_what_does_not_fit)
 	fake_event(f.fake);
 	EXPECT(wait_used(&f, RXQ, 2) && used_len(&f, RXQ, 1) == 32);
 	EXPECT(f.lines == 1);
+	teardown(&f);
+}
+
+static void naps(void)
+{
+	for (unsigned int i = 0; i < 20; i++)
+		nap();
+}
+
+TEST(net_needs_reset_after_a_chain_without_header)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, 0);
+	VR_PUT(&f.m, vr_desc(TXQ), 0, VR_DATA, HDR - 1, 0, 0);
+	VR_PUT(&f.m, vr_desc(TXQ), 1, VR_DATA, HDR + 60, 0, 0);
+	vr_publish_all(&f.m, TXQ, 0, 2);
+	virtio_notify(f.dev, TXQ);
+	EXPECT(driver_needs_reset(f.dev) && wait_used(&f, TXQ, 1));
+	/* Nothing happens any more. */
+	send_frame(&f, 0, &plain, 60);
+	naps();
+	EXPECT(vr_used_idx(&f.m, TXQ) == 1 && f.fake->nr_sent == 0);
+	driver_ok(&f, 0);
+	VR_PUT(&f.m, vr_desc(RXQ), 0, VR_DATA, HDR - 1, WRITE, 0);
+	vr_publish(&f.m, RXQ, 0);
+	virtio_notify(f.dev, RXQ);
+	EXPECT(driver_needs_reset(f.dev));
+	rx_buffers(&f, 1, 2, 2048);
+	give_frame(&f, 60);
+	fake_event(f.fake);
+	naps();
+	EXPECT(vr_used_idx(&f.m, RXQ) == 0);
+	driver_ok(&f, 0);
+	send_frame(&f, 0, &plain, 60);
+	EXPECT(wait_used(&f, TXQ, 1) && f.fake->nr_sent == 1);
 	teardown(&f);
 }
 
@@ -1830,6 +1846,150 @@ TEST(net_that_cannot_start_leaves_nothing)
 	teardown(&f);
 }
 
+static void set_room(struct fixture *f, unsigned int room)
+{
+	pthread_mutex_lock(&f->fake->lock);
+	f->fake->room = room;
+	pthread_mutex_unlock(&f->fake->lock);
+}
+
+static u32 used_id(struct fixture *f, unsigned int q, unsigned int i)
+{
+	struct vring_used_elem e;
+
+	gmem_read(&f->m.g, vr_used(q) + 4 + 8 * (i % VR_NUM), &e, sizeof(e));
+	return e.id;
+}
+
+/* How often events were waited for, or asked for */
+static unsigned int waits;
+
+int epoll_wait(int ep, struct epoll_event *ev, int max, int timeout)
+{
+	__atomic_add_fetch(&waits, 1, __ATOMIC_RELAXED);
+	return (int)syscall(SYS_epoll_wait, ep, ev, max, timeout);
+}
+
+/* A frame that is none stands between others, and goes back with them. */
+TEST(net_waits_for_room_in_order_and_in_peace)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	f.fake->room = 0;
+	for (unsigned int i = 0; i < 4; i++)
+		send_frame(&f, i, &plain, i == 1 ? 13 : 100 + i);
+	naps();
+	__atomic_store_n(&waits, 0, __ATOMIC_RELAXED);
+	naps();
+	EXPECT(vr_used_idx(&f.m, TXQ) == 0);
+	EXPECT(__atomic_load_n(&waits, __ATOMIC_RELAXED) < 10);
+	/* There is room by the time that it goes on, and nothing tells. */
+	EXPECT(!virtio_device_pause(f.dev));
+	set_room(&f, 1);
+	EXPECT(!virtio_device_resume(f.dev));
+	EXPECT(wait_used(&f, TXQ, 2) && f.fake->nr_sent == 1);
+	set_room(&f, 10);
+	fake_event(f.fake);
+	EXPECT(wait_used(&f, TXQ, 4) && f.fake->nr_sent == 3);
+	for (unsigned int i = 0; i < 4; i++)
+		EXPECT(used_id(&f, TXQ, i) == i);
+	EXPECT(f.fake->sent_len[1] == HDR + 102 && f.fake->sent_len[2] == HDR + 103);
+	teardown(&f);
+}
+
+/* @nr pieces of a byte each behind a header, in the table of slot @i */
+static void put_pieces(struct fixture *f, unsigned int i, unsigned int nr)
+{
+	u64 table = VR_DATA + 0x1000ULL * i, data = 0x80000 + 0x1000ULL * i;
+
+	gmem_write(&f->m.g, data, &plain, HDR);
+	for (unsigned int j = 0; j < nr; j++) {
+		u8 byte = (u8)(i + 3 * j);
+
+		gmem_write(&f->m.g, data + HDR + j, &byte, 1);
+		VR_PUT(&f->m, table, j, j ? data + HDR + j : data, j ? 1 : HDR + 1,
+		       j < nr - 1 ? NEXT : 0, j + 1);
+	}
+	VR_PUT(&f->m, vr_desc(TXQ), i, table, nr * 16, VRING_DESC_F_INDIRECT, 0);
+}
+
+/* More than fit at once, and as many as fit in two ways */
+static const unsigned int many_pieces[] = { 256, 256, 256, 253, 255, 256, 252, 14, 256, 256 };
+
+TEST(net_sends_frames_of_many_pieces_and_of_the_largest_size)
+{
+	const unsigned int *nr = many_pieces;
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+	for (unsigned int i = 0; i < ARRAY_SIZE(many_pieces); i++)
+		put_pieces(&f, i, nr[i]);
+	vr_publish_all(&f.m, TXQ, 0, ARRAY_SIZE(many_pieces));
+	virtio_notify(f.dev, TXQ);
+	EXPECT(wait_used(&f, TXQ, ARRAY_SIZE(many_pieces)));
+	EXPECT(f.fake->nr_sent == ARRAY_SIZE(many_pieces));
+	for (unsigned int i = 0; i < ARRAY_SIZE(many_pieces); i++) {
+		EXPECT(f.fake->sent_len[i] == HDR + nr[i] && used_id(&f, TXQ, i) == i);
+		for (unsigned int j = 0; j < nr[i]; j++)
+			EXPECT(f.fake->sent[i][HDR + j] == (u8)(i + 3 * j));
+	}
+	for (u32 more = 0; more < 2; more++) {
+		gmem_write(&f.m.g, 0x70000, &plain, HDR);
+		VR_PUT(&f.m, vr_desc(TXQ), 0, 0x70000, HDR + NET_MAX_FRAME + more, 0, 0);
+		vr_publish(&f.m, TXQ, 0);
+		virtio_notify(f.dev, TXQ);
+		EXPECT(wait_used(&f, TXQ, (u16)(ARRAY_SIZE(many_pieces) + 1 + more)));
+		EXPECT(f.fake->nr_sent == ARRAY_SIZE(many_pieces) + 1 && dropped(&f) == more);
+	}
+	teardown(&f);
+}
+
+/* As with EVENT_IDX: whether the driver is to kick for its next buffer */
+static bool kick_is_asked_for(struct fixture *f, unsigned int q)
+{
+	u16 *event = vr_u16(&f->m, vr_used(q) + 4 + 8 * VR_NUM);
+
+	return WAIT(__atomic_load_n(event, __ATOMIC_ACQUIRE) ==
+		    *vr_u16(&f->m, vr_avail(q) + 2));
+}
+
+TEST(net_asks_for_kicks_where_it_waits)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, CTRL | BIT_ULL(VIRTIO_RING_F_EVENT_IDX));
+	ctrl_nr = 0;
+	for (unsigned int i = 0; i < 3; i++) {
+		rx_buffers(&f, i, 1, 2048);
+		give_frame(&f, 60);
+		fake_event(f.fake);
+		EXPECT(wait_used(&f, RXQ, (u16)(i + 1)) && kick_is_asked_for(&f, RXQ));
+		send_frame(&f, i, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)) && kick_is_asked_for(&f, TXQ));
+		EXPECT(!rx_mode(&f, 0, 1) && kick_is_asked_for(&f, CTRLQ));
+	}
+	teardown(&f);
+}
+
+/* No event tells of either: sending finds out. */
+TEST(net_link_is_looked_at_when_there_is_something_to_send)
+{
+	struct fixture f;
+
+	setup_fake(&f, 1);
+	driver_ok(&f, F(STATUS));
+	for (u16 i = 0; i < 4; i++) {
+		__atomic_store_n(&f.fake->link, i & 1, __ATOMIC_RELEASE);
+		send_frame(&f, i, &plain, 60);
+		EXPECT(wait_used(&f, TXQ, (u16)(i + 1)) && WAIT(config_status(&f) == (i & 1)));
+	}
+	teardown(&f);
+}
+
 /* A file that knows no ioctl stands for vhost; the tap device is there, and gone. */
 TEST(net_answers_commands_without_vhost_that_runs)
 {
@@ -2116,6 +2276,10 @@ TEST(net_state_survives_and_reset_forgets_it)
 	EXPECT(WAIT(config_status(&f) == 3) && WAIT(driver_configs(&f.counts) == 1));
 	EXPECT(!command(&f, &(struct command){ .class = 3 }));
 	EXPECT(config_status(&f) == 1);
+	/* Once */
+	EXPECT(!virtio_device_pause(f.dev) && !virtio_device_resume(f.dev));
+	EXPECT(!command(&f, &(struct command){ .class = 3 }) && config_status(&f) == 1);
+	EXPECT(driver_configs(&f.counts) == 1);
 	EXPECT(!comes_through(&f, (const u8[6]) { 2, 9 }, 0));
 	driver_ok(&f, CTRL);
 	virtio_config_read(f.dev, 0, mac, 6);
@@ -2200,6 +2364,32 @@ TEST(net_stream_has_a_length_before_each_frame)
 	teardown(&f);
 }
 
+TEST(net_stream_takes_frames_of_many_pieces)
+{
+	struct timeval patience = { .tv_sec = 10 };
+	struct fixture f;
+	u8 buf[4 + 256];
+	int fd = setup_stream(&f);
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	driver_ok(&f, BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+	for (unsigned int i = 0; i < ARRAY_SIZE(many_pieces); i++)
+		put_pieces(&f, i, many_pieces[i]);
+	vr_publish_all(&f.m, TXQ, 0, ARRAY_SIZE(many_pieces));
+	virtio_notify(f.dev, TXQ);
+	for (unsigned int i = 0; i < ARRAY_SIZE(many_pieces); i++) {
+		unsigned int nr = many_pieces[i];
+
+		EXPECT(read_all(fd, buf, 4 + nr));
+		EXPECT(buf[2] == nr >> 8 && buf[3] == (u8)nr);
+		for (unsigned int j = 0; j < nr; j++)
+			EXPECT(buf[4 + j] == (u8)(i + 3 * j));
+	}
+	EXPECT(wait_used(&f, TXQ, ARRAY_SIZE(many_pieces)));
+	close(fd);
+	teardown(&f);
+}
+
 TEST(net_stream_frame_in_pieces_survives_pauses)
 {
 	u8 msg[4 + 2000] = { 0, 0, 2000 >> 8, 2000 & 0xff };
@@ -2230,6 +2420,18 @@ TEST(net_stream_frame_in_pieces_survives_pauses)
 	nap();
 	driver_ok(&f, 0);
 	rx_buffers(&f, 0, 4, 700);
+	EXPECT(write(fd, msg + 1500, 504) == 504);
+	msg[2] = 0;
+	msg[3] = 60;
+	EXPECT(write(fd, msg, 64) == 64);
+	EXPECT(wait_used(&f, RXQ, 1) && used_len(&f, RXQ, 0) == HDR + 60);
+	/* Or more: of the one that was cut nothing is left. */
+	msg[2] = 2000 >> 8;
+	msg[3] = 2000 & 0xff;
+	EXPECT(write(fd, msg, 1500) == 1500);
+	naps();
+	driver_ok(&f, F(MRG_RXBUF));
+	rx_buffers(&f, 0, 16, 700);
 	EXPECT(write(fd, msg + 1500, 504) == 504);
 	msg[2] = 0;
 	msg[3] = 60;
@@ -2368,7 +2570,7 @@ TEST(net_frames_in_a_socket_outlast_a_pause)
 
 TEST(net_stream_with_a_bad_length_is_gone)
 {
-	static const u8 bad[][4] = { { 0, 0, 0, 0 }, { 0, 0, 0, 13 },
+	static const u8 bad[][4] = { { 0, 0, 0, 0 }, { 0, 0, 0, 13 }, { 0, 1, 0, 0x16 },
 				     { 0, 1, 1, 0 }, { 255, 255, 255, 255 } };
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -2553,6 +2755,7 @@ TEST(net_socket_survives_a_peer_that_is_no_vm)
 	struct fixture f;
 	u8 frame[100] = { 0 };
 	int fd = -1;
+	unsigned int before = open_files();
 
 	EXPECT(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/wire", dir);
@@ -2579,6 +2782,7 @@ TEST(net_socket_survives_a_peer_that_is_no_vm)
 	EXPECT(WAIT(config_status(&f) == 0));
 	teardown(&f);
 	EXPECT(!unlink(path) && !rmdir(dir));
+	EXPECT(open_files() == before);
 }
 
 /* In the place of passt(1), a script. @path: of its directory; @out: NULL when it failed */
@@ -2758,12 +2962,17 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_lists_of_addresses_are_as_long_as_there_is_room),
 	  T(net_pairs_that_are_not_in_use_send_nothing),
 	  T(net_that_cannot_start_leaves_nothing),
+	  T(net_waits_for_room_in_order_and_in_peace),
+	  T(net_sends_frames_of_many_pieces_and_of_the_largest_size),
+	  T(net_asks_for_kicks_where_it_waits),
+	  T(net_link_is_looked_at_when_there_is_something_to_send),
 	  T(net_answers_commands_without_vhost_that_runs),
 	  T(net_pause_loses_and_repeats_nothing),
 	  T(net_pause_of_a_busy_interface_waits_for_one_round),
 	  T(net_pause_keeps_frames_and_leaves_memory_alone),
 	  T(net_state_survives_and_reset_forgets_it),
 	  T(net_stream_has_a_length_before_each_frame),
+	  T(net_stream_takes_frames_of_many_pieces),
 	  T(net_stream_frame_in_pieces_survives_pauses),
 	  T(net_stream_frame_in_pieces_outlasts_its_driver),
 	  T(net_frames_in_a_socket_outlast_a_pause),
