@@ -929,8 +929,14 @@ TEST(net_receives_what_sending_brought)
 	teardown(&f);
 }
 
-static int tun_fd = -1;
+/* The last of its ports; @tun_first: of several, or -1 */
+static int tun_fd = -1, tun_first = -1;
 static unsigned long tun_flags;
+
+/* Its kind, offloads that its kernel does not know, what calls fail with, or 0 */
+static short tun_kind = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+static unsigned long tun_unknown;
+static int tun_errno;
 static bool no_buffers;
 
 /* A device made by net_tap_open(), when it is not 0, and whether it is another user's. */
@@ -966,8 +972,15 @@ int open(const char *path, int flags, ...)
 	va_end(ap);
 	if (!tun_mtu || strcmp(path, "/dev/net/tun"))
 		return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+	tun_first = tun_fd;
 	tun_fd = eventfd(0, EFD_CLOEXEC);
 	return tun_fd;
+}
+
+static int fails(int err)
+{
+	errno = err;
+	return err ? -1 : 0;
 }
 
 /* In the place of libc's, for a tap device that is none. */
@@ -982,17 +995,21 @@ int ioctl(int fd, unsigned long request, ...)
 	if (tun_mtu && (request == SIOCSIFMTU || request == SIOCGIFMTU ||
 			request == SIOCGIFFLAGS))
 		return socket_ioctl(request, arg);
-	switch (fd == tun_fd ? request : 0) {
+	switch (fd >= 0 && (fd == tun_fd || fd == tun_first) ? request : 0) {
 	case TUNGETFEATURES:
 		*(unsigned int *)arg = IFF_VNET_HDR;
 		return 0;
 	case TUNSETIFF:
 		return 0;
 	case TUNGETIFF:
-		((struct ifreq *)arg)->ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-		return 0;
+		((struct ifreq *)arg)->ifr_flags = tun_kind;
+		return fails(tun_errno);
 	case TUNSETOFFLOAD:
+		if ((unsigned long)arg & tun_unknown)
+			return fails(EINVAL);
 		tun_flags = (unsigned long)arg;
+		return fails(tun_errno);
+	case TUNSETQUEUE:
 		return 0;
 	case TUNSETVNETHDRSZ:
 	case TUNSETVNETLE:
@@ -1172,6 +1189,44 @@ TEST(net_packet_without_memory_is_a_frame_that_is_lost)
 	close(fd[1]);
 }
 
+/* What one end says is no end, of those that keep frames apart; what is an end is one. */
+TEST(net_packet_peers_end_when_they_are_gone)
+{
+	static const int types[] = { SOCK_SEQPACKET, SOCK_DGRAM };
+	static u8 data[60000];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		struct iovec iov = { data, sizeof(data) }, head = { data, 100 };
+		const struct net_frame f = { .iov = &head, .nr = 1, .len = 100 };
+		const struct net_frame large = { .iov = &iov, .nr = 1, .len = sizeof(data) };
+		struct net_backend *b = NULL;
+		struct report r = { "" };
+		unsigned int tries = 0;
+		int fd[2], room = 5000;
+
+		EXPECT(!socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, fd));
+		EXPECT(!net_packet_adopt(&b, fd[0], "pair", &r) && net_link(b));
+		/* A datagram of nothing, one that is cut, and one that there is no room for */
+		if (types[i] == SOCK_DGRAM) {
+			EXPECT(!send(fd[1], data, 0, 0) && net_link(b));
+			EXPECT(b->ops->recv(b, 0, &head, 1) == 0 && net_link(b));
+		}
+		EXPECT(send(fd[1], data, 300, 0) == 300);
+		EXPECT(b->ops->recv(b, 0, &head, 1) == 300);
+		EXPECT(b->ops->recv(b, 0, &head, 1) == -EAGAIN);
+		setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+		EXPECT(b->ops->send(b, 0, &large, 1) == 1 && net_link(b));
+		EXPECT(b->ops->send(b, 0, &f, 1) == 1);
+		EXPECT(recv(fd[1], data, sizeof(data), 0) == 100);
+		close(fd[1]);
+		while (tries < 10 && b->ops->send(b, 0, &f, 1) == 1)
+			tries++;
+		EXPECT(tries == (types[i] == SOCK_DGRAM) && !net_link(b));
+		EXPECT(b->ops->recv(b, 0, &head, 1) == -ENOLINK);
+		b->ops->close(b);
+	}
+}
+
 static size_t drain(int fd, u8 *to, size_t len)
 {
 	size_t got = 0;
@@ -1241,6 +1296,86 @@ ssize_t readv(int fd, const struct iovec *iov, int nr)
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
 	return recv_fails() ? -1 : syscall(SYS_recvmsg, fd, m, flags);
+}
+
+/* What the kernel says of a port that is not attached it says of a device that is gone. */
+TEST(net_tap_that_is_gone_is_no_port_that_rests)
+{
+	struct net_opts o = { .kind = NET_TAP, .ifname = "t0", .pairs = 2 };
+	unsigned int before = open_files();
+	struct net_backend *b = NULL;
+	u8 data[HDR + 60] = { 0 };
+	struct iovec iov = { data, sizeof(data) };
+	struct report r = { "" };
+
+	tun_mtu = 60;
+	EXPECT(!net_open(&b, &o, &r) && b->info.pairs == 2 && !b->info.mtu);
+	EXPECT(b->ops->fd(b) == -1 && net_link(b));
+	recv_errno = EBADFD;
+	recv_errors = 1;
+	EXPECT(b->ops->recv(b, 1, &iov, 1) == -EAGAIN && net_link(b));
+	EXPECT(!b->ops->set_pairs(b, 2));
+	tun_errno = EBADFD;
+	EXPECT(!b->ops->set_offloads(b, 0));
+	tun_errno = EIO;
+	EXPECT(b->ops->set_offloads(b, 0) == -EIO && net_link(b));
+	tun_errno = 0;
+	recv_errors = 1;
+	EXPECT(b->ops->recv(b, 1, &iov, 1) == -ENOLINK && !net_link(b));
+	net_close(b);
+	/* With vhost nobody else asks. */
+	tun_first = -1;
+	tun_fd = -1;
+	o.pairs = 1;
+	EXPECT(!net_open(&b, &o, &r) && b->ops->fd(b) == tun_fd && net_link(b));
+	tun_errno = EBADFD;
+	EXPECT(!net_link(b));
+	tun_errno = 0;
+	EXPECT(!net_link(b));
+	net_close(b);
+	tun_mtu = 0;
+	tun_first = -1;
+	tun_fd = -1;
+	EXPECT(open_files() == before);
+}
+
+TEST(net_tap_is_asked_what_it_is_and_can)
+{
+	static const struct {
+		unsigned long unknown;
+		u64 offers;
+	} cases[] = {
+		{ 0, ALL_OFFLOADS | F(GUEST_USO4) | F(HOST_USO) },
+		{ TUN_F_UFO, (ALL_OFFLOADS & ~F(HOST_UFO)) | F(GUEST_USO4) | F(HOST_USO) },
+		{ TUN_F_USO4 | TUN_F_USO6, ALL_OFFLOADS }, { TUN_F_TSO4, 0 },
+	};
+	static const short kinds[] = { IFF_TUN | IFF_NO_PI, IFF_TAP, IFF_TUN };
+	const u64 all = cases[0].offers;
+	struct net_backend *b = NULL;
+	struct report r = { "" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		tun_unknown = cases[i].unknown;
+		tun_fd = eventfd(0, EFD_CLOEXEC);
+		tun_flags = 1;
+		EXPECT(!net_tap_adopt(&b, tun_fd, &r) && b->info.vnet_hdr);
+		EXPECT((b->info.offloads & all) == cases[i].offers && !tun_flags);
+		net_close(b);
+	}
+	tun_unknown = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		tun_kind = kinds[i];
+		tun_fd = eventfd(0, EFD_CLOEXEC);
+		EXPECT(net_tap_adopt(&b, tun_fd, &r) && strstr(r.msg, "not a tap device"));
+		close(tun_fd);
+	}
+	/* One without headers has no offloads. */
+	tun_kind = IFF_TAP | IFF_NO_PI;
+	tun_fd = eventfd(0, EFD_CLOEXEC);
+	EXPECT(!net_tap_adopt(&b, tun_fd, &r) && !b->info.vnet_hdr && !b->info.offloads);
+	net_close(b);
+	tun_kind |= IFF_VNET_HDR;
+	tun_fd = -1;
 }
 
 /* What is behind it came before, and no event tells of it. */
@@ -2946,7 +3081,10 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_tap_has_the_mtu_that_was_asked_for),
 	  T(net_packet_watches_for_room_while_it_is_full),
 	  T(net_packet_without_memory_is_a_frame_that_is_lost),
+	  T(net_packet_peers_end_when_they_are_gone),
 	  T(net_stream_without_memory_is_a_frame_that_is_lost),
+	  T(net_tap_that_is_gone_is_no_port_that_rests),
+	  T(net_tap_is_asked_what_it_is_and_can),
 	  T(net_an_error_is_not_the_last_of_a_queue),
 	  T(net_needs_reset_after_a_command_without_answer),
 	  T(net_filters_what_the_driver_does_not_want),
