@@ -3030,6 +3030,31 @@ TEST(net_passt_that_hangs_ends_with_us)
 	EXPECT(!rmdir(dir));
 }
 
+/* What was handed in is found out, does not block, and is nobody else's. */
+TEST(net_descriptor_is_prepared)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM, 0 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(types); i++) {
+		struct net_opts o = { .kind = NET_FD, .mtu = 1400 };
+		struct net_backend *b = NULL;
+		struct report r = { "" };
+		int fd[2];
+
+		EXPECT(!socketpair(AF_UNIX, types[i] ? types[i] : SOCK_SEQPACKET, 0, fd));
+		tun_fd = types[i] ? -1 : fd[0];
+		o.fd = fd[0];
+		EXPECT(!net_open(&b, &o, &r) && b->info.mtu == 1400);
+		EXPECT(fcntl(fd[0], F_GETFL) & O_NONBLOCK && fcntl(fd[0], F_GETFD) & FD_CLOEXEC);
+		/* A stream has to keep what came of a frame; a tap device has headers. */
+		EXPECT(!b->ops->keep == (types[i] != SOCK_STREAM));
+		EXPECT(b->info.vnet_hdr == !types[i]);
+		net_close(b);
+		close(fd[1]);
+	}
+	tun_fd = -1;
+}
+
 TEST(net_open_refuses)
 {
 	static const struct net_opts bad[] = {
@@ -3049,6 +3074,11 @@ TEST(net_open_refuses)
 		  .forward = { "tcp:" } },
 		{ .kind = NET_USER, .nr_forwards = 1,
 		  .forward = { "tcp:1 --foo" } },
+		{ .kind = NET_USER, .nr_forwards = 1, .forward = { "icmp:1" } },
+		{ .kind = NET_USER, .nr_forwards = 1, .forward = { "tcp:0" } },
+		{ .kind = NET_USER, .nr_forwards = 1, .forward = { "tcp:65536" } },
+		{ .kind = NET_USER, .nr_forwards = 1, .forward = { "udp:127.0.0.1/1-70000" } },
+		{ .kind = NET_USER, .nr_forwards = 2, .forward = { "tcp:22", "tcp:22:0" } },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -3125,4 +3155,5 @@ TEST_MAIN(T(net_sends_frames_in_order),
 	  T(net_passt_is_waited_for_and_heard),
 	  T(net_passt_is_told_what_was_asked_for),
 	  T(net_passt_that_hangs_ends_with_us),
+	  T(net_descriptor_is_prepared),
 	  T(net_open_refuses))
