@@ -71,8 +71,8 @@ lib-y := $(filter-out $(if $(filter n,$(have-uring)),disk/uring.c,disk/uring-non
 cmd-y := main.c $(sort $(wildcard builtin-*.c))
 unit-y := $(patsubst tests/unit/%.c,%,$(sort $(wildcard tests/unit/*.c)))
 # Those that have threads, or what they test has
-thread-y := 9p blk conformance console disk fs fsthreads fuse hotplug io_bus net rtc stream
-thread-y += thread tree vsock
+thread-y := 9p blk command conformance console disk fs fsthreads fuse hotplug io_bus net rtc
+thread-y += stream thread tree vsock
 
 lib-o := $(lib-y:%.c=$(out)%.o)
 cmd-o := $(cmd-y:%.c=$(out)%.o)
