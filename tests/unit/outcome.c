@@ -68,6 +68,82 @@ TEST(reports_are_told_apart)
 	}
 }
 
+/* What a driver or a program says of such a thing is not the kernel's report. */
+TEST(reports_are_where_a_message_begins)
+{
+	static const struct {
+		const char *text;
+		u32 splat;
+		bool anywhere;
+	} row[] = {
+		{ "BUG: KASAN: a", KLOG_KASAN, false },
+		{ "BUG: KFENCE: a", KLOG_KASAN, false },
+		{ "BUG: KMSAN: a", KLOG_KASAN, false },
+		{ "UBSAN: a", KLOG_WARN, false },
+		{ "WARNING: suspicious RCU usage", KLOG_RCU, false },
+		{ "self-detected stall on CPU", KLOG_RCU, true },
+		{ "detected stalls", KLOG_RCU, true },
+		{ "detected expedited stalls", KLOG_RCU, true },
+		{ "WARNING: possible circular locking", KLOG_LOCKDEP, false },
+		{ "WARNING: possible recursive locking", KLOG_LOCKDEP, false },
+		{ "WARNING: possible irq lock inversion", KLOG_LOCKDEP, false },
+		{ "WARNING: inconsistent lock state", KLOG_LOCKDEP, false },
+		{ "WARNING: bad unlock balance", KLOG_LOCKDEP, false },
+		{ "WARNING: held lock freed", KLOG_LOCKDEP, false },
+		{ "WARNING: lock held when returning to user", KLOG_LOCKDEP, false },
+		{ "WARNING: bad contention detected", KLOG_LOCKDEP, false },
+		{ "WARNING: Nested lock was not taken", KLOG_LOCKDEP, false },
+		{ "WARNING: chain_key collision", KLOG_LOCKDEP, false },
+		{ "INFO: trying to register non-static key", KLOG_LOCKDEP, false },
+		{ "[ BUG: a", KLOG_LOCKDEP, false },
+		{ "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe", KLOG_LOCKDEP, true },
+		{ "BUG: unable to handle page fault", KLOG_OOPS, false },
+		{ "BUG: kernel NULL pointer", KLOG_OOPS, false },
+		{ "Unable to handle kernel paging", KLOG_OOPS, false },
+		{ "kernel BUG at a", KLOG_OOPS, false },
+		{ "general protection fault", KLOG_OOPS, false },
+		{ "Oops: a", KLOG_OOPS, false },
+		{ "invalid opcode: a", KLOG_OOPS, false },
+		{ "BUG: soft lockup", KLOG_WARN, true },
+		{ "BUG: a", KLOG_WARN, false },
+		{ "WARNING: a", KLOG_WARN, false },
+	};
+	static const char *const none[] = { "<x>", "a1>", "<1", "[ 1.2", "[x] " };
+	char text[200];
+	struct klog *k;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		snprintf(text, sizeof(text), "<4>[ 1.2] %s\n", row[i].text);
+		k = fed(text);
+		EXPECT(k->splats == row[i].splat);
+		free(k);
+		snprintf(text, sizeof(text), "[ 1.2] foo: %s\n", row[i].text);
+		k = fed(text);
+		EXPECT(k->splats == (row[i].anywhere ? row[i].splat : 0));
+		free(k);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(none); i++) {
+		snprintf(text, sizeof(text), "%sWARNING: a\n", none[i]);
+		k = fed(text);
+		EXPECT(!k->splats);
+		free(k);
+	}
+}
+
+/* The next boot has a log of its own. */
+TEST(what_is_forgotten_comes_no_more)
+{
+	static const char text[] = "Oops: a\nKernel panic - not syncing: b\nhalf a ";
+	struct klog *k = fed(text);
+
+	EXPECT(k->panicked && k->splats && k->reporting && k->report_of);
+	klog_forget(k);
+	EXPECT(!k->panicked && !k->splats && !k->report_of && !k->report_len);
+	klog_feed(k, "WARNING: c\n", 11);
+	EXPECT(k->splats == KLOG_WARN && !k->reporting && !k->report_len);
+	free(k);
+}
+
 TEST(panic_is_found_in_pieces)
 {
 	static const char text[] =
@@ -151,6 +227,17 @@ TEST(report_has_an_end_of_its_own)
 	EXPECT(strlen(k->report) == k->report_len);
 	EXPECT(k->report[k->report_len - 1] == '\n');
 	free(k);
+	/* A line that has no room for its end by one byte */
+	k = fed("Oops: a\n");
+	line[99] = '\n';
+	while (KLOG_REPORT - k->report_len > 200)
+		klog_feed(k, line, 100);
+	line[99] = 'x';
+	line[KLOG_REPORT - k->report_len - 1] = '\n';
+	klog_feed(k, line, KLOG_REPORT - k->report_len);
+	EXPECT(!k->reporting && strlen(k->report) == k->report_len);
+	EXPECT(k->report[k->report_len - 1] == '\n');
+	free(k);
 }
 
 TEST(long_lines_and_any_bytes_are_survived)
@@ -175,6 +262,7 @@ TEST(tail_is_of_whole_lines)
 	static char out[KLOG_TAIL + 1];
 	struct klog *k = fed("one\ntwo\n");
 
+	memset(out, 'x', sizeof(out));
 	EXPECT(klog_tail(k, out) == 8 && !strcmp(out, "one\ntwo\n"));
 	for (unsigned int i = 0; i < 4000; i++) {
 		char line[16];
@@ -182,9 +270,16 @@ TEST(tail_is_of_whole_lines)
 		snprintf(line, sizeof(line), "line %04u\n", i);
 		klog_feed(k, line, strlen(line));
 	}
+	memset(out, 'x', sizeof(out));
 	EXPECT(klog_tail(k, out) <= KLOG_TAIL);
 	EXPECT(!strncmp(out, "line ", 5));
 	EXPECT(strstr(out, "line 3999\n"));
+	free(k);
+	/* As much as there is room for has lost nothing. */
+	k = calloc(1, sizeof(*k));
+	for (unsigned int i = 0; i < KLOG_TAIL / 8; i++)
+		klog_feed(k, "seven..\n", 8);
+	EXPECT(klog_tail(k, out) == KLOG_TAIL && !strncmp(out, "seven..\n", 8));
 	free(k);
 }
 
@@ -220,11 +315,13 @@ static struct facts *facts(enum vm_end end, bool command, enum session_state sta
 /* Judges and frees. Return: whether it is as wanted */
 static bool judged(struct facts *f, const char *cause, int status, bool text)
 {
-	bool ok;
+	bool ok, is_signal = !strcmp(cause, "signal");
 
+	memset(&f->o, 0xa5, sizeof(f->o));
 	outcome_of(&f->o, &f->f);
 	ok = !strcmp(f->o.cause, cause) && f->o.status == status &&
-	     !!f->o.text[0] == text;
+	     !!f->o.text[0] == text && f->o.signal == (is_signal ? f->o.code - 128 : 0) &&
+	     (f->f.bisect || f->o.code == status);
 	if (!ok)
 		printf("# %s %d %s\n", f->o.cause, f->o.status, f->o.text);
 	free(f);
@@ -268,6 +365,37 @@ TEST(silence_is_no_success)
 	}
 	EXPECT(judged(facts(VM_END_USER, true, SESSION_STARTED, 0), "reset", 102,
 		      true));
+	EXPECT(judged(facts(VM_END_REPORTED, true, SESSION_STARTED, 0), "reset", 102,
+		      true));
+}
+
+TEST(silence_is_of_init_or_of_the_command)
+{
+	static const struct {
+		enum session_state state;
+		const char *text;
+	} row[] = {
+		{ SESSION_SILENT, "the guest powered off before lkvm's init was heard of" },
+		{ SESSION_STARTED, "the guest powered off before the command had ended" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(row); i++) {
+		struct facts *f = facts(VM_END_POWEROFF, true, row[i].state, 0);
+
+		outcome_of(&f->o, &f->f);
+		EXPECT(!strcmp(f->o.text, row[i].text));
+		free(f);
+	}
+}
+
+TEST(error_is_125_and_nothing_else)
+{
+	struct outcome o;
+
+	memset(&o, 0xa5, sizeof(o));
+	outcome_error(&o, "why");
+	EXPECT(!strcmp(o.cause, "error") && o.status == 125 && o.code == 125 &&
+	       !o.signal && !strcmp(o.text, "why"));
 }
 
 TEST(without_a_command_an_orderly_end_is_success)
@@ -386,6 +514,19 @@ TEST(splats_count_only_if_asked_for)
 	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
 	f->s.taint = BIT_ULL(9);
 	f->f.fail_on = KLOG_WARN;
+	EXPECT(judged(f, "splat", 101, true));
+	/* Not what was asked for, or a taint that is none of these */
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	f->s.taint = BIT_ULL(9) | BIT_ULL(7);
+	f->f.fail_on = KLOG_RCU;
+	EXPECT(judged(f, "exit", 0, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	f->s.taint = BIT_ULL(12);
+	f->f.fail_on = KLOG_WARN | KLOG_OOPS;
+	EXPECT(judged(f, "exit", 0, false));
+	f = facts(VM_END_REPORTED, true, SESSION_EXITED, 0);
+	f->s.taint = BIT_ULL(7);
+	f->f.fail_on = KLOG_OOPS;
 	EXPECT(judged(f, "splat", 101, true));
 }
 
@@ -534,6 +675,8 @@ TEST(a_panic_is_no_end_and_the_reason_of_any)
 
 TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(reports_are_told_apart),
+	  T(reports_are_where_a_message_begins),
+	  T(what_is_forgotten_comes_no_more),
 	  T(panic_is_found_in_pieces),
 	  T(text_has_no_control_characters),
 	  T(first_report_is_kept_to_its_end),
@@ -545,6 +688,8 @@ TEST_MAIN(T(a_panic_is_no_end_and_the_reason_of_any),
 	  T(status_is_the_commands_own),
 	  T(what_cannot_run_says_why),
 	  T(silence_is_no_success),
+	  T(silence_is_of_init_or_of_the_command),
+	  T(error_is_125_and_nothing_else),
 	  T(without_a_command_an_orderly_end_is_success),
 	  T(a_shell_may_end_the_machine),
 	  T(panic_timeout_error_and_signal),
