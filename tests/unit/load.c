@@ -612,6 +612,33 @@ TEST(elf_without_note_is_entered_at_its_64_bit_entry)
 	teardown(&f);
 }
 
+TEST(elf_segments_may_touch_in_any_order)
+{
+	struct elf_file e = elf_file();
+	struct setup_header *h;
+	struct elf64_phdr ph;
+	struct fixture f;
+
+	setup(&f, false);
+	h = &zero_page(&f)->hdr;
+	e.eh.e_entry = PREF;
+	e.ph[1].p_paddr = PREF + 0x3000;
+	/* What is not loaded may be anywhere. */
+	e.ph[2] = (struct elf64_phdr){ .p_type = PT_NULL, .p_memsz = 1 };
+	for (unsigned int i = 0; i < 2; i++) {
+		EXPECT(!try_elf(&f, &e));
+		EXPECT(f.image.entry == X86_ENTRY_64 && f.image.rip == PREF);
+		EXPECT(filled(f.low + PREF, ELF_TEXT_SIZE));
+		EXPECT(filled(f.low + PREF + 0x3000, ELF_DATA_SIZE));
+		EXPECT(h->pref_address == PREF && h->init_size == 0x3000 + 0x9000);
+		EXPECT(h->cmdline_size == 2047);
+		ph = e.ph[0];
+		e.ph[0] = e.ph[1];
+		e.ph[1] = ph;
+	}
+	teardown(&f);
+}
+
 TEST(elf_is_mapped_into_small_pages_and_read_into_huge_ones)
 {
 	struct elf_file e = elf_file();
@@ -1085,6 +1112,7 @@ TEST_MAIN(T(bzimage_is_placed_at_its_preferred_address),
 	  T(files_that_are_no_kernel_are_refused),
 	  T(elf_with_pvh_note_is_entered_by_it),
 	  T(elf_without_note_is_entered_at_its_64_bit_entry),
+	  T(elf_segments_may_touch_in_any_order),
 	  T(elf_is_mapped_into_small_pages_and_read_into_huge_ones),
 	  T(elf_for_another_machine_is_refused_by_name),
 	  T(elf_program_headers_are_bounded),
