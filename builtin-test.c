@@ -242,9 +242,10 @@ static int run_tests(struct test_run *run, struct report *r)
 	/* It may be of the very files that are removed. */
 	if (run->o.times)
 		err = test_read(&run->times, run->o.times, r);
+	if (err)
+		return err;
 	reports_remove(run);
-	if (!err)
-		err = test_find(run, r);
+	err = test_find(run, r);
 	if (!err && run->o.kunit)
 		return test_kunit(run, r);
 	if (!err && !run->o.install && !run->o.no_build)
