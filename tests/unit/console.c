@@ -836,16 +836,24 @@ static bool reads(int fd, const char *text)
 	return !memcmp(d, text, len);
 }
 
-TEST(stream_socket_carries_both_ways)
+/* @fd[0] is the device's. */
+static bool setup_socket(struct fixture *f, int fd[2])
 {
 	struct stream_opts s = { .kind = STREAM_FD };
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd))
+		return false;
+	s.in_fd = fd[0];
+	s.out_fd = fd[0];
+	return setup_stream(f, &s) && told_open(f, 1);
+}
+
+TEST(stream_socket_carries_both_ways)
+{
 	struct fixture f;
 	int fd[2];
 
-	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	s.in_fd = fd[0];
-	s.out_fd = fd[0];
-	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(setup_socket(&f, fd));
 	close(fd[0]);
 	EXPECT(says(&f, "to the host") && reads(fd[1], "to the host"));
 	EXPECT(write(fd[1], "to the guest", 12) == 12);
@@ -866,7 +874,6 @@ TEST(stream_socket_carries_both_ways)
 
 TEST(stream_gives_input_that_is_more_than_it_holds)
 {
-	struct stream_opts s = { .kind = STREAM_FD };
 	char text[0x6001];
 	struct fixture f;
 	int fd[2];
@@ -874,10 +881,7 @@ TEST(stream_gives_input_that_is_more_than_it_holds)
 	for (size_t i = 0; i < sizeof(text) - 1; i++)
 		text[i] = 'a' + i / 64 % 26;
 	text[sizeof(text) - 1] = 0;
-	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	s.in_fd = fd[0];
-	s.out_fd = fd[0];
-	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(setup_socket(&f, fd));
 	EXPECT(write(fd[1], text, sizeof(text) - 1) == sizeof(text) - 1);
 	EXPECT(hears(&f, text));
 	teardown(&f);
@@ -1213,14 +1217,10 @@ TEST(stream_without_a_reader_drops)
 
 TEST(stream_that_ends_drops_what_waits_for_room)
 {
-	struct stream_opts s = { .kind = STREAM_FD };
 	struct fixture f;
 	int fd[2];
 
-	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	s.in_fd = fd[0];
-	s.out_fd = fd[0];
-	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(setup_socket(&f, fd));
 	fill_queue(&f, 0x7fff);
 	EXPECT(used_idx(&f, 1) != f.avail[1]);
 	close(fd[1]);
@@ -1231,14 +1231,10 @@ TEST(stream_that_ends_drops_what_waits_for_room)
 
 TEST(stream_tells_its_end_behind_what_it_said)
 {
-	struct stream_opts s = { .kind = STREAM_FD };
 	struct fixture f;
 	int fd[2];
 
-	EXPECT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	s.in_fd = fd[0];
-	s.out_fd = fd[0];
-	EXPECT(setup_stream(&f, &s) && told_open(&f, 1));
+	EXPECT(setup_socket(&f, fd));
 	EXPECT(write(fd[1], "last words", 10) == 10);
 	close(fd[1]);
 	offer(&f, 2, 0, CONTROL - DATA, 64, true);
