@@ -794,14 +794,13 @@ struct command {
 
 static u16 ctrl_nr;
 
-static int command(struct fixture *f, const struct command *c)
+/* What is at VR_DATA. Return: what the device says to it, -1 when it says nothing */
+static int ctrl_send(struct fixture *f, u32 len)
 {
-	u8 hdr[2] = { c->class, c->cmd }, ack = 0x77;
+	u8 ack = 0x77;
 
-	gmem_write(&f->m.g, VR_DATA, hdr, 2);
-	gmem_write(&f->m.g, VR_DATA + 2, c->data, sizeof(c->data));
 	gmem_write(&f->m.g, VR_DATA + 0x800, &ack, 1);
-	VR_PUT(&f->m, vr_desc(CTRLQ), 0, VR_DATA, 2 + c->len, NEXT, 1);
+	VR_PUT(&f->m, vr_desc(CTRLQ), 0, VR_DATA, len, NEXT, 1);
 	VR_PUT(&f->m, vr_desc(CTRLQ), 1, VR_DATA + 0x800, 1, WRITE, 0);
 	vr_publish(&f->m, CTRLQ, 0);
 	virtio_notify(f->dev, CTRLQ);
@@ -809,6 +808,15 @@ static int command(struct fixture *f, const struct command *c)
 		return -1;
 	gmem_read(&f->m.g, VR_DATA + 0x800, &ack, 1);
 	return ack;
+}
+
+static int command(struct fixture *f, const struct command *c)
+{
+	u8 hdr[2] = { c->class, c->cmd };
+
+	gmem_write(&f->m.g, VR_DATA, hdr, 2);
+	gmem_write(&f->m.g, VR_DATA + 2, c->data, sizeof(c->data));
+	return ctrl_send(f, 2 + c->len);
 }
 
 #undef CTRL
@@ -1833,7 +1841,7 @@ TEST(net_filters_tags_of_their_own_kind)
 /* Addresses 2:0:0:0:0:N, then groups 3:0:0:0:0:N, N from 1 on */
 static int set_macs(struct fixture *f, u32 unicast, u32 multicast)
 {
-	u8 d[2 + 8 + 6 * 2 * 66] = { 1, 0 }, ack = 0x77;
+	u8 d[2 + 8 + 6 * 2 * 66] = { 1, 0 };
 	u32 nr[2] = { unicast, multicast }, at = 2;
 
 	for (unsigned int list = 0; list < 2; list++) {
@@ -1845,15 +1853,7 @@ static int set_macs(struct fixture *f, u32 unicast, u32 multicast)
 		}
 	}
 	gmem_write(&f->m.g, VR_DATA, d, at);
-	gmem_write(&f->m.g, VR_DATA + 0x800, &ack, 1);
-	VR_PUT(&f->m, vr_desc(CTRLQ), 0, VR_DATA, at, NEXT, 1);
-	VR_PUT(&f->m, vr_desc(CTRLQ), 1, VR_DATA + 0x800, 1, WRITE, 0);
-	vr_publish(&f->m, CTRLQ, 0);
-	virtio_notify(f->dev, CTRLQ);
-	if (!wait_used(f, CTRLQ, ++ctrl_nr))
-		return -1;
-	gmem_read(&f->m.g, VR_DATA + 0x800, &ack, 1);
-	return ack;
+	return ctrl_send(f, at);
 }
 
 /* A list that is too long lets all of its kind through, and the other one counts. */
